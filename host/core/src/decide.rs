@@ -1,0 +1,221 @@
+//! Deciding: what follows from an input.
+//!
+//! Promise: `decide` is a pure function of state and input. Every change of state is an event that it
+//! returns, believed at once through `apply`, so that a later decision within the same batch sees it.
+//! A refused input leaves the state as it was. The commands may be carried out once the events are durable.
+//!
+//! Not here: durability, carrying out.
+
+mod call;
+mod turn;
+
+use crate::change::Manifest;
+use crate::event::Event;
+use crate::ids::{ApprovalId, CallId, SessionId};
+use crate::limits;
+use crate::state::{CallStage, Inconsistency, Phase, SessionState};
+use std::sync::Arc;
+
+/// What the core asks the engine to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Ask the model with the whole conversation.
+    CallModel,
+    /// Wait, then send [`Event::RetryDue`].
+    Wait {
+        /// Milliseconds.
+        delay_ms: u64,
+    },
+    /// Have a hand run a call, then send [`Event::CallReported`].
+    RunCall {
+        /// The call.
+        call: CallId,
+        /// The tool.
+        tool: String,
+        /// The arguments, JSON text.
+        arguments: Arc<str>,
+    },
+    /// Have the hand put staged changes in place, then send [`Event::ChangesPut`].
+    PutChanges {
+        /// The call whose changes they are.
+        call: CallId,
+        /// What was authorised.
+        manifest: Manifest,
+    },
+    /// Stop the model request or the wait that is out.
+    CancelModel,
+    /// Stop a call that runs.
+    CancelCall {
+        /// The call.
+        call: CallId,
+    },
+}
+
+/// What follows from an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The input first, then what derives from it: one atomic batch.
+    pub events: Vec<Event>,
+    /// What to do once they are durable.
+    pub commands: Vec<Command>,
+}
+
+/// Why an input is declined. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A turn is under way.
+    #[error("a turn is under way: wait for it, answer what it asks, or interrupt it")]
+    TurnRunning,
+    /// No turn is under way.
+    #[error("no turn is under way")]
+    NoTurn,
+    /// The session does not exist yet, or was not opened.
+    #[error("the session was not opened")]
+    NotOpened,
+    /// The session exists already.
+    #[error("the session exists already")]
+    Exists,
+    /// The prompt is empty or too long.
+    #[error("a prompt has 1 to {} bytes, this one has {bytes}", limits::PROMPT_BYTES_MAX)]
+    Prompt {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The title is empty or too long.
+    #[error("a title has 1 to {} characters", limits::TITLE_CHARS_MAX)]
+    Title,
+    /// Nobody waits for this answer.
+    #[error("{0} does not wait for an answer (any more)")]
+    StaleApproval(ApprovalId),
+    /// The answer was given to something else than what would happen now.
+    #[error("{0} was shown something else than what would be done now: look again")]
+    WrongSubject(ApprovalId),
+    /// The call has ended or never was.
+    #[error("{0} is not under way")]
+    StaleCall(CallId),
+    /// The event is not an input.
+    #[error("`{0}` follows from inputs and is not one")]
+    NotAnInput(&'static str),
+    /// A rule of the core's own was broken.
+    #[error("BUG: {0}")]
+    Inconsistent(#[from] Inconsistency),
+}
+
+/// Decides what follows from an input, and believes it.
+pub fn decide(state: &mut SessionState, session: SessionId, input: Event) -> Result<Decision, Refusal> {
+    check(state, &input)?;
+    let mut draft = Draft { state, session, events: Vec::with_capacity(4), commands: Vec::new() };
+    draft.take(input)?;
+    Ok(Decision { events: draft.events, commands: draft.commands })
+}
+
+/// Whether the input may be taken at all. Nothing has been changed yet.
+fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
+    let opened = state.context.is_some();
+    match input {
+        Event::SessionCreated { .. } if !state.workspace.is_empty() => Err(Refusal::Exists),
+        Event::SessionCreated { .. } => Ok(()),
+        Event::SessionOpened { context, .. } if !opened && context.is_none() => Err(Refusal::NotOpened),
+        _ if state.workspace.is_empty() => Err(Refusal::NotOpened),
+        Event::SessionOpened { .. } => Ok(()),
+        Event::SessionRenamed { title } => {
+            let fits = !title.trim().is_empty() && title.chars().count() <= limits::TITLE_CHARS_MAX;
+            if fits { Ok(()) } else { Err(Refusal::Title) }
+        }
+        Event::PromptReceived { .. } if !opened => Err(Refusal::NotOpened),
+        Event::PromptReceived { .. } if state.turn.is_some() => Err(Refusal::TurnRunning),
+        Event::PromptReceived { text, .. } if text.trim().is_empty() || text.len() > limits::PROMPT_BYTES_MAX => {
+            Err(Refusal::Prompt { bytes: text.len() })
+        }
+        Event::PromptReceived { .. } => Ok(()),
+        Event::ApprovalAnswered { approval, binds_to, .. } => check_answer(state, *approval, *binds_to),
+        _ => check_in_turn(state, input),
+    }
+}
+
+fn check_answer(state: &SessionState, approval: ApprovalId, binds_to: crate::Digest) -> Result<(), Refusal> {
+    let call = state.asked(approval).ok_or(Refusal::StaleApproval(approval))?;
+    match &call.stage {
+        CallStage::Asked { binds_to: shown, .. } if *shown == binds_to => Ok(()),
+        _ => Err(Refusal::WrongSubject(approval)),
+    }
+}
+
+fn check_in_turn(state: &SessionState, input: &Event) -> Result<(), Refusal> {
+    let turn = state.turn.as_ref().ok_or(Refusal::NoTurn)?;
+    let at_stage = |id: CallId, stage: &CallStage| {
+        let found = turn.call(id).is_some_and(|call| call.stage == *stage);
+        if found { Ok(()) } else { Err(Refusal::StaleCall(id)) }
+    };
+    match input {
+        Event::ModelResponded { .. } | Event::ModelFailed { .. } => {
+            if matches!(turn.phase, Phase::Requesting { .. }) {
+                Ok(())
+            } else {
+                Err(Refusal::NoTurn)
+            }
+        }
+        Event::RetryDue => {
+            if matches!(turn.phase, Phase::Waiting { .. }) {
+                Ok(())
+            } else {
+                Err(Refusal::NoTurn)
+            }
+        }
+        Event::CallReported { call, .. } => at_stage(*call, &CallStage::Running),
+        Event::ChangesPut { call, .. } => at_stage(*call, &CallStage::Putting),
+        Event::InterruptRequested => Ok(()),
+        other => Err(Refusal::NotAnInput(other.kind())),
+    }
+}
+
+/// A decision in the making.
+struct Draft<'a> {
+    state: &'a mut SessionState,
+    session: SessionId,
+    events: Vec<Event>,
+    commands: Vec<Command>,
+}
+
+impl Draft<'_> {
+    /// Believes an event and makes it part of the batch.
+    fn emit(&mut self, event: Event) -> Result<(), Refusal> {
+        self.state.apply(&event)?;
+        self.events.push(event);
+        Ok(())
+    }
+
+    fn command(&mut self, command: Command) {
+        self.commands.push(command);
+    }
+
+    fn take(&mut self, input: Event) -> Result<(), Refusal> {
+        match input {
+            Event::SessionCreated { .. } | Event::SessionRenamed { .. } => self.emit(input),
+            Event::SessionOpened { .. } => {
+                self.emit(input)?;
+                self.recover()
+            }
+            Event::PromptReceived { .. } => self.begin_turn(input),
+            Event::ModelResponded { .. } => self.take_response(input),
+            Event::ModelFailed { .. } => self.take_failure(input),
+            Event::RetryDue => {
+                self.emit(input)?;
+                self.repeat_request()
+            }
+            Event::CallReported { call, .. } => {
+                self.emit(input)?;
+                self.judge_report(call)?;
+                self.advance()
+            }
+            Event::ChangesPut { call, .. } => {
+                self.emit(input)?;
+                self.end_put(call)?;
+                self.advance()
+            }
+            Event::ApprovalAnswered { .. } => self.take_answer(input),
+            Event::InterruptRequested => self.interrupt(input),
+            other => Err(Refusal::NotAnInput(other.kind())),
+        }
+    }
+}

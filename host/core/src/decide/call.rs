@@ -1,0 +1,218 @@
+//! A call's way from the model's request to its result: judged, run, judged again, put in place.
+
+use super::{Command, Draft, Refusal};
+use crate::change::Manifest;
+use crate::event::{Answer, ApplyResult, Changes, Event};
+use crate::ids::{ApprovalId, CallId, Digest};
+use crate::item::Category;
+use crate::limits::{ARGUMENT_BYTES_MAX, STEP_CALLS_MAX};
+use crate::outcome::{FailureKind, Outcome};
+use crate::state::{Call, CallStage, Phase};
+use crate::verdict::{Judge, Subject, Verdict, VerdictKind};
+
+impl Draft<'_> {
+    fn call(&self, id: CallId) -> Result<&Call, Refusal> {
+        self.state.turn.as_ref().and_then(|turn| turn.call(id)).ok_or(Refusal::StaleCall(id))
+    }
+
+    /// Answers the calls that cannot be run at all.
+    pub(super) fn refuse_impossible(&mut self) -> Result<(), Refusal> {
+        let Some(turn) = &self.state.turn else { return Err(Refusal::NoTurn) };
+        let problems: Vec<(CallId, Outcome)> = turn
+            .calls()
+            .iter()
+            .enumerate()
+            .filter_map(|(index, call)| Some((call.id, self.impossible(index, call)?)))
+            .collect();
+        for (call, outcome) in problems {
+            self.end_call(call, &outcome)?;
+        }
+        Ok(())
+    }
+
+    fn impossible(&self, index: usize, call: &Call) -> Option<Outcome> {
+        if self.state.tool(&call.tool).is_none() {
+            let names: Vec<&str> =
+                self.state.context.iter().flat_map(|context| &context.tools).map(|tool| tool.name.as_str()).collect();
+            let message = format!("there is no tool `{}`; there are: {}", call.tool, names.join(", "));
+            return Some(Outcome::failed(FailureKind::UnknownTool, "unknown-tool", message));
+        }
+        if index >= STEP_CALLS_MAX {
+            let message = format!("one response may make {STEP_CALLS_MAX} calls; make the rest in the next one");
+            return Some(Outcome::failed(FailureKind::TooLarge, "too-many-calls", message));
+        }
+        if call.arguments.len() > ARGUMENT_BYTES_MAX {
+            let message =
+                format!("the arguments have {} bytes, at most {ARGUMENT_BYTES_MAX} are taken", call.arguments.len());
+            return Some(Outcome::failed(FailureKind::TooLarge, "arguments-too-large", message));
+        }
+        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments) {
+            let message = format!("the arguments are not valid JSON: {error}");
+            return Some(Outcome::failed(FailureKind::InvalidArguments, "not-json", message));
+        }
+        None
+    }
+
+    /// Starts every call whose turn it is; asks the model again once all have ended.
+    ///
+    /// Calls that only read run at once. A call that may change something waits for all before it, and
+    /// what comes after it waits for it, so that a step has the effect its order promises.
+    pub(super) fn advance(&mut self) -> Result<(), Refusal> {
+        loop {
+            let Some(turn) = &self.state.turn else { return Ok(()) };
+            if turn.phase == Phase::Between {
+                return self.request_next_step();
+            }
+            let Some(next) = self.next_to_start() else { return Ok(()) };
+            self.judge_arguments(next)?;
+        }
+    }
+
+    fn next_to_start(&self) -> Option<CallId> {
+        let turn = self.state.turn.as_ref()?;
+        let mut earlier_open = false;
+        for call in turn.calls() {
+            let reads = self.state.tool(&call.tool).is_none_or(|tool| tool.category == Category::Read);
+            if call.stage == CallStage::Requested && (reads || !earlier_open) {
+                return Some(call.id);
+            }
+            if !call.is_ended() {
+                if !reads {
+                    return None;
+                }
+                earlier_open = true;
+            }
+        }
+        None
+    }
+
+    fn verdict(&self, tool: &str, subject: Subject<'_>) -> Option<(Verdict, String)> {
+        let context = self.state.context.as_ref()?;
+        let spec = context.tools.iter().find(|spec| spec.name == tool)?;
+        let judge = Judge { approve: context.approve, rules: &context.rules, allowances: &self.state.allowances };
+        Some((judge.judge(spec, subject), spec.implementation.clone()))
+    }
+
+    fn judge_arguments(&mut self, id: CallId) -> Result<(), Refusal> {
+        let call = self.call(id)?;
+        let (tool, binds_to) = (call.tool.clone(), call.arguments_digest());
+        let Some((verdict, implementation)) = self.verdict(&tool, Subject::Arguments) else {
+            return self.end_call(id, &Outcome::failed(FailureKind::UnknownTool, "unknown-tool", "the tool is gone"));
+        };
+        self.emit(Event::CallJudged { call: id, subject: binds_to, verdict: verdict.clone() })?;
+        match verdict.kind {
+            VerdictKind::Allow => self.start(id, implementation),
+            VerdictKind::Ask => self.ask(id, binds_to, verdict),
+            VerdictKind::Deny => self.end_call(id, &Outcome::Denied { rule: verdict.rule, words: verdict.words }),
+        }
+    }
+
+    fn start(&mut self, id: CallId, implementation: String) -> Result<(), Refusal> {
+        self.emit(Event::CallStarted { call: id, implementation })?;
+        let call = self.call(id)?;
+        let command = Command::RunCall { call: id, tool: call.tool.clone(), arguments: call.arguments.clone() };
+        self.command(command);
+        Ok(())
+    }
+
+    fn ask(&mut self, call: CallId, binds_to: Digest, verdict: Verdict) -> Result<(), Refusal> {
+        let approval = ApprovalId::from_bits(self.derive(&call.to_string(), "approval", u32::from(binds_to.0[0])));
+        self.emit(Event::ApprovalAsked { approval, call, binds_to, rule: verdict.rule, words: verdict.words })
+    }
+
+    /// A hand has reported: ends the call, unless it staged changes that are judged first.
+    pub(super) fn judge_report(&mut self, id: CallId) -> Result<(), Refusal> {
+        let call = self.call(id)?;
+        let reported = call.reported.as_ref().ok_or(Refusal::StaleCall(id))?;
+        // A failed call's layer is dropped, whatever was in it.
+        let staged = reported.staged().filter(|_| reported.outcome.is_success()).cloned();
+        let Some(manifest) = staged else {
+            return self.end_reported(id);
+        };
+        let tool = call.tool.clone();
+        let Some((verdict, _)) = self.verdict(&tool, Subject::Staged(&manifest)) else {
+            return self.end_call(id, &Outcome::failed(FailureKind::UnknownTool, "unknown-tool", "the tool is gone"));
+        };
+        let subject = manifest.digest();
+        self.emit(Event::CallJudged { call: id, subject, verdict: verdict.clone() })?;
+        match verdict.kind {
+            VerdictKind::Allow => self.put(id, manifest),
+            VerdictKind::Ask => self.ask(id, subject, verdict),
+            VerdictKind::Deny => self.end_call(id, &Outcome::Denied { rule: verdict.rule, words: verdict.words }),
+        }
+    }
+
+    fn put(&mut self, call: CallId, manifest: Manifest) -> Result<(), Refusal> {
+        self.emit(Event::ChangesAuthorized { call, manifest: manifest.digest() })?;
+        self.command(Command::PutChanges { call, manifest });
+        Ok(())
+    }
+
+    /// Ends a call whose report is all there is to say.
+    fn end_reported(&mut self, id: CallId) -> Result<(), Refusal> {
+        let reported = self.call(id)?.reported.as_ref().ok_or(Refusal::StaleCall(id))?;
+        let changes = match (&reported.changes, &reported.put) {
+            (Changes::Observed { manifest }, _) | (Changes::Staged { manifest }, Some(ApplyResult::Applied)) => {
+                manifest.clone()
+            }
+            (Changes::None | Changes::Staged { .. }, _) => Manifest::default(),
+        };
+        let (outcome, is_error) = (reported.outcome.word().to_owned(), !reported.outcome.is_success());
+        self.emit(Event::CallEnded { call: id, outcome, text: None, is_error, changes })
+    }
+
+    /// Ends a call with an outcome that no hand reported.
+    pub(super) fn end_call(&mut self, call: CallId, outcome: &Outcome) -> Result<(), Refusal> {
+        self.emit(Event::CallEnded {
+            call,
+            outcome: outcome.word().to_owned(),
+            text: Some(outcome.model_text(&[])),
+            is_error: !outcome.is_success(),
+            changes: Manifest::default(),
+        })
+    }
+
+    pub(super) fn end_put(&mut self, id: CallId) -> Result<(), Refusal> {
+        let put = self.call(id)?.reported.as_ref().and_then(|reported| reported.put.clone());
+        match put {
+            Some(ApplyResult::Conflict { paths }) => self.end_call(id, &Outcome::Conflict { paths }),
+            Some(ApplyResult::Failed { message }) => {
+                let message = format!("the changes could not be put in place and none of them is: {message}");
+                self.end_call(id, &Outcome::failed(FailureKind::Failed, "not-applied", message))
+            }
+            Some(ApplyResult::Applied) | None => self.end_reported(id),
+        }
+    }
+
+    pub(super) fn take_answer(&mut self, input: Event) -> Result<(), Refusal> {
+        let Event::ApprovalAnswered { approval, answer, .. } = &input else {
+            return Err(Refusal::NotAnInput(input.kind()));
+        };
+        let (approval, answer) = (*approval, answer.clone());
+        let call = self.state.asked(approval).ok_or(Refusal::StaleApproval(approval))?;
+        let CallStage::Asked { rule, .. } = &call.stage else { return Err(Refusal::StaleApproval(approval)) };
+        let (id, tool, rule) = (call.id, call.tool.clone(), rule.clone());
+        let staged = call.reported.as_ref().and_then(|reported| reported.staged()).cloned();
+        self.emit(input)?;
+        match answer {
+            Answer::No { reason } => {
+                let words = match reason.trim() {
+                    "" => "a person said no.".to_owned(),
+                    reason => format!("a person said no: {reason}"),
+                };
+                self.end_call(id, &Outcome::Denied { rule: "person".to_owned(), words })?;
+                return self.advance();
+            }
+            Answer::YesForTool => self.emit(Event::AllowanceGranted { tool: tool.clone(), rule })?,
+            Answer::Yes => {}
+        }
+        match staged {
+            Some(manifest) => self.put(id, manifest)?,
+            None => {
+                let implementation = self.state.tool(&tool).map(|tool| tool.implementation.clone());
+                self.start(id, implementation.unwrap_or_default())?;
+            }
+        }
+        self.advance()
+    }
+}

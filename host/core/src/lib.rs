@@ -1,0 +1,34 @@
+//! The pure heart of harness-host: its vocabulary, the state of a session as a fold of its events,
+//! and the decisions that follow from an input.
+//!
+//! Promise: nothing here performs I/O, reads a clock, draws randomness, logs or awaits. Whatever a
+//! decision needs is part of its input, so the same inputs give the same events, byte for byte.
+//!
+//! Not here: performing commands (harness-engine), keeping events (harness-store), running
+//! components (harness-wasm), talking to providers (harness-model).
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod change;
+pub mod decide;
+pub mod envelope;
+pub mod event;
+pub mod ids;
+pub mod item;
+pub mod limits;
+pub mod outcome;
+pub mod state;
+pub mod verdict;
+
+pub use change::{Change, FileState, Manifest};
+pub use decide::{Command, Decision, Refusal, decide};
+pub use envelope::{Actor, Header, Origin, SealedEvent, Tip};
+pub use event::Event;
+pub use ids::{ApprovalId, CallId, Digest, Epoch, Sequence, SessionId, TenantId, TimeMs, TurnId};
+pub use item::{AssistantPart, Item, ModelRef, ToolSpec, Usage};
+pub use outcome::{CallUsage, Outcome, Part};
+pub use state::SessionState;
+pub use verdict::{ApproveMode, Verdict, VerdictKind};
+
+/// The version of the decision rules. It is part of every header, so that a replay knows which rules
+/// wrote an event. It changes whenever the same input could give different events.
+pub const CORE_VERSION: u32 = 1;

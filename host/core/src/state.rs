@@ -1,0 +1,205 @@
+//! The state of a session: a fold of its events.
+//!
+//! Promise: folding the same events gives the same state, and only `apply` changes it. A log that
+//! does not make sense is reported by name, never half-believed.
+//!
+//! Not here: what to do next (`decide`).
+
+mod turn;
+
+use crate::event::{Context, Event, ModelStop, TurnEnd};
+use crate::ids::{ApprovalId, CallId, Epoch};
+use crate::item::{AssistantPart, Item, ToolResult, ToolSpec, Usage};
+use crate::limits::TITLE_CHARS_MAX;
+use crate::verdict::Allowance;
+use std::sync::Arc;
+pub use turn::{Call, CallStage, Pending, Phase, ReportedCall, Turn};
+
+/// An event that cannot follow the ones before it: the log was not written by these rules.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event `{kind}` makes no sense here: {why}")]
+pub struct Inconsistency {
+    /// The event's kind.
+    pub kind: &'static str,
+    /// What is missing or in the way.
+    pub why: &'static str,
+}
+
+/// Everything that steers a session, and its conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SessionState {
+    /// The folder it works in; empty before it is created.
+    pub workspace: String,
+    /// The title a person gave, or one made from the first prompt.
+    pub title: Option<String>,
+    /// Whether a person gave the title.
+    pub titled_by_person: bool,
+    /// The writer's fencing number.
+    pub epoch: Epoch,
+    /// What the model is told besides the conversation.
+    pub context: Option<Arc<Context>>,
+    /// The conversation. Append-only; always valid for a provider when no step is under way.
+    pub history: Vec<Arc<Item>>,
+    /// What a person allowed for later calls.
+    pub allowances: Vec<Allowance>,
+    /// The turn under way.
+    pub turn: Option<Turn>,
+    /// Turns begun.
+    pub turns: u32,
+    /// How the last turn ended.
+    pub last_end: Option<TurnEnd>,
+    /// What the session cost so far.
+    pub usage: Usage,
+}
+
+impl SessionState {
+    /// The tool of that name, if the context offers it.
+    pub fn tool(&self, name: &str) -> Option<&ToolSpec> {
+        self.context.as_ref()?.tools.iter().find(|tool| tool.name == name)
+    }
+
+    /// The approvals that wait for a person, in the order in which their calls were requested.
+    pub fn pending(&self) -> Vec<Pending<'_>> {
+        let calls = self.turn.iter().flat_map(|turn| turn.calls());
+        calls
+            .filter_map(|call| match &call.stage {
+                CallStage::Asked { approval, binds_to, rule, words } => {
+                    Some(Pending { approval: *approval, call, binds_to: *binds_to, rule, words })
+                }
+                CallStage::Requested
+                | CallStage::Running
+                | CallStage::Reported
+                | CallStage::Putting
+                | CallStage::Ended(_) => None,
+            })
+            .collect()
+    }
+
+    /// The last words of the model in this session, if it spoke last.
+    pub fn final_text(&self) -> Option<String> {
+        let parts = self.history.iter().rev().find_map(|item| match item.as_ref() {
+            Item::Assistant { parts, .. } => Some(parts),
+            Item::User { .. } | Item::ToolResults { .. } => None,
+        })?;
+        let texts: Vec<&str> = parts
+            .iter()
+            .filter_map(|part| match part {
+                AssistantPart::Text { text } => Some(text.as_str()),
+                AssistantPart::Reasoning { .. } | AssistantPart::ToolCall { .. } => None,
+            })
+            .collect();
+        (!texts.is_empty()).then(|| texts.join("\n"))
+    }
+
+    /// Believes an event.
+    pub fn apply(&mut self, event: &Event) -> Result<(), Inconsistency> {
+        let wrong = |why| Inconsistency { kind: event.kind(), why };
+        match event {
+            Event::SessionCreated { workspace, title } => {
+                if !self.workspace.is_empty() {
+                    return Err(wrong("the session exists already"));
+                }
+                self.workspace.clone_from(workspace);
+                self.title.clone_from(title);
+                self.titled_by_person = title.is_some();
+            }
+            Event::SessionOpened { epoch, context, .. } => {
+                self.epoch = *epoch;
+                if let Some(context) = context {
+                    self.context = Some(Arc::clone(context));
+                }
+            }
+            Event::SessionRenamed { title } => {
+                self.title = Some(title.clone());
+                self.titled_by_person = true;
+            }
+            Event::PromptReceived { text, .. } => {
+                if self.title.is_none() {
+                    self.title = Some(title_of(text));
+                }
+                self.history.push(Arc::new(Item::User { text: text.clone() }));
+            }
+            Event::TurnStarted { turn, number, limits } => {
+                if self.turn.is_some() {
+                    return Err(wrong("a turn is under way"));
+                }
+                self.turns = *number;
+                self.turn = Some(Turn::new(*turn, *number, *limits));
+            }
+            Event::ModelResponded { parts, stop, usage, .. } => {
+                self.apply_response(parts, *stop, *usage).map_err(wrong)?
+            }
+            Event::AllowanceGranted { tool, rule } => {
+                let allowance = Allowance { tool: tool.clone(), rule: rule.clone() };
+                if !self.allowances.contains(&allowance) {
+                    self.allowances.push(allowance);
+                }
+            }
+            Event::TurnEnded { end, .. } => {
+                if self.turn.take().is_none() {
+                    return Err(wrong("no turn is under way"));
+                }
+                self.last_end = Some(end.clone());
+            }
+            Event::ApprovalAnswered { .. } | Event::ApprovalWithdrawn { .. } | Event::CallJudged { .. } => {}
+            Event::ModelRequested { .. }
+            | Event::ModelFailed { .. }
+            | Event::RetryScheduled { .. }
+            | Event::RetryDue
+            | Event::InterruptRequested
+            | Event::CallRequested { .. }
+            | Event::CallStarted { .. }
+            | Event::CallReported { .. }
+            | Event::ApprovalAsked { .. }
+            | Event::ChangesAuthorized { .. }
+            | Event::ChangesPut { .. } => {
+                let turn = self.turn.as_mut().ok_or_else(|| wrong("no turn is under way"))?;
+                turn.apply(event).map_err(wrong)?;
+            }
+            Event::CallEnded { call, text, is_error, .. } => {
+                self.apply_call_ended(*call, text.as_deref(), *is_error).map_err(wrong)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_response(&mut self, parts: &[AssistantPart], stop: ModelStop, usage: Usage) -> Result<(), &'static str> {
+        let turn = self.turn.as_mut().ok_or("no turn is under way")?;
+        let model = self.context.as_ref().ok_or("no model was chosen")?.model.clone();
+        turn.responded(stop, usage)?;
+        self.usage = self.usage.plus(usage);
+        if !parts.is_empty() {
+            self.history.push(Arc::new(Item::Assistant { model, parts: parts.to_vec() }));
+        }
+        Ok(())
+    }
+
+    /// Ends a call; the last one of a step puts all their results into the conversation as one item.
+    fn apply_call_ended(&mut self, call: CallId, text: Option<&str>, is_error: bool) -> Result<(), &'static str> {
+        let turn = self.turn.as_mut().ok_or("no turn is under way")?;
+        turn.end_call(call, text, is_error)?;
+        if let Some(results) = turn.take_results() {
+            self.history.push(Arc::new(Item::ToolResults { results }));
+        }
+        Ok(())
+    }
+
+    /// The call that an approval is about, if it waits for an answer.
+    pub fn asked(&self, approval: ApprovalId) -> Option<&Call> {
+        let calls = self.turn.iter().flat_map(|turn| turn.calls());
+        calls.into_iter().find(|call| matches!(call.stage, CallStage::Asked { approval: it, .. } if it == approval))
+    }
+}
+
+/// The first line of a prompt that has words, cut.
+fn title_of(prompt: &str) -> String {
+    let line = prompt.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("untitled");
+    let mut title: String = line.chars().filter(|c| !c.is_control()).take(TITLE_CHARS_MAX).collect();
+    if line.chars().count() > TITLE_CHARS_MAX {
+        title.push('…');
+    }
+    title
+}
+
+/// What [`Turn::take_results`] hands over.
+type Results = Vec<ToolResult>;

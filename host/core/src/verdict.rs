@@ -1,0 +1,255 @@
+//! Judging a call: on its arguments before it runs, and on its staged changes before they are applied.
+//!
+//! Promise: any deny is final; a boundary's ask is a person's each time; a user's ask yields only to an
+//! allowance made from that very ask; then any allow; then the default by category. `judge` is total and pure.
+//!
+//! Not here: asking (the loop does), policy components.
+
+use crate::change::Manifest;
+use crate::item::{Category, Effects, ToolSpec};
+use serde::{Deserialize, Serialize};
+
+/// How much a person wants to be asked in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApproveMode {
+    /// Refuse every change.
+    None,
+    /// Ask before every change.
+    #[default]
+    Ask,
+    /// Allow changes of files inside the workspace.
+    Edits,
+    /// Allow all that no boundary or rule denies.
+    All,
+}
+
+/// Allow, ask or deny.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictKind {
+    /// It may happen.
+    Allow,
+    /// A person decides.
+    Ask,
+    /// It may not happen.
+    Deny,
+}
+
+/// Who speaks, in the order of design: hard boundaries, the user's rules, grants and allowances, defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Voice {
+    /// A hard boundary of the host.
+    Boundary,
+    /// A rule of the machine's, user's or project's configuration, or the approve mode the user chose.
+    User,
+    /// What a person allowed before.
+    Allowance,
+    /// The default for the category.
+    Default,
+}
+
+/// A judgement with its reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Allow, ask or deny.
+    pub kind: VerdictKind,
+    /// Whose word it is.
+    pub voice: Voice,
+    /// The rule's id.
+    pub rule: String,
+    /// Words for people and for the model.
+    pub words: String,
+}
+
+/// A rule of the user's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Its id, as in the configuration.
+    pub id: String,
+    /// The tool it is about; none for any.
+    pub tool: Option<String>,
+    /// The category it is about; none for any.
+    pub category: Option<Category>,
+    /// What it says.
+    pub verdict: VerdictKind,
+    /// Words for people and for the model.
+    pub reason: String,
+}
+
+impl Rule {
+    fn covers(&self, tool: &ToolSpec) -> bool {
+        self.tool.as_ref().is_none_or(|name| *name == tool.name) && self.category.is_none_or(|it| it == tool.category)
+    }
+}
+
+/// What a person allowed for later calls: a tool, within the session, as an answer to the ask of one rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allowance {
+    /// The tool it covers.
+    pub tool: String,
+    /// The rule whose ask it answered.
+    pub rule: String,
+}
+
+/// What is judged.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'a> {
+    /// The arguments, before the call runs.
+    Arguments,
+    /// The staged changes, before they are applied.
+    Staged(&'a Manifest),
+}
+
+/// Everything a judgement depends on besides the subject.
+#[derive(Debug, Clone, Copy)]
+pub struct Judge<'a> {
+    /// How much the person wants to be asked.
+    pub approve: ApproveMode,
+    /// The user's rules.
+    pub rules: &'a [Rule],
+    /// What was allowed before.
+    pub allowances: &'a [Allowance],
+}
+
+/// The folder in a workspace that holds the host's own configuration.
+pub const HOST_FOLDER: &str = ".harness-host";
+/// Folders whose change asks a person each time: version control's own files can run code.
+const ASK_FOLDERS: &[&str] = &[".git"];
+
+impl Judge<'_> {
+    /// The verdict on a call of `tool`.
+    pub fn judge(&self, tool: &ToolSpec, subject: Subject<'_>) -> Verdict {
+        let voices = self.voices(tool, subject);
+        decide_among(&voices, self.allowances, &tool.name)
+    }
+
+    /// Every voice that speaks, for explanation.
+    pub fn voices(&self, tool: &ToolSpec, subject: Subject<'_>) -> Vec<Verdict> {
+        let mut voices = Vec::new();
+        if let Subject::Staged(manifest) = subject {
+            voices.extend(boundary(manifest));
+        }
+        // A tool whose effects are staged is harmless until its changes are judged, so before it runs
+        // only a refusal counts.
+        let harmless = matches!(subject, Subject::Arguments) && tool.effects == Effects::Staged;
+        let unchanged = matches!(subject, Subject::Staged(manifest) if manifest.is_empty());
+        let rules = self.rules.iter().filter(|rule| rule.covers(tool)).filter(|rule| match rule.verdict {
+            VerdictKind::Deny => true,
+            VerdictKind::Ask => {
+                tool.category == Category::Read && matches!(subject, Subject::Arguments) || !(harmless || unchanged)
+            }
+            VerdictKind::Allow => !harmless,
+        });
+        voices.extend(rules.map(|rule| Verdict {
+            kind: rule.verdict,
+            voice: Voice::User,
+            rule: rule.id.clone(),
+            words: rule.reason.clone(),
+        }));
+        voices.extend(self.mode_voice(tool, harmless, unchanged));
+        voices.extend(self.allowances.iter().filter(|it| it.tool == tool.name).map(|it| Verdict {
+            kind: VerdictKind::Allow,
+            voice: Voice::Allowance,
+            rule: format!("allowance.{}", it.tool),
+            words: format!("allowed for {} in this session, as an answer to {}", it.tool, it.rule),
+        }));
+        voices.push(default_voice(tool, harmless, unchanged));
+        voices
+    }
+
+    fn mode_voice(&self, tool: &ToolSpec, harmless: bool, unchanged: bool) -> Option<Verdict> {
+        let changes = tool.category != Category::Read;
+        let says = |kind, words: &str| {
+            Some(Verdict {
+                kind,
+                voice: Voice::User,
+                rule: format!("approve.{}", mode_word(self.approve)),
+                words: words.to_owned(),
+            })
+        };
+        match self.approve {
+            ApproveMode::None if changes || !(harmless || unchanged) => {
+                says(VerdictKind::Deny, "this session refuses every change; say what you would change instead.")
+            }
+            ApproveMode::Edits if !unchanged && !harmless && tool.effects == Effects::Staged => {
+                says(VerdictKind::Allow, "changes inside the workspace are allowed in this session.")
+            }
+            ApproveMode::All => says(VerdictKind::Allow, "everything that nothing denies is allowed in this session."),
+            ApproveMode::None | ApproveMode::Ask | ApproveMode::Edits => None,
+        }
+    }
+}
+
+fn mode_word(mode: ApproveMode) -> &'static str {
+    match mode {
+        ApproveMode::None => "none",
+        ApproveMode::Ask => "ask",
+        ApproveMode::Edits => "edits",
+        ApproveMode::All => "all",
+    }
+}
+
+fn boundary(manifest: &Manifest) -> Option<Verdict> {
+    let within = |folder: &str| {
+        manifest.entries().iter().find(|change| {
+            // Some filesystems fold case: `.GIT` may be `.git`.
+            change.path.split('/').any(|part| part.eq_ignore_ascii_case(folder))
+        })
+    };
+    if let Some(change) = within(HOST_FOLDER) {
+        return Some(Verdict {
+            kind: VerdictKind::Deny,
+            voice: Voice::Boundary,
+            rule: "boundary.host-files".to_owned(),
+            words: format!("{} belongs to the host's own configuration, which only a person changes.", change.path),
+        });
+    }
+    let (folder, change) = ASK_FOLDERS.iter().find_map(|folder| within(folder).map(|change| (folder, change)))?;
+    Some(Verdict {
+        kind: VerdictKind::Ask,
+        voice: Voice::Boundary,
+        rule: "boundary.version-control".to_owned(),
+        words: format!("{} is inside {folder}, whose files can run code: a person decides each time.", change.path),
+    })
+}
+
+fn default_voice(tool: &ToolSpec, harmless: bool, unchanged: bool) -> Verdict {
+    let (kind, words) = if harmless || unchanged {
+        (VerdictKind::Allow, "looking inside the workspace is allowed.")
+    } else {
+        match tool.category {
+            Category::Read => (VerdictKind::Ask, "a tool that says it only reads wants to change something."),
+            Category::Edit => (VerdictKind::Ask, "changing files asks."),
+            Category::Execute => (VerdictKind::Ask, "running commands asks."),
+            Category::Network => (VerdictKind::Ask, "reaching the network asks."),
+            Category::Other => (VerdictKind::Ask, "this asks."),
+        }
+    };
+    let category = match tool.category {
+        Category::Read => "read",
+        Category::Edit => "edit",
+        Category::Execute => "execute",
+        Category::Network => "network",
+        Category::Other => "other",
+    };
+    Verdict { kind, voice: Voice::Default, rule: format!("default.{category}"), words: words.to_owned() }
+}
+
+/// The order of the design: any deny, a boundary's ask, a user's ask that no allowance answered, any allow, the default.
+fn decide_among(voices: &[Verdict], allowances: &[Allowance], tool: &str) -> Verdict {
+    let first = |test: &dyn Fn(&Verdict) -> bool| voices.iter().find(|verdict| test(verdict));
+    let answered = |rule: &str| allowances.iter().any(|it| it.tool == tool && it.rule == rule);
+    let chosen = first(&|v| v.kind == VerdictKind::Deny)
+        .or_else(|| first(&|v| v.kind == VerdictKind::Ask && v.voice == Voice::Boundary))
+        .or_else(|| first(&|v| v.kind == VerdictKind::Ask && v.voice == Voice::User && !answered(&v.rule)))
+        .or_else(|| first(&|v| v.kind == VerdictKind::Allow && v.voice != Voice::Default))
+        .or_else(|| first(&|v| v.voice == Voice::Default));
+    chosen.cloned().unwrap_or_else(|| Verdict {
+        kind: VerdictKind::Deny,
+        voice: Voice::Boundary,
+        rule: "boundary.silence".to_owned(),
+        words: "no voice spoke for it.".to_owned(),
+    })
+}

@@ -1,0 +1,335 @@
+//! The writer of one session: a task that takes inputs one after the other.
+//!
+//! Promise: for every input it decides, appends, and only then tells subscribers and carries out
+//! commands. Whatever is ready at the same time is appended together. After a failed append it is
+//! finished: what it believed is dropped and the log is read again by the next opener.
+//!
+//! Not here: carrying out (`work`).
+
+use crate::arguments::Schemas;
+use crate::capture;
+use crate::crash;
+use crate::host::{NewSession, OpenError, Ports};
+use crate::load::LoadedSession;
+use crate::ports::{AppendError, Blob, CallReport, Hands, ModelResponse, SessionAppend, SessionStatus, SessionSummary};
+use crate::session::{LoggedEvent, Session, Update};
+use crate::work::Work;
+use harness_core::envelope::{SealContext, SealedEvent, seal};
+use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
+use harness_core::{Actor, CallId, Epoch, Event, Refusal, SessionId, Tip, decide};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// Wakes that wait for the actor at most; senders wait beyond it.
+const WAKES_MAX: usize = 256;
+/// Updates kept for slow subscribers; beyond it they catch up from the log.
+const UPDATES_MAX: usize = 1_024;
+/// Wakes taken together into one append.
+const WAKES_PER_APPEND_MAX: usize = 64;
+
+type Reply = oneshot::Sender<Result<(), Refusal>>;
+
+/// Everything that can wake a session's writer.
+pub(crate) enum Wake {
+    /// Someone speaks.
+    Prompt { text: String, limits: TurnLimits, reply: Reply },
+    /// A person answers, interrupts or renames.
+    Answer { event: Event, reply: Reply },
+    /// The model has answered or failed.
+    Model { request: u64, result: Result<ModelResponse, ModelFailure>, started: Instant },
+    /// A wait is over.
+    WaitOver { request: u64 },
+    /// A hand has reported.
+    Call { call: CallId, report: Box<CallReport> },
+    /// A hand has put changes in place, or not.
+    Put { call: CallId, result: ApplyResult },
+    /// Someone wants to see the state.
+    Snapshot { reply: oneshot::Sender<LoadedSession> },
+    /// The owner closes the session.
+    Close { reply: oneshot::Sender<()> },
+}
+
+/// What a session is opened with.
+pub(crate) struct Opening {
+    pub(crate) id: SessionId,
+    pub(crate) epoch: Epoch,
+    pub(crate) new: Option<NewSession>,
+    pub(crate) context: Context,
+    pub(crate) loaded: LoadedSession,
+}
+
+struct SessionWriter {
+    id: SessionId,
+    epoch: Epoch,
+    ports: Ports,
+    session: LoadedSession,
+    updates: broadcast::Sender<Update>,
+    work: Work,
+}
+
+/// One input on its way, with who waits to hear that it was taken.
+struct Taken {
+    actor: Actor,
+    event: Event,
+    blobs: Vec<Blob>,
+    reply: Option<Reply>,
+}
+
+/// What one append will carry.
+#[derive(Default)]
+struct Batch {
+    sealed: Vec<SealedEvent>,
+    logged: Vec<Arc<LoggedEvent>>,
+    commands: Vec<harness_core::Command>,
+    blobs: Vec<Blob>,
+    replies: Vec<Reply>,
+}
+
+/// Writes a session's first events and starts its writer.
+pub(crate) async fn start(
+    opening: Opening,
+    ports: Ports,
+    version: String,
+    hands: Arc<dyn Hands>,
+    schemas: Arc<Schemas>,
+) -> Result<Session, OpenError> {
+    let Opening { id, epoch, new, context, loaded } = opening;
+    let (wakes, inbox) = mpsc::channel(WAKES_MAX);
+    let (updates, _) = broadcast::channel(UPDATES_MAX);
+    let session = Session { id, wakes: wakes.clone(), updates: updates.clone(), log: Arc::clone(&ports.log) };
+    let work = Work::new(id, ports.clone(), hands, schemas, wakes, updates.clone());
+    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work };
+    let first = writer.opening_inputs(new, context, version);
+    let mut batch = Batch::default();
+    for event in first {
+        writer.take(&mut batch, Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None })?;
+    }
+    if let Err(error) = writer.commit(batch).await {
+        writer.release().await;
+        return Err(error.into());
+    }
+    tokio::spawn(writer.run(inbox));
+    Ok(session)
+}
+
+impl SessionWriter {
+    fn opening_inputs(&self, new: Option<NewSession>, context: Context, version: String) -> Vec<Event> {
+        let same = self.session.state.context.as_deref() == Some(&context);
+        let created = new.map(|new| Event::SessionCreated { workspace: new.workspace, title: new.title });
+        let opened =
+            Event::SessionOpened { host: version, epoch: self.epoch, context: (!same).then(|| Arc::new(context)) };
+        created.into_iter().chain([opened]).collect()
+    }
+
+    async fn run(mut self, mut inbox: mpsc::Receiver<Wake>) {
+        let mut fault = None;
+        let mut closer = None;
+        while let Some(first) = inbox.recv().await {
+            let mut batch = Batch::default();
+            let mut next = Some(first);
+            for _ in 0..WAKES_PER_APPEND_MAX {
+                let Some(wake) = next.take().or_else(|| inbox.try_recv().ok()) else { break };
+                match wake {
+                    Wake::Close { reply } => {
+                        closer = Some(reply);
+                        break;
+                    }
+                    Wake::Snapshot { reply } => {
+                        // What is shown must be durable first.
+                        if let Err(error) = self.commit(std::mem::take(&mut batch)).await {
+                            fault = Some(error);
+                            break;
+                        }
+                        let _ = reply.send(self.session.clone());
+                    }
+                    other => self.take_wake(&mut batch, other),
+                }
+            }
+            if fault.is_none() {
+                fault = self.commit(batch).await.err();
+            }
+            if fault.is_some() || closer.is_some() {
+                break;
+            }
+        }
+        drop(inbox);
+        self.work.stop_all().await;
+        let fault = fault.map(|error| error.to_string());
+        if let Some(fault) = &fault {
+            tracing::error!(session = %self.id, %fault, "the session's writer stopped");
+        }
+        self.release().await;
+        let _ = self.updates.send(Update::Closed { fault });
+        if let Some(reply) = closer {
+            let _ = reply.send(());
+        }
+    }
+
+    async fn release(&self) {
+        if let Err(error) = self.ports.lease.release(self.id, self.epoch).await {
+            tracing::warn!(session = %self.id, %error, "the session was not given back");
+        }
+    }
+
+    fn entropy(&self) -> String {
+        self.ports.ids.entropy().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Turns a wake into an input, or drops it where nobody waits for it any more.
+    fn input_of(&mut self, wake: Wake) -> Option<Taken> {
+        let person = || Actor::Principal("person".to_owned());
+        let model = |writer: &Self| {
+            let context = writer.session.state.context.as_ref();
+            Actor::Model(context.map_or_else(String::new, |context| context.model.to_string()))
+        };
+        let taken = match wake {
+            Wake::Prompt { text, limits, reply } => {
+                let event = Event::PromptReceived { entropy: self.entropy(), text, limits };
+                Taken { actor: person(), event, blobs: Vec::new(), reply: Some(reply) }
+            }
+            Wake::Answer { event, reply } => Taken { actor: person(), event, blobs: Vec::new(), reply: Some(reply) },
+            Wake::Model { request, result, started } => {
+                if !self.work.finish_request(request) {
+                    return None;
+                }
+                crash::point("command.end");
+                let entropy = self.entropy();
+                let event = match result {
+                    Ok(response) => Event::ModelResponded {
+                        entropy,
+                        parts: response.parts,
+                        stop: response.stop,
+                        usage: response.usage,
+                        provider_response: response.provider_response,
+                        time_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    },
+                    Err(failure) => Event::ModelFailed { entropy, failure },
+                };
+                Taken { actor: model(self), event, blobs: Vec::new(), reply: None }
+            }
+            Wake::WaitOver { request } => {
+                if !self.work.finish_request(request) {
+                    return None;
+                }
+                crash::point("command.end");
+                Taken { actor: Actor::Host, event: Event::RetryDue, blobs: Vec::new(), reply: None }
+            }
+            Wake::Call { call, mut report } => {
+                self.work.finish_call(call);
+                crash::point("command.end");
+                capture::cut(&mut report);
+                let tool = self.session.state.turn.as_ref().and_then(|turn| turn.call(call));
+                let actor = Actor::Component(tool.map_or_else(String::new, |call| call.tool.clone()));
+                let CallReport { outcome, changes, contents, usage } = *report;
+                Taken {
+                    actor,
+                    event: Event::CallReported { call, outcome, changes, usage },
+                    blobs: contents,
+                    reply: None,
+                }
+            }
+            Wake::Put { call, result } => {
+                self.work.finish_call(call);
+                crash::point("command.end");
+                Taken { actor: Actor::Host, event: Event::ChangesPut { call, result }, blobs: Vec::new(), reply: None }
+            }
+            Wake::Snapshot { .. } | Wake::Close { .. } => return None,
+        };
+        Some(taken)
+    }
+
+    fn take_wake(&mut self, batch: &mut Batch, wake: Wake) {
+        let Some(mut taken) = self.input_of(wake) else { return };
+        let reply = taken.reply.take();
+        match (self.take(batch, taken), reply) {
+            (Ok(()), Some(reply)) => batch.replies.push(reply),
+            (Err(refusal), Some(reply)) => {
+                let _ = reply.send(Err(refusal));
+            }
+            // A report that nobody waits for: the call was interrupted meanwhile.
+            (Err(refusal), None) => tracing::debug!(session = %self.id, %refusal, "an input was declined"),
+            (Ok(()), None) => {}
+        }
+    }
+
+    /// Decides on one input and adds what follows to the batch.
+    fn take(&mut self, batch: &mut Batch, taken: Taken) -> Result<(), Refusal> {
+        let decision = decide(&mut self.session.state, self.id, taken.event)?;
+        let context = SealContext {
+            tenant: self.session.tenant.clone(),
+            session: self.id,
+            lineage: self.session.lineage,
+            time: self.ports.clock.now(),
+            actor: taken.actor,
+        };
+        let (sealed, tip) = seal(self.tip_after(batch), &context, &decision.events, || self.ports.ids.entropy());
+        debug_assert_eq!(tip.sequence.0, self.tip_after(batch).sequence.0 + sealed.len() as u64);
+        let events = decision.events.into_iter().zip(&sealed);
+        batch.logged.extend(
+            events.map(|(event, sealed)| Arc::new(LoggedEvent { header: sealed.header.clone(), event: Some(event) })),
+        );
+        batch.sealed.extend(sealed);
+        batch.commands.extend(decision.commands);
+        batch.blobs.extend(taken.blobs);
+        self.session.updated = context.time;
+        Ok(())
+    }
+
+    fn tip_after(&self, batch: &Batch) -> Tip {
+        batch.sealed.last().map_or(self.session.tip, |last| Tip {
+            sequence: last.header.sequence,
+            hash: harness_core::Digest::of(&last.header_bytes),
+        })
+    }
+
+    /// Makes a batch durable, then tells everybody, then acts.
+    async fn commit(&mut self, batch: Batch) -> Result<(), AppendError> {
+        if batch.sealed.is_empty() {
+            return Ok(());
+        }
+        let (after, tip) = (self.session.tip, self.tip_after(&batch));
+        let append = SessionAppend {
+            session: self.id,
+            epoch: self.epoch,
+            after,
+            events: batch.sealed,
+            blobs: batch.blobs,
+            summary: Some(self.summary(tip)),
+        };
+        self.ports.log.append(vec![append]).await?;
+        self.session.tip = tip;
+        for event in batch.logged {
+            // Without subscribers there is nobody to tell.
+            let _ = self.updates.send(Update::Event(event));
+        }
+        for reply in batch.replies {
+            let _ = reply.send(Ok(()));
+        }
+        for command in batch.commands {
+            self.work.start(command, &self.session.state);
+        }
+        Ok(())
+    }
+
+    fn summary(&self, tip: Tip) -> SessionSummary {
+        let state = &self.session.state;
+        let status = match &state.turn {
+            None => SessionStatus::Idle,
+            Some(_) if !state.pending().is_empty() => SessionStatus::NeedsAnswer,
+            Some(_) => SessionStatus::Running,
+        };
+        SessionSummary {
+            session: self.id,
+            title: state.title.clone().unwrap_or_else(|| "untitled".to_owned()),
+            workspace: state.workspace.clone(),
+            model: state.context.as_ref().map_or_else(String::new, |context| context.model.to_string()),
+            created: self.session.created,
+            updated: self.session.updated,
+            last_sequence: tip.sequence,
+            status,
+            turns: state.turns,
+            usage: state.usage,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The host: where sessions are created, opened and looked at.
+//!
+//! Promise: a session is written by at most one opener at a time; opening it takes up whatever was
+//! under way; looking at one never writes.
+
+use crate::actor::{self, Opening};
+use crate::arguments::Schemas;
+use crate::load::{LoadError, LoadedSession, load};
+use crate::ports::{
+    AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Index, Lease, LeaseError, Model, Takeover,
+};
+use crate::session::{Session, SessionError, logged};
+use crate::{LoggedEvent, session::Subscription};
+use harness_core::envelope::{Lineage, Tip, verify};
+use harness_core::event::Context;
+use harness_core::{Header, Refusal, Sequence, SessionId, SessionState, TenantId};
+use std::sync::Arc;
+
+/// Everything a host stands on.
+#[derive(Clone)]
+pub struct Ports {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// Who may write which session.
+    pub lease: Arc<dyn Lease>,
+    /// The index of sessions.
+    pub index: Arc<dyn Index>,
+    /// Contents by digest.
+    pub blobs: Arc<dyn Blobs>,
+    /// The models.
+    pub model: Arc<dyn Model>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub ids: Arc<dyn Ids>,
+}
+
+/// Why a session could not be created or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Somebody else writes it, or the store failed.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// Its log could not be read back.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Its first events could not be written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The core declined.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// What a new session starts with.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// The folder it works in, an absolute path.
+    pub workspace: String,
+    /// A title; none to make one from the first prompt.
+    pub title: Option<String>,
+}
+
+/// A host of sessions. Cheap to clone.
+#[derive(Clone)]
+pub struct Host {
+    ports: Ports,
+    holder: Holder,
+    version: String,
+    schemas: Arc<Schemas>,
+}
+
+impl Host {
+    /// A host over its ports. `holder` is this process, `version` goes into the log.
+    pub fn new(ports: Ports, holder: Holder, version: impl Into<String>) -> Self {
+        Self { ports, holder, version: version.into(), schemas: Arc::default() }
+    }
+
+    /// The ports.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// Creates a session and opens it.
+    pub async fn create(&self, new: NewSession, context: Context, hands: Arc<dyn Hands>) -> Result<Session, OpenError> {
+        let now = self.ports.clock.now();
+        let id = SessionId::new(now, &self.ports.ids.entropy());
+        let epoch = self.ports.lease.acquire(id, &self.holder, Takeover::IfGone).await?;
+        let empty = LoadedSession {
+            state: SessionState::default(),
+            tip: Tip::START,
+            tenant: TenantId::local(),
+            lineage: Lineage::root_of(id),
+            created: now,
+            updated: now,
+        };
+        let opening = Opening { id, epoch, new: Some(new), context, loaded: empty };
+        actor::start(opening, self.ports.clone(), self.version.clone(), hands, Arc::clone(&self.schemas)).await
+    }
+
+    /// Opens a session and takes up whatever was under way.
+    pub async fn open(
+        &self,
+        id: SessionId,
+        context: Context,
+        hands: Arc<dyn Hands>,
+        takeover: Takeover,
+    ) -> Result<Session, OpenError> {
+        // An unknown id must not become a session by being acquired.
+        self.ports.log.tip(id).await.map_err(LoadError::from)?;
+        let epoch = self.ports.lease.acquire(id, &self.holder, takeover).await?;
+        let loaded = match load(self.ports.log.as_ref(), id).await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let _ = self.ports.lease.release(id, epoch).await;
+                return Err(error.into());
+            }
+        };
+        let opening = Opening { id, epoch, new: None, context, loaded };
+        actor::start(opening, self.ports.clone(), self.version.clone(), hands, Arc::clone(&self.schemas)).await
+    }
+
+    /// Reads a session without becoming its writer.
+    pub async fn load(&self, id: SessionId) -> Result<LoadedSession, LoadError> {
+        load(self.ports.log.as_ref(), id).await
+    }
+
+    /// Events after a position, at most `events_max`, for readers that are not its writer.
+    pub async fn events(
+        &self,
+        id: SessionId,
+        after: Sequence,
+        events_max: usize,
+    ) -> Result<Vec<LoggedEvent>, SessionError> {
+        let mut sequence = after;
+        let mut events = Vec::new();
+        for stored in self.ports.log.read(id, after, events_max).await? {
+            let header: Header =
+                serde_json::from_slice(&stored.header_bytes).map_err(harness_core::envelope::VerifyError::Header)?;
+            let (sealed, tip) = verify(Tip { sequence, hash: header.previous }, stored.header_bytes, stored.payload)?;
+            sequence = tip.sequence;
+            events.push(logged(sealed)?);
+        }
+        Ok(events)
+    }
+
+    /// A session's stream, for its writer.
+    pub fn subscribe(session: &Session, after: Sequence) -> Subscription {
+        session.subscribe(after)
+    }
+}

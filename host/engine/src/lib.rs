@@ -1,0 +1,22 @@
+//! The loop: append, apply, perform commands, feed results back.
+//!
+//! Promise: log, then believe, then act. Nothing is done before the events that ask for it are
+//! durable, and nobody is told of an event that is not.
+//!
+//! Not here: decisions (harness-core), any implementation of a port.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod actor;
+mod arguments;
+mod capture;
+pub mod crash;
+pub mod diff;
+mod host;
+mod load;
+pub mod ports;
+mod session;
+mod work;
+
+pub use host::{Host, NewSession, OpenError, Ports};
+pub use load::{LoadError, LoadedSession};
+pub use session::{LoggedEvent, Session, SessionError, Subscription, Update};

@@ -1,0 +1,103 @@
+//! Reading a session back: its log verified link by link and folded into its state.
+//!
+//! Promise: what is loaded is exactly what the log says; a damaged, missing or erased event is named
+//! with its position and nothing after it is believed.
+
+use crate::ports::{EventLog, StoreError};
+use harness_core::envelope::{Lineage, Tip, VerifyError, verify};
+use harness_core::state::Inconsistency;
+use harness_core::{Sequence, SessionId, SessionState, TenantId, TimeMs};
+
+/// Events read from the log at once.
+const PAGE_EVENTS_MAX: usize = 1_000;
+
+/// A session as its log says it is.
+#[derive(Debug, Clone)]
+pub struct LoadedSession {
+    /// The fold of all events.
+    pub state: SessionState,
+    /// The end of the log.
+    pub tip: Tip,
+    /// Who owns it.
+    pub tenant: TenantId,
+    /// Where it stands in the tree of sessions.
+    pub lineage: Lineage,
+    /// The time of its first event.
+    pub created: TimeMs,
+    /// The time of its last event.
+    pub updated: TimeMs,
+}
+
+/// Why a session could not be read back.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The store failed or does not know it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log has no events.
+    #[error("{0} has no events")]
+    Empty(SessionId),
+    /// An event is not what the chain says.
+    #[error("the log of {session} is damaged after event {after}")]
+    Damaged {
+        /// The session.
+        session: SessionId,
+        /// The last event that can be believed.
+        after: Sequence,
+        /// What is wrong with the next.
+        source: VerifyError,
+    },
+    /// A payload was erased.
+    #[error(
+        "the content of event {sequence} of {session} was erased, so its state cannot be rebuilt beyond that event"
+    )]
+    Erased {
+        /// The session.
+        session: SessionId,
+        /// The erased event.
+        sequence: Sequence,
+    },
+    /// The events do not make sense together.
+    #[error("event {sequence} of {session} cannot be believed")]
+    Inconsistent {
+        /// The session.
+        session: SessionId,
+        /// The event.
+        sequence: Sequence,
+        /// Why.
+        source: Inconsistency,
+    },
+}
+
+/// Reads, verifies and folds a session's log.
+pub(crate) async fn load(log: &dyn EventLog, session: SessionId) -> Result<LoadedSession, LoadError> {
+    let mut loaded: Option<LoadedSession> = None;
+    let mut tip = Tip::START;
+    loop {
+        let page = log.read(session, tip.sequence, PAGE_EVENTS_MAX).await?;
+        let is_last = page.len() < PAGE_EVENTS_MAX;
+        for stored in page {
+            let after = tip.sequence;
+            let damaged = |source| LoadError::Damaged { session, after, source };
+            let (sealed, next) = verify(tip, stored.header_bytes, stored.payload).map_err(damaged)?;
+            let event = sealed.event().map_err(damaged)?;
+            let sequence = sealed.header.sequence;
+            let event = event.ok_or(LoadError::Erased { session, sequence })?;
+            let loaded = loaded.get_or_insert_with(|| LoadedSession {
+                state: SessionState::default(),
+                tip,
+                tenant: sealed.header.tenant.clone(),
+                lineage: sealed.header.lineage,
+                created: sealed.header.time,
+                updated: sealed.header.time,
+            });
+            loaded.state.apply(&event).map_err(|source| LoadError::Inconsistent { session, sequence, source })?;
+            loaded.updated = sealed.header.time;
+            tip = next;
+            loaded.tip = tip;
+        }
+        if is_last {
+            return loaded.ok_or(LoadError::Empty(session));
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! The ports: what the engine needs from the world, in its own words. Others implement them.
+//!
+//! Promise: each port has one conformance suite (in harness-sim) that the real and the fake
+//! implementation both pass. No port knows a global order of events, so that a shared database can
+//! serve the log.
+//!
+//! Not here: implementations.
+
+use async_trait::async_trait;
+use harness_core::change::Manifest;
+use harness_core::envelope::{Payload, SealedEvent, Tip};
+use harness_core::event::{ApplyResult, Changes, Context, ModelFailure, ModelStop};
+use harness_core::item::{AssistantPart, Item, ToolSpec, Usage};
+use harness_core::outcome::{CallUsage, Outcome};
+use harness_core::{CallId, Digest, Epoch, Sequence, SessionId, TimeMs};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Content kept by its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// SHA-256 of the content.
+    pub digest: Digest,
+    /// The content.
+    pub bytes: Arc<[u8]>,
+}
+
+impl Blob {
+    /// A blob with the digest of its bytes.
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+        let bytes = bytes.into();
+        Self { digest: Digest::of(&bytes), bytes }
+    }
+}
+
+/// What one append adds to one session. All parts become durable together or not at all.
+#[derive(Debug, Clone)]
+pub struct SessionAppend {
+    /// The session.
+    pub session: SessionId,
+    /// The writer's fencing number.
+    pub epoch: Epoch,
+    /// The end of the log as the writer knows it.
+    pub after: Tip,
+    /// What follows it, in order; its chain starts at `after`.
+    pub events: Vec<SealedEvent>,
+    /// Contents that the events name by digest. They belong to the session and are dropped with it.
+    pub blobs: Vec<Blob>,
+    /// The session's row in the index, where it changed.
+    pub summary: Option<SessionSummary>,
+}
+
+/// Why an append was refused. Nothing of it was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Another writer took the session over.
+    #[error("{session} was taken over by another writer (epoch {current:?}, ours is {ours:?}): open it again to go on")]
+    Fenced {
+        /// The session.
+        session: SessionId,
+        /// Our epoch.
+        ours: Epoch,
+        /// The epoch in force.
+        current: Epoch,
+    },
+    /// The log does not end where the writer thought.
+    #[error("{session} ends at event {found}, not at {expected}")]
+    Tip {
+        /// The session.
+        session: SessionId,
+        /// Where the writer thought it ends.
+        expected: Sequence,
+        /// Where it ends.
+        found: Sequence,
+    },
+    /// There is no such session, or nobody acquired it.
+    #[error("there is no session {0}")]
+    NotFound(SessionId),
+    /// The blobs of all sessions together would exceed the quota.
+    #[error(
+        "stored contents would need {needed_bytes} bytes, more than the quota of {quota_bytes}: delete old sessions or raise storage.blob-quota-bytes"
+    )]
+    Quota {
+        /// What would be needed.
+        needed_bytes: u64,
+        /// What there is.
+        quota_bytes: u64,
+    },
+    /// The storage failed. Whether the events are durable is unknown: open the session again and look.
+    #[error("could not write the log: {0}")]
+    Storage(String),
+}
+
+/// Why something could not be read or changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such session.
+    #[error("there is no session {0}")]
+    NotFound(SessionId),
+    /// What is stored is damaged: it says where.
+    #[error("{0}")]
+    Damaged(String),
+    /// The storage failed.
+    #[error("could not read or write the store: {0}")]
+    Storage(String),
+}
+
+/// An event as stored, not yet verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// The header's canonical bytes.
+    pub header_bytes: Vec<u8>,
+    /// The payload; none where it was erased.
+    pub payload: Option<Payload>,
+}
+
+/// The log of every session.
+#[async_trait]
+pub trait EventLog: Send + Sync + 'static {
+    /// Adds events to one or several sessions in one durable step: when it returns, a power cut cannot
+    /// undo it. Each session's epoch and tip are checked in the same step.
+    async fn append(&self, appends: Vec<SessionAppend>) -> Result<(), AppendError>;
+
+    /// Events after a position, oldest first, at most `events_max` of them (fewer only at the end of the log).
+    async fn read(
+        &self,
+        session: SessionId,
+        after: Sequence,
+        events_max: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// The end of a session's log; an error if there is no such session.
+    async fn tip(&self, session: SessionId) -> Result<Tip, StoreError>;
+
+    /// Replaces a payload with nothing, for good. The chain still verifies.
+    async fn erase_payload(&self, session: SessionId, sequence: Sequence) -> Result<(), StoreError>;
+}
+
+/// Who holds a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// A name of the machine or container, different after a restart of it.
+    pub machine: String,
+    /// The process.
+    pub pid: u32,
+    /// When the process started, in the system's own unit: a reused pid has another.
+    pub process_start: u64,
+}
+
+/// What to do when somebody else holds the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takeover {
+    /// Refuse, unless the holder is certainly gone.
+    IfGone,
+    /// Take it over; the holder's next append is refused.
+    Force,
+}
+
+/// Why a session could not be acquired.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeaseError {
+    /// A live process holds it.
+    #[error("{session} is in use by process {} on {}", holder.pid, holder.machine)]
+    Held {
+        /// The session.
+        session: SessionId,
+        /// Who holds it.
+        holder: Holder,
+    },
+    /// The storage failed.
+    #[error("could not acquire the session: {0}")]
+    Storage(String),
+}
+
+/// Who may write a session: one at a time, each with a larger epoch than any before.
+#[async_trait]
+pub trait Lease: Send + Sync + 'static {
+    /// Becomes the session's only writer. Also makes a session known that does not exist yet.
+    async fn acquire(&self, session: SessionId, holder: &Holder, takeover: Takeover) -> Result<Epoch, LeaseError>;
+
+    /// Gives the session back. Does nothing if the epoch is not in force any more.
+    async fn release(&self, session: SessionId, epoch: Epoch) -> Result<(), LeaseError>;
+
+    /// Who holds it, if anybody does (alive or not).
+    async fn holder(&self, session: SessionId) -> Result<Option<Holder>, LeaseError>;
+}
+
+/// What a session is doing, as its row in the index says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStatus {
+    /// Waiting for a prompt.
+    Idle,
+    /// A turn is under way, or was when the host stopped.
+    Running,
+    /// A turn waits for a person's answer.
+    NeedsAnswer,
+}
+
+/// A session's row in the index: derived from its log and rebuildable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionSummary {
+    /// The session.
+    pub session: SessionId,
+    /// Its title.
+    pub title: String,
+    /// The folder it works in.
+    pub workspace: String,
+    /// The model it asks.
+    pub model: String,
+    /// When it was created.
+    pub created: TimeMs,
+    /// When its last event was appended.
+    pub updated: TimeMs,
+    /// Its last event.
+    pub last_sequence: Sequence,
+    /// What it is doing.
+    pub status: SessionStatus,
+    /// Turns begun.
+    pub turns: u32,
+    /// What it cost so far.
+    pub usage: Usage,
+}
+
+/// Which sessions to list.
+#[derive(Debug, Clone, Default)]
+pub struct SessionFilter {
+    /// Only those of this folder.
+    pub workspace: Option<String>,
+    /// Only those whose title or id contains this text, case folded.
+    pub search: Option<String>,
+    /// At most so many, the most recently updated first.
+    pub sessions_max: usize,
+    /// Leave out so many first.
+    pub skip: usize,
+}
+
+/// The index of sessions.
+#[async_trait]
+pub trait Index: Send + Sync + 'static {
+    /// The sessions that match, most recently updated first.
+    async fn list(&self, filter: SessionFilter) -> Result<Vec<SessionSummary>, StoreError>;
+
+    /// One session's row.
+    async fn summary(&self, session: SessionId) -> Result<SessionSummary, StoreError>;
+
+    /// Removes a session for good: its log, its row and the contents that no other session names.
+    async fn delete(&self, session: SessionId) -> Result<(), StoreError>;
+}
+
+/// Contents by digest. They are written together with the events that name them.
+#[async_trait]
+pub trait Blobs: Send + Sync + 'static {
+    /// The content, if it is kept. An error if what is kept has another digest.
+    async fn get(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, StoreError>;
+}
+
+/// A piece of a response while it streams. Not logged: the whole response is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "delta", rename_all = "snake_case")]
+pub enum ModelDelta {
+    /// More words for the person.
+    Text {
+        /// The words.
+        text: String,
+    },
+    /// More reasoning.
+    Reasoning {
+        /// The reasoning.
+        text: String,
+    },
+    /// A tool call begins.
+    ToolCall {
+        /// Its position among the calls of this response, from 0.
+        index: usize,
+        /// The tool's name.
+        tool: String,
+    },
+    /// More of a call's arguments: a piece of JSON text.
+    ToolArguments {
+        /// The call's position.
+        index: usize,
+        /// The piece.
+        text: String,
+    },
+}
+
+/// Where pieces of a response go while it streams. Must not block.
+pub trait DeltaSink: Send + Sync {
+    /// Takes a piece.
+    fn delta(&self, delta: ModelDelta);
+}
+
+impl<F: Fn(ModelDelta) + Send + Sync> DeltaSink for F {
+    fn delta(&self, delta: ModelDelta) {
+        self(delta)
+    }
+}
+
+/// What a model is asked.
+#[derive(Debug, Clone)]
+pub struct ModelRequest {
+    /// The session, so that an implementation can keep what it encoded of its history.
+    pub session: SessionId,
+    /// Model, system prompt and tools.
+    pub context: Arc<Context>,
+    /// The conversation. From request to request of a session it only grows: earlier items stay the
+    /// same `Arc`s.
+    pub items: Vec<Arc<Item>>,
+    /// Tokens of the response at most.
+    pub output_tokens_max: Option<u32>,
+}
+
+/// What a model answered, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelResponse {
+    /// Its parts, in order. Never half a tool call.
+    pub parts: Vec<AssistantPart>,
+    /// Why it stopped.
+    pub stop: ModelStop,
+    /// What it cost.
+    pub usage: Usage,
+    /// The provider's id of the response.
+    pub provider_response: Option<String>,
+}
+
+/// A model, or a set of them told apart by `request.context.model`.
+#[async_trait]
+pub trait Model: Send + Sync + 'static {
+    /// Asks once: repeating is the core's decision. Dropping the future cancels the request.
+    async fn respond(&self, request: ModelRequest, deltas: &dyn DeltaSink) -> Result<ModelResponse, ModelFailure>;
+}
+
+/// One call for a hand. Its arguments are valid JSON that fits the tool's schema.
+#[derive(Debug, Clone)]
+pub struct CallRequest {
+    /// The session.
+    pub session: SessionId,
+    /// The call: the idempotency key.
+    pub call: CallId,
+    /// The tool.
+    pub tool: String,
+    /// The arguments, JSON text.
+    pub arguments: String,
+}
+
+/// What a hand reports of a call.
+#[derive(Debug, Clone)]
+pub struct CallReport {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What it changed.
+    pub changes: Changes,
+    /// The contents that outcome and changes name by digest: after, and before where it was a file.
+    pub contents: Vec<Blob>,
+    /// What it used.
+    pub usage: CallUsage,
+}
+
+impl CallReport {
+    /// A report of an outcome without changes.
+    pub fn of(outcome: Outcome) -> Self {
+        Self { outcome, changes: Changes::None, contents: Vec::new(), usage: CallUsage::default() }
+    }
+}
+
+/// Whatever executes tool calls for one session: components, a process, a remote sandbox.
+#[async_trait]
+pub trait Hands: Send + Sync + 'static {
+    /// The tools, in a fixed order. Cheap: nothing is compiled or provisioned for it.
+    fn tools(&self) -> Vec<ToolSpec>;
+
+    /// Runs a call. Never an error: a hand that broke says so in the outcome. Dropping the future
+    /// stops the call; a staged call has then changed nothing.
+    async fn execute(&self, call: CallRequest) -> CallReport;
+
+    /// Puts staged changes in place: all or none. May be called again for the same call after a crash:
+    /// what is in place already stays. `contents` holds what the manifest names.
+    async fn put(&self, call: CallId, manifest: &Manifest, contents: &dyn Blobs) -> ApplyResult;
+}
+
+/// Time.
+#[async_trait]
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> TimeMs;
+    /// Waits.
+    async fn sleep(&self, duration_ms: u64);
+}
+
+/// Randomness.
+pub trait Ids: Send + Sync + 'static {
+    /// 16 bytes that nobody can guess.
+    fn entropy(&self) -> [u8; 16];
+}

@@ -1,0 +1,199 @@
+//! A session in use: what its owner may do with it, and the stream of what happens.
+//!
+//! Promise: a subscription is gap-free from any sequence: logged events come in order, each once,
+//! whatever the subscriber missed meanwhile. Pieces of a response are not logged and may be missed;
+//! each says at which offset it stands.
+
+use crate::actor::Wake;
+use crate::load::{LoadError, LoadedSession};
+use crate::ports::{EventLog, ModelDelta, StoreError};
+use harness_core::envelope::{SealedEvent, VerifyError, verify};
+use harness_core::event::{Answer, TurnLimits};
+use harness_core::{ApprovalId, Digest, Event, Header, Refusal, Sequence, SessionId, Tip};
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// Events read from the log at once when a subscriber catches up.
+const CATCH_UP_EVENTS_MAX: usize = 500;
+
+/// A durable event.
+#[derive(Debug, Clone, Serialize)]
+pub struct LoggedEvent {
+    /// Its header.
+    #[serde(flatten)]
+    pub header: Header,
+    /// What happened; none where the content was erased.
+    pub event: Option<Event>,
+}
+
+/// Something that happened in a session.
+#[derive(Debug, Clone)]
+pub enum Update {
+    /// An event became durable.
+    Event(Arc<LoggedEvent>),
+    /// A piece of the response that is under way. Not durable.
+    Delta {
+        /// Bytes of the same kind (words, or reasoning) that came before in this response.
+        offset_bytes: u64,
+        /// The piece.
+        delta: ModelDelta,
+    },
+    /// The session's writer stopped: closed, taken over, or broken. Nothing follows.
+    Closed {
+        /// What went wrong, if anything did.
+        fault: Option<String>,
+    },
+}
+
+/// Why a session did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The core declined.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The session's writer has stopped.
+    #[error("the session is closed{}", .0.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
+    Closed(Option<String>),
+    /// The log could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was read cannot be believed.
+    #[error("the log cannot be believed")]
+    Damaged(#[from] VerifyError),
+}
+
+impl From<LoadError> for SessionError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Store(error) => Self::Store(error),
+            LoadError::Damaged { source, .. } => Self::Damaged(source),
+            other => Self::Store(StoreError::Damaged(other.to_string())),
+        }
+    }
+}
+
+/// A session that this process writes. Clones refer to the same one.
+#[derive(Clone)]
+pub struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) wakes: mpsc::Sender<Wake>,
+    pub(crate) updates: broadcast::Sender<Update>,
+    pub(crate) log: Arc<dyn EventLog>,
+}
+
+impl Session {
+    /// Its id.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    async fn ask<T>(&self, wake: impl FnOnce(oneshot::Sender<T>) -> Wake) -> Result<T, SessionError> {
+        let (reply, answer) = oneshot::channel();
+        self.wakes.send(wake(reply)).await.map_err(|_| SessionError::Closed(None))?;
+        answer.await.map_err(|_| SessionError::Closed(None))
+    }
+
+    /// Begins a turn.
+    pub async fn prompt(&self, text: impl Into<String>, limits: TurnLimits) -> Result<(), SessionError> {
+        let text = text.into();
+        self.ask(|reply| Wake::Prompt { text, limits, reply }).await?.map_err(SessionError::from)
+    }
+
+    /// Answers an approval; `binds_to` is the digest of what the person was shown.
+    pub async fn answer(&self, approval: ApprovalId, binds_to: Digest, answer: Answer) -> Result<(), SessionError> {
+        let event = Event::ApprovalAnswered { approval, binds_to, answer };
+        self.ask(|reply| Wake::Answer { event, reply }).await?.map_err(SessionError::from)
+    }
+
+    /// Stops the running turn and keeps the session.
+    pub async fn interrupt(&self) -> Result<(), SessionError> {
+        let event = Event::InterruptRequested;
+        self.ask(|reply| Wake::Answer { event, reply }).await?.map_err(SessionError::from)
+    }
+
+    /// Gives the session a title.
+    pub async fn rename(&self, title: impl Into<String>) -> Result<(), SessionError> {
+        let event = Event::SessionRenamed { title: title.into() };
+        self.ask(|reply| Wake::Answer { event, reply }).await?.map_err(SessionError::from)
+    }
+
+    /// The session as it is now. Everything in it is durable.
+    pub async fn snapshot(&self) -> Result<LoadedSession, SessionError> {
+        self.ask(|reply| Wake::Snapshot { reply }).await
+    }
+
+    /// Stops the writer. What was under way is taken up again when the session is next opened.
+    pub async fn close(self) {
+        // A writer that is gone already is closed.
+        let _ = self.ask(|reply| Wake::Close { reply }).await;
+    }
+
+    /// Everything that happens after a position: first what the log has, then live.
+    pub fn subscribe(&self, after: Sequence) -> Subscription {
+        Subscription {
+            session: self.id,
+            log: Arc::clone(&self.log),
+            live: self.updates.subscribe(),
+            next_after: after,
+            caught_up: false,
+            ready: VecDeque::new(),
+        }
+    }
+}
+
+/// A gap-free stream of what happens in a session.
+pub struct Subscription {
+    session: SessionId,
+    log: Arc<dyn EventLog>,
+    live: broadcast::Receiver<Update>,
+    next_after: Sequence,
+    caught_up: bool,
+    ready: VecDeque<Update>,
+}
+
+impl Subscription {
+    /// The next update. `Closed` is the last one.
+    pub async fn next(&mut self) -> Result<Update, SessionError> {
+        loop {
+            if let Some(update) = self.ready.pop_front() {
+                return Ok(update);
+            }
+            if !self.caught_up {
+                self.catch_up().await?;
+                continue;
+            }
+            match self.live.recv().await {
+                Ok(Update::Event(event)) if event.header.sequence <= self.next_after => {}
+                Ok(Update::Event(event)) if event.header.sequence == self.next_after.next() => {
+                    self.next_after = event.header.sequence;
+                    return Ok(Update::Event(event));
+                }
+                Ok(Update::Event(_)) | Err(broadcast::error::RecvError::Lagged(_)) => self.caught_up = false,
+                Ok(other) => return Ok(other),
+                Err(broadcast::error::RecvError::Closed) => return Ok(Update::Closed { fault: None }),
+            }
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<(), SessionError> {
+        let page = self.log.read(self.session, self.next_after, CATCH_UP_EVENTS_MAX).await?;
+        self.caught_up = page.len() < CATCH_UP_EVENTS_MAX;
+        for stored in page {
+            // The writer verified the chain when it opened the session; here only the order matters.
+            let header: Header = serde_json::from_slice(&stored.header_bytes).map_err(VerifyError::Header)?;
+            let tip = Tip { sequence: self.next_after, hash: header.previous };
+            let (sealed, tip) = verify(tip, stored.header_bytes, stored.payload)?;
+            self.next_after = tip.sequence;
+            self.ready.push_back(Update::Event(Arc::new(logged(sealed)?)));
+        }
+        Ok(())
+    }
+}
+
+/// A sealed event with its content read.
+pub(crate) fn logged(sealed: SealedEvent) -> Result<LoggedEvent, VerifyError> {
+    let event = sealed.event()?;
+    Ok(LoggedEvent { header: sealed.header, event })
+}

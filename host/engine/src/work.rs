@@ -1,0 +1,157 @@
+//! Carrying out what the core asked for, beside the session's writer.
+//!
+//! Promise: at most one model request or wait, and one piece of work per call, is out at a time; each
+//! result comes back as a wake; stopping drops the work, and a result of stopped work is not believed.
+
+use crate::actor::Wake;
+use crate::arguments::Schemas;
+use crate::crash;
+use crate::host::Ports;
+use crate::ports::{CallReport, CallRequest, Hands, ModelDelta, ModelRequest};
+use crate::session::Update;
+use harness_core::{CallId, Command, Manifest, SessionId, SessionState};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::{AbortHandle, JoinHandle};
+
+/// The work that is out for one session.
+pub(crate) struct Work {
+    session: SessionId,
+    ports: Ports,
+    hands: Arc<dyn Hands>,
+    schemas: Arc<Schemas>,
+    wakes: mpsc::Sender<Wake>,
+    updates: broadcast::Sender<Update>,
+    requests: u64,
+    request: Option<AbortHandle>,
+    calls: HashMap<CallId, AbortHandle>,
+    puts: HashMap<CallId, JoinHandle<()>>,
+}
+
+impl Work {
+    pub(crate) fn new(
+        session: SessionId,
+        ports: Ports,
+        hands: Arc<dyn Hands>,
+        schemas: Arc<Schemas>,
+        wakes: mpsc::Sender<Wake>,
+        updates: broadcast::Sender<Update>,
+    ) -> Self {
+        let (calls, puts) = (HashMap::new(), HashMap::new());
+        Self { session, ports, hands, schemas, wakes, updates, requests: 0, request: None, calls, puts }
+    }
+
+    /// Starts what a command asks for. The events that ask for it are durable.
+    pub(crate) fn start(&mut self, command: Command, state: &SessionState) {
+        crash::point("command.start");
+        match command {
+            Command::CallModel => self.call_model(state),
+            Command::Wait { delay_ms } => self.wait(delay_ms),
+            Command::RunCall { call, tool, arguments } => self.run_call(call, tool, &arguments, state),
+            Command::PutChanges { call, manifest } => self.put_changes(call, manifest),
+            Command::CancelModel => {
+                if let Some(request) = self.request.take() {
+                    request.abort();
+                }
+            }
+            Command::CancelCall { call } => {
+                if let Some(work) = self.calls.remove(&call) {
+                    work.abort();
+                }
+            }
+        }
+    }
+
+    /// Whether the result of this request or wait is still waited for; it is not any more.
+    pub(crate) fn finish_request(&mut self, request: u64) -> bool {
+        request == self.requests && self.request.take().is_some()
+    }
+
+    pub(crate) fn finish_call(&mut self, call: CallId) {
+        self.calls.remove(&call);
+        self.puts.remove(&call);
+    }
+
+    /// Stops everything that can be stopped and waits for changes that are being put in place, so that
+    /// the next opener does not find this one still writing files.
+    pub(crate) async fn stop_all(&mut self) {
+        for work in self.request.take().into_iter().chain(self.calls.drain().map(|(_, work)| work)) {
+            work.abort();
+        }
+        for (_, put) in self.puts.drain() {
+            // A put that broke is done again by the next opener.
+            let _ = put.await;
+        }
+    }
+
+    fn next_request(&mut self) -> u64 {
+        self.requests += 1;
+        self.requests
+    }
+
+    fn call_model(&mut self, state: &SessionState) {
+        let Some(context) = state.context.clone() else { return };
+        let output_tokens_max = state.turn.as_ref().and_then(|turn| turn.limits.output_tokens_max);
+        let items = state.history.clone();
+        let ask = ModelRequest { session: self.session, context, items, output_tokens_max };
+        let request = self.next_request();
+        let (model, wakes, updates) = (Arc::clone(&self.ports.model), self.wakes.clone(), self.updates.clone());
+        let task = tokio::spawn(async move {
+            let started = Instant::now();
+            let (words, reasoning) = (AtomicU64::new(0), AtomicU64::new(0));
+            let sink = move |delta: ModelDelta| {
+                let (counter, bytes) = match &delta {
+                    ModelDelta::Text { text } => (&words, text.len()),
+                    ModelDelta::Reasoning { text } => (&reasoning, text.len()),
+                    ModelDelta::ToolCall { .. } | ModelDelta::ToolArguments { .. } => (&words, 0),
+                };
+                let offset_bytes = counter.fetch_add(bytes as u64, Ordering::Relaxed);
+                let _ = updates.send(Update::Delta { offset_bytes, delta });
+            };
+            let result = model.respond(ask, &sink).await;
+            let _ = wakes.send(Wake::Model { request, result, started }).await;
+        });
+        self.request = Some(task.abort_handle());
+    }
+
+    fn wait(&mut self, delay_ms: u64) {
+        let request = self.next_request();
+        let (clock, wakes) = (Arc::clone(&self.ports.clock), self.wakes.clone());
+        let task = tokio::spawn(async move {
+            clock.sleep(delay_ms).await;
+            let _ = wakes.send(Wake::WaitOver { request }).await;
+        });
+        self.request = Some(task.abort_handle());
+    }
+
+    fn run_call(&mut self, call: CallId, tool: String, arguments: &str, state: &SessionState) {
+        let wakes = self.wakes.clone();
+        let checked = match state.tool(&tool) {
+            Some(spec) => self.schemas.check(spec, arguments),
+            None => Ok(()),
+        };
+        let ask = CallRequest { session: self.session, call, tool, arguments: arguments.to_owned() };
+        let hands = Arc::clone(&self.hands);
+        let task = tokio::spawn(async move {
+            let report = match checked {
+                Ok(()) => hands.execute(ask).await,
+                Err(outcome) => CallReport::of(outcome),
+            };
+            let _ = wakes.send(Wake::Call { call, report: Box::new(report) }).await;
+        });
+        self.calls.insert(call, task.abort_handle());
+    }
+
+    fn put_changes(&mut self, call: CallId, manifest: Manifest) {
+        let (wakes, hands, blobs) = (self.wakes.clone(), Arc::clone(&self.hands), Arc::clone(&self.ports.blobs));
+        let task = tokio::spawn(async move {
+            let result = hands.put(call, &manifest, blobs.as_ref()).await;
+            // The writer may have stopped; then nobody reads this any more, and it must not wait.
+            let _ = wakes.try_send(Wake::Put { call, result });
+        });
+        self.puts.insert(call, task);
+    }
+}
