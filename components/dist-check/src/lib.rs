@@ -1,1 +1,1 @@
-//! Tests of the built components; see `tests/`.
+//! Nothing but tests: `tests/dist.rs` looks at the built components as a host does, from outside.

@@ -40,7 +40,7 @@ pub fn run(workspace: &Workspace, arguments: Arguments) -> Reply {
     // A start that the pattern names but that is not there is no match, not a fault.
     let walked = if start.full().is_dir() {
         let below = if start.shown() == "." { 0 } else { start.shown().len() + 1 };
-        walk::files(workspace, &start, names_hidden(&pattern), |path| {
+        walk::files(workspace, &start, walk::names_hidden(&pattern), |path| {
             if !matcher.is_match(path.shown().get(below..).unwrap_or_default()) {
                 return ControlFlow::Continue(());
             }
@@ -113,9 +113,4 @@ fn compile(pattern: &str) -> Result<GlobMatcher, Failure> {
     let glob = GlobBuilder::new(pattern).literal_separator(true).build();
     let glob = glob.map_err(|error| Failure::invalid("bad-pattern", error.to_string()))?;
     Ok(glob.compile_matcher())
-}
-
-/// Whether some part of the pattern can only match hidden names.
-fn names_hidden(pattern: &str) -> bool {
-    pattern.starts_with('.') || ["/.", "{.", ",."].iter().any(|sign| pattern.contains(sign))
 }

@@ -2,7 +2,7 @@
 //! and a leading `!` means all files but these.
 
 use globset::{GlobBuilder, GlobMatcher};
-use tool_kit::Failure;
+use tool_kit::{Failure, walk};
 
 pub(crate) struct Filter {
     matcher: GlobMatcher,
@@ -19,8 +19,7 @@ impl Filter {
         let pattern = pattern.strip_prefix('/').unwrap_or(pattern);
         let glob = GlobBuilder::new(pattern).literal_separator(true).build();
         let glob = glob.map_err(|error| Failure::invalid("bad-glob", format!("glob: {error}")))?;
-        let hidden =
-            !negated && (pattern.starts_with('.') || ["/.", "{.", ",."].iter().any(|sign| pattern.contains(sign)));
+        let hidden = !negated && walk::names_hidden(pattern);
         Ok(Self { matcher: glob.compile_matcher(), names_only, negated, hidden })
     }
 

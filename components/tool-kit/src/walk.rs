@@ -17,6 +17,11 @@ use crate::{Failure, Workspace, WorkspacePath};
 /// How many entries one walk looks at: bounds its time and memory.
 pub const ENTRIES: usize = 100_000;
 
+/// Whether a glob names hidden files: some part of it begins with a dot.
+pub fn names_hidden(pattern: &str) -> bool {
+    pattern.starts_with('.') || ["/.", "{.", ",."].iter().any(|sign| pattern.contains(sign))
+}
+
 /// How a walk ended.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Walked {

@@ -81,6 +81,9 @@ pub enum Refusal {
         /// Its size.
         bytes: usize,
     },
+    /// The workspace is empty.
+    #[error("a session works in a folder: give its absolute path")]
+    Workspace,
     /// The title is empty or too long.
     #[error("a title has 1 to {} characters", limits::TITLE_CHARS_MAX)]
     Title,
@@ -114,14 +117,12 @@ fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
     let opened = state.context.is_some();
     match input {
         Event::SessionCreated { .. } if !state.workspace.is_empty() => Err(Refusal::Exists),
-        Event::SessionCreated { .. } => Ok(()),
+        Event::SessionCreated { workspace, .. } if workspace.is_empty() => Err(Refusal::Workspace),
+        Event::SessionCreated { title, .. } => title.as_deref().map_or(Ok(()), check_title),
         Event::SessionOpened { context, .. } if !opened && context.is_none() => Err(Refusal::NotOpened),
         _ if state.workspace.is_empty() => Err(Refusal::NotOpened),
         Event::SessionOpened { .. } => Ok(()),
-        Event::SessionRenamed { title } => {
-            let fits = !title.trim().is_empty() && title.chars().count() <= limits::TITLE_CHARS_MAX;
-            if fits { Ok(()) } else { Err(Refusal::Title) }
-        }
+        Event::SessionRenamed { title } => check_title(title),
         Event::PromptReceived { .. } if !opened => Err(Refusal::NotOpened),
         Event::PromptReceived { .. } if state.turn.is_some() => Err(Refusal::TurnRunning),
         Event::PromptReceived { text, .. } if text.trim().is_empty() || text.len() > limits::PROMPT_BYTES_MAX => {
@@ -131,6 +132,11 @@ fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
         Event::ApprovalAnswered { approval, binds_to, .. } => check_answer(state, *approval, *binds_to),
         _ => check_in_turn(state, input),
     }
+}
+
+fn check_title(title: &str) -> Result<(), Refusal> {
+    let fits = !title.trim().is_empty() && title.chars().count() <= limits::TITLE_CHARS_MAX;
+    if fits { Ok(()) } else { Err(Refusal::Title) }
 }
 
 fn check_answer(state: &SessionState, approval: ApprovalId, binds_to: crate::Digest) -> Result<(), Refusal> {

@@ -37,6 +37,18 @@ pub struct TurnLimits {
     pub steps_max: u32,
     /// Tokens of one response at most; none leaves it to the provider.
     pub output_tokens_max: Option<u32>,
+    /// Attempts at one model request, the first included.
+    pub retry_attempts_max: u32,
+}
+
+impl Default for TurnLimits {
+    fn default() -> Self {
+        Self {
+            steps_max: crate::limits::TURN_STEPS_MAX_DEFAULT,
+            output_tokens_max: None,
+            retry_attempts_max: crate::limits::RETRY_ATTEMPTS_MAX_DEFAULT,
+        }
+    }
 }
 
 /// Why a model gave no response.

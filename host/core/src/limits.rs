@@ -5,8 +5,8 @@
 pub const TURN_STEPS_MAX_DEFAULT: u32 = 64;
 /// Tool calls that one response may make; more are answered with a failure and not run.
 pub const STEP_CALLS_MAX: usize = 64;
-/// Times one model request is repeated after a retryable failure.
-pub const RETRY_ATTEMPTS_MAX: u32 = 6;
+/// Attempts at one model request, the first included, unless told otherwise.
+pub const RETRY_ATTEMPTS_MAX_DEFAULT: u32 = 6;
 /// Wait before the first repetition; it doubles from there. Milliseconds.
 pub const RETRY_DELAY_FIRST_MS: u64 = 500;
 /// No wait between repetitions is longer, whatever a provider asks for. Milliseconds.

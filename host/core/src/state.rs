@@ -114,6 +114,9 @@ impl SessionState {
                 self.titled_by_person = true;
             }
             Event::PromptReceived { text, .. } => {
+                if self.turn.is_some() {
+                    return Err(wrong("a turn is under way"));
+                }
                 if self.title.is_none() {
                     self.title = Some(title_of(text));
                 }
@@ -136,9 +139,11 @@ impl SessionState {
                 }
             }
             Event::TurnEnded { end, .. } => {
-                if self.turn.take().is_none() {
-                    return Err(wrong("no turn is under way"));
+                let turn = self.turn.as_ref().ok_or_else(|| wrong("no turn is under way"))?;
+                if !turn.calls().is_empty() {
+                    return Err(wrong("calls are under way"));
                 }
+                self.turn = None;
                 self.last_end = Some(end.clone());
             }
             Event::ApprovalAnswered { .. } | Event::ApprovalWithdrawn { .. } | Event::CallJudged { .. } => {}
@@ -148,13 +153,18 @@ impl SessionState {
             | Event::RetryDue
             | Event::InterruptRequested
             | Event::CallRequested { .. }
-            | Event::CallStarted { .. }
             | Event::CallReported { .. }
             | Event::ApprovalAsked { .. }
             | Event::ChangesAuthorized { .. }
             | Event::ChangesPut { .. } => {
                 let turn = self.turn.as_mut().ok_or_else(|| wrong("no turn is under way"))?;
                 turn.apply(event).map_err(wrong)?;
+            }
+            Event::CallStarted { call, .. } => {
+                let found = self.turn.as_ref().and_then(|turn| turn.call(*call));
+                let effects = found.and_then(|call| self.tool(&call.tool)).map(|tool| tool.effects);
+                let turn = self.turn.as_mut().ok_or_else(|| wrong("no turn is under way"))?;
+                turn.start_call(*call, effects).map_err(wrong)?;
             }
             Event::CallEnded { call, text, is_error, .. } => {
                 self.apply_call_ended(*call, text.as_deref(), *is_error).map_err(wrong)?;

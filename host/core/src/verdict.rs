@@ -138,7 +138,9 @@ impl Judge<'_> {
         let rules = self.rules.iter().filter(|rule| rule.covers(tool)).filter(|rule| match rule.verdict {
             VerdictKind::Deny => true,
             VerdictKind::Ask => {
-                tool.category == Category::Read && matches!(subject, Subject::Arguments) || !(harmless || unchanged)
+                // An edit is asked about once, with its changes to look at; anything else before it runs.
+                let before_it_runs = tool.category != Category::Edit && matches!(subject, Subject::Arguments);
+                before_it_runs || !(harmless || unchanged)
             }
             VerdictKind::Allow => !harmless,
         });

@@ -11,7 +11,7 @@ use crate::capture;
 use crate::crash;
 use crate::host::{NewSession, OpenError, Ports};
 use crate::load::LoadedSession;
-use crate::ports::{AppendError, Blob, CallReport, Hands, ModelResponse, SessionAppend, SessionStatus, SessionSummary};
+use crate::ports::{AppendError, Blob, CallReport, Hands, ModelResponse, SessionAppend};
 use crate::session::{LoggedEvent, Session, Update};
 use crate::work::Work;
 use harness_core::envelope::{SealContext, SealedEvent, seal};
@@ -295,7 +295,7 @@ impl SessionWriter {
             after,
             events: batch.sealed,
             blobs: batch.blobs,
-            summary: Some(self.summary(tip)),
+            summary: Some(self.session.summary(self.id, tip)),
         };
         self.ports.log.append(vec![append]).await?;
         self.session.tip = tip;
@@ -310,26 +310,5 @@ impl SessionWriter {
             self.work.start(command, &self.session.state);
         }
         Ok(())
-    }
-
-    fn summary(&self, tip: Tip) -> SessionSummary {
-        let state = &self.session.state;
-        let status = match &state.turn {
-            None => SessionStatus::Idle,
-            Some(_) if !state.pending().is_empty() => SessionStatus::NeedsAnswer,
-            Some(_) => SessionStatus::Running,
-        };
-        SessionSummary {
-            session: self.id,
-            title: state.title.clone().unwrap_or_else(|| "untitled".to_owned()),
-            workspace: state.workspace.clone(),
-            model: state.context.as_ref().map_or_else(String::new, |context| context.model.to_string()),
-            created: self.session.created,
-            updated: self.session.updated,
-            last_sequence: tip.sequence,
-            status,
-            turns: state.turns,
-            usage: state.usage,
-        }
     }
 }

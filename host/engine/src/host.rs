@@ -3,17 +3,17 @@
 //! Promise: a session is written by at most one opener at a time; opening it takes up whatever was
 //! under way; looking at one never writes.
 
+use crate::LoggedEvent;
 use crate::actor::{self, Opening};
 use crate::arguments::Schemas;
 use crate::load::{LoadError, LoadedSession, load};
 use crate::ports::{
-    AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Index, Lease, LeaseError, Model, Takeover,
+    AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Index, Lease, LeaseError, Model, SessionAppend, Takeover,
 };
 use crate::session::{Session, SessionError, logged};
-use crate::{LoggedEvent, session::Subscription};
-use harness_core::envelope::{Lineage, Tip, verify};
+use harness_core::envelope::{Lineage, SealContext, Tip, seal, verify};
 use harness_core::event::Context;
-use harness_core::{Header, Refusal, Sequence, SessionId, SessionState, TenantId};
+use harness_core::{Actor, Epoch, Event, Header, Refusal, Sequence, SessionId, SessionState, TenantId, decide};
 use std::sync::Arc;
 
 /// Everything a host stands on.
@@ -120,6 +120,32 @@ impl Host {
         actor::start(opening, self.ports.clone(), self.version.clone(), hands, Arc::clone(&self.schemas)).await
     }
 
+    /// Gives a session that nobody writes another title. Nothing that is under way in it is taken up.
+    pub async fn rename(&self, id: SessionId, title: impl Into<String>) -> Result<(), OpenError> {
+        self.ports.log.tip(id).await.map_err(LoadError::from)?;
+        let epoch = self.ports.lease.acquire(id, &self.holder, Takeover::IfGone).await?;
+        let renamed = self.append_rename(id, epoch, title.into()).await;
+        let released = self.ports.lease.release(id, epoch).await;
+        renamed.and(released.map_err(OpenError::from))
+    }
+
+    async fn append_rename(&self, id: SessionId, epoch: Epoch, title: String) -> Result<(), OpenError> {
+        let mut loaded = self.load(id).await?;
+        let decision = decide(&mut loaded.state, id, Event::SessionRenamed { title })?;
+        loaded.updated = self.ports.clock.now();
+        let context = SealContext {
+            tenant: loaded.tenant.clone(),
+            session: id,
+            lineage: loaded.lineage,
+            time: loaded.updated,
+            actor: Actor::Principal("person".to_owned()),
+        };
+        let (events, tip) = seal(loaded.tip, &context, &decision.events, || self.ports.ids.entropy());
+        let summary = Some(loaded.summary(id, tip));
+        let append = SessionAppend { session: id, epoch, after: loaded.tip, events, blobs: Vec::new(), summary };
+        Ok(self.ports.log.append(vec![append]).await?)
+    }
+
     /// Reads a session without becoming its writer.
     pub async fn load(&self, id: SessionId) -> Result<LoadedSession, LoadError> {
         load(self.ports.log.as_ref(), id).await
@@ -142,10 +168,5 @@ impl Host {
             events.push(logged(sealed)?);
         }
         Ok(events)
-    }
-
-    /// A session's stream, for its writer.
-    pub fn subscribe(session: &Session, after: Sequence) -> Subscription {
-        session.subscribe(after)
     }
 }

@@ -3,7 +3,7 @@
 //! Promise: what is loaded is exactly what the log says; a damaged, missing or erased event is named
 //! with its position and nothing after it is believed.
 
-use crate::ports::{EventLog, StoreError};
+use crate::ports::{EventLog, SessionStatus, SessionSummary, StoreError};
 use harness_core::envelope::{Lineage, Tip, VerifyError, verify};
 use harness_core::state::Inconsistency;
 use harness_core::{Sequence, SessionId, SessionState, TenantId, TimeMs};
@@ -26,6 +26,34 @@ pub struct LoadedSession {
     pub created: TimeMs,
     /// The time of its last event.
     pub updated: TimeMs,
+}
+
+impl LoadedSession {
+    /// What the session is doing.
+    pub fn status(&self) -> SessionStatus {
+        match &self.state.turn {
+            None => SessionStatus::Idle,
+            Some(_) if !self.state.pending().is_empty() => SessionStatus::NeedsAnswer,
+            Some(_) => SessionStatus::Running,
+        }
+    }
+
+    /// Its row in the index once its log ends at `tip`.
+    pub fn summary(&self, session: SessionId, tip: Tip) -> SessionSummary {
+        let state = &self.state;
+        SessionSummary {
+            session,
+            title: state.title.clone().unwrap_or_else(|| "untitled".to_owned()),
+            workspace: state.workspace.clone(),
+            model: state.context.as_ref().map_or_else(String::new, |context| context.model.to_string()),
+            created: self.created,
+            updated: self.updated,
+            last_sequence: tip.sequence,
+            status: self.status(),
+            turns: state.turns,
+            usage: state.usage,
+        }
+    }
 }
 
 /// Why a session could not be read back.

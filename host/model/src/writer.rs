@@ -13,9 +13,11 @@ const BLOCK_BYTES_MIN: usize = 64 << 10;
 /// Which message of the conversation is not closed yet, so that the next item may join it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum OpenMessage {
-    /// None.
+    /// None, and there is no message yet.
     #[default]
     None,
+    /// None: all that were written are closed.
+    Closed,
     /// One of the user's side.
     User,
     /// One of the model's.

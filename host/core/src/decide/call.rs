@@ -86,14 +86,14 @@ impl Draft<'_> {
         None
     }
 
-    fn verdict(&self, tool: &str, subject: Subject<'_>) -> Option<(Verdict, String)> {
+    pub(super) fn verdict(&self, tool: &str, subject: Subject<'_>) -> Option<(Verdict, String)> {
         let context = self.state.context.as_ref()?;
         let spec = context.tools.iter().find(|spec| spec.name == tool)?;
         let judge = Judge { approve: context.approve, rules: &context.rules, allowances: &self.state.allowances };
         Some((judge.judge(spec, subject), spec.implementation.clone()))
     }
 
-    fn judge_arguments(&mut self, id: CallId) -> Result<(), Refusal> {
+    pub(super) fn judge_arguments(&mut self, id: CallId) -> Result<(), Refusal> {
         let call = self.call(id)?;
         let (tool, binds_to) = (call.tool.clone(), call.arguments_digest());
         let Some((verdict, implementation)) = self.verdict(&tool, Subject::Arguments) else {
@@ -107,7 +107,7 @@ impl Draft<'_> {
         }
     }
 
-    fn start(&mut self, id: CallId, implementation: String) -> Result<(), Refusal> {
+    pub(super) fn start(&mut self, id: CallId, implementation: String) -> Result<(), Refusal> {
         self.emit(Event::CallStarted { call: id, implementation })?;
         let call = self.call(id)?;
         let command = Command::RunCall { call: id, tool: call.tool.clone(), arguments: call.arguments.clone() };
@@ -116,7 +116,8 @@ impl Draft<'_> {
     }
 
     fn ask(&mut self, call: CallId, binds_to: Digest, verdict: Verdict) -> Result<(), Refusal> {
-        let approval = ApprovalId::from_bits(self.derive(&call.to_string(), "approval", u32::from(binds_to.0[0])));
+        // One call may be asked about twice, on its arguments and on its changes: two approvals.
+        let approval = ApprovalId::from_bits(self.derive(&format!("{call} {binds_to}"), "approval", 0));
         self.emit(Event::ApprovalAsked { approval, call, binds_to, rule: verdict.rule, words: verdict.words })
     }
 
@@ -184,6 +185,33 @@ impl Draft<'_> {
         }
     }
 
+    /// Judges a call that waits for a person again; it goes on waiting unless nobody needs to be asked any more.
+    pub(super) fn judge_asked_again(&mut self, id: CallId, approval: ApprovalId) -> Result<(), Refusal> {
+        let call = self.call(id)?;
+        let staged = call.reported.as_ref().and_then(|reported| reported.staged()).cloned();
+        let (tool, arguments) = (call.tool.clone(), call.arguments_digest());
+        let (subject, binds_to) = match &staged {
+            Some(manifest) => (Subject::Staged(manifest), manifest.digest()),
+            None => (Subject::Arguments, arguments),
+        };
+        let Some((verdict, implementation)) = self.verdict(&tool, subject) else {
+            self.emit(Event::ApprovalWithdrawn { approval })?;
+            return self.end_call(id, &Outcome::failed(FailureKind::UnknownTool, "unknown-tool", "the tool is gone"));
+        };
+        if verdict.kind == VerdictKind::Ask {
+            return Ok(());
+        }
+        self.emit(Event::ApprovalWithdrawn { approval })?;
+        self.emit(Event::CallJudged { call: id, subject: binds_to, verdict: verdict.clone() })?;
+        match (verdict.kind, staged) {
+            (VerdictKind::Allow, Some(manifest)) => self.put(id, manifest),
+            (VerdictKind::Allow, None) => self.start(id, implementation),
+            (VerdictKind::Ask | VerdictKind::Deny, _) => {
+                self.end_call(id, &Outcome::Denied { rule: verdict.rule, words: verdict.words })
+            }
+        }
+    }
+
     pub(super) fn take_answer(&mut self, input: Event) -> Result<(), Refusal> {
         let Event::ApprovalAnswered { approval, answer, .. } = &input else {
             return Err(Refusal::NotAnInput(input.kind()));
@@ -198,7 +226,8 @@ impl Draft<'_> {
             Answer::No { reason } => {
                 let words = match reason.trim() {
                     "" => "a person said no.".to_owned(),
-                    reason => format!("a person said no: {reason}"),
+                    reason if reason.ends_with(['.', '!', '?']) => format!("a person said no: {reason}"),
+                    reason => format!("a person said no: {reason}."),
                 };
                 self.end_call(id, &Outcome::Denied { rule: "person".to_owned(), words })?;
                 return self.advance();

@@ -4,9 +4,10 @@ use super::{Command, Draft, Refusal};
 use crate::event::{Event, ModelFailure, ModelStop, TurnEnd};
 use crate::ids::{CallId, TurnId};
 use crate::item::{AssistantPart, Effects};
-use crate::limits::{RETRY_ATTEMPTS_MAX, RETRY_DELAY_FIRST_MS, RETRY_DELAY_MAX_MS};
+use crate::limits::{RETRY_DELAY_FIRST_MS, RETRY_DELAY_MAX_MS};
 use crate::outcome::Outcome;
-use crate::state::{CallStage, Phase};
+use crate::state::{Call, CallStage, Phase};
+use crate::verdict::{Subject, VerdictKind};
 use sha2::{Digest as _, Sha256};
 
 impl Draft<'_> {
@@ -15,7 +16,7 @@ impl Draft<'_> {
             return Err(Refusal::NotAnInput(input.kind()));
         };
         let turn = TurnId::from_bits(self.derive(entropy, "turn", 0));
-        let (limits, number) = (*limits, self.state.turns + 1);
+        let (limits, number) = (*limits, self.state.turns.saturating_add(1));
         self.emit(input)?;
         self.emit(Event::TurnStarted { turn, number, limits })?;
         self.request_next_step()
@@ -45,7 +46,7 @@ impl Draft<'_> {
         if steps >= steps_max {
             return self.end_turn(TurnEnd::Limit { limit: "max-steps".to_owned(), maximum: u64::from(steps_max) });
         }
-        self.request(steps + 1, 1)
+        self.request(steps.saturating_add(1), 1)
     }
 
     fn request(&mut self, step: u32, attempt: u32) -> Result<(), Refusal> {
@@ -58,7 +59,7 @@ impl Draft<'_> {
     pub(super) fn repeat_request(&mut self) -> Result<(), Refusal> {
         let Some(turn) = &self.state.turn else { return Err(Refusal::NoTurn) };
         let Phase::Waiting { attempt, .. } = turn.phase else { return Err(Refusal::NoTurn) };
-        let step = turn.steps + 1;
+        let step = turn.steps.saturating_add(1);
         self.request(step, attempt)
     }
 
@@ -107,11 +108,9 @@ impl Draft<'_> {
         let failure = failure.clone();
         let jitter = self.derive(entropy, "jitter", 0);
         self.emit(input)?;
-        let Some(Phase::Failed { attempt, .. }) = self.state.turn.as_ref().map(|turn| &turn.phase) else {
-            return Err(Refusal::NoTurn);
-        };
-        let attempt = *attempt;
-        if !failure.kind.is_retryable() || attempt >= RETRY_ATTEMPTS_MAX {
+        let Some(turn) = &self.state.turn else { return Err(Refusal::NoTurn) };
+        let Phase::Failed { attempt, .. } = turn.phase else { return Err(Refusal::NoTurn) };
+        if !failure.kind.is_retryable() || attempt >= turn.limits.retry_attempts_max {
             return self.end_turn(TurnEnd::Failed { failure });
         }
         let (delay_ms, asked_by_provider) = retry_delay_ms(&failure, attempt, jitter);
@@ -135,27 +134,35 @@ impl Draft<'_> {
         }
         // What is being put in place cannot be stopped half-way; everything else can.
         let open = turn.calls().iter().filter(|call| !call.is_ended() && call.stage != CallStage::Putting);
-        let open: Vec<_> = open.map(|call| (call.id, call.stage.clone(), call.tool.clone())).collect();
-        for (call, stage, tool) in open {
-            if let CallStage::Asked { approval, .. } = stage {
+        for call in open.cloned().collect::<Vec<_>>() {
+            if let CallStage::Asked { approval, .. } = call.stage {
                 self.emit(Event::ApprovalWithdrawn { approval })?;
             }
-            let outcome = if stage == CallStage::Running {
-                self.command(Command::CancelCall { call });
-                self.stopped_outcome(&tool)
-            } else {
-                Outcome::Interrupted
-            };
-            self.end_call(call, &outcome)?;
+            let mut outcome = Outcome::Interrupted;
+            if call.stage == CallStage::Running {
+                self.command(Command::CancelCall { call: call.id });
+                outcome = stopped_outcome(&call);
+            }
+            self.end_call(call.id, &outcome)?;
         }
         self.advance()
     }
 
-    /// What may be said of a call that ran and whose report will never come.
-    fn stopped_outcome(&self, tool: &str) -> Outcome {
-        match self.state.tool(tool).map(|tool| tool.effects) {
-            Some(Effects::Staged) | None => Outcome::Interrupted,
-            Some(Effects::Direct) => Outcome::InDoubt,
+    /// Takes up a call whose report will never come: it is run again where nothing outside a private
+    /// layer can have happened, under the rules that hold now.
+    fn recover_running(&mut self, call: &Call) -> Result<(), Refusal> {
+        let stopped = stopped_outcome(call);
+        let spec = self.state.tool(&call.tool);
+        let is_staged = spec.is_some_and(|tool| tool.effects == Effects::Staged);
+        let (Outcome::Interrupted, Some((verdict, implementation))) =
+            (&stopped, self.verdict(&call.tool, Subject::Arguments))
+        else {
+            return self.end_call(call.id, &stopped);
+        };
+        match verdict.kind {
+            // It was authorised before, and again nothing leaves its layer unjudged.
+            VerdictKind::Allow | VerdictKind::Ask if is_staged => self.start(call.id, implementation),
+            VerdictKind::Allow | VerdictKind::Ask | VerdictKind::Deny => self.judge_arguments(call.id),
         }
     }
 
@@ -180,25 +187,28 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn recover_call(&mut self, call: &crate::state::Call) -> Result<(), Refusal> {
+    fn recover_call(&mut self, call: &Call) -> Result<(), Refusal> {
         match &call.stage {
-            CallStage::Running => match self.stopped_outcome(&call.tool) {
-                // Nothing outside a private layer happened: it is dropped and run again.
-                Outcome::Interrupted if self.state.tool(&call.tool).is_some() => self.command(Command::RunCall {
-                    call: call.id,
-                    tool: call.tool.clone(),
-                    arguments: call.arguments.clone(),
-                }),
-                outcome => self.end_call(call.id, &outcome)?,
-            },
+            CallStage::Running => self.recover_running(call)?,
             CallStage::Putting => {
                 if let Some(manifest) = call.reported.as_ref().and_then(|it| it.staged()) {
                     self.command(Command::PutChanges { call: call.id, manifest: manifest.clone() });
                 }
             }
-            CallStage::Requested | CallStage::Asked { .. } | CallStage::Reported | CallStage::Ended(_) => {}
+            // Whoever opened the session may have chosen to be asked less, or never.
+            CallStage::Asked { approval, .. } => self.judge_asked_again(call.id, *approval)?,
+            CallStage::Requested | CallStage::Reported | CallStage::Ended(_) => {}
         }
         Ok(())
+    }
+}
+
+/// What may be said of a call that ran and whose report will never come. What counts is where its
+/// effects went when it was started, not what a tool of that name would do now.
+fn stopped_outcome(call: &Call) -> Outcome {
+    match call.effects {
+        Some(Effects::Staged) | None => Outcome::Interrupted,
+        Some(Effects::Direct) => Outcome::InDoubt,
     }
 }
 
@@ -207,7 +217,7 @@ fn retry_delay_ms(failure: &ModelFailure, attempt: u32, jitter: u128) -> (u64, b
     if let Some(asked) = failure.retry_after_ms {
         return (asked.min(RETRY_DELAY_MAX_MS), true);
     }
-    let base = RETRY_DELAY_FIRST_MS.saturating_mul(1 << (attempt - 1).min(16)).min(RETRY_DELAY_MAX_MS);
+    let base = RETRY_DELAY_FIRST_MS.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(RETRY_DELAY_MAX_MS);
     let percent = 75 + (jitter % 51) as u64;
     (base * percent / 100, false)
 }

@@ -4,7 +4,7 @@ use super::Results;
 use crate::change::Manifest;
 use crate::event::{ApplyResult, Changes, Event, ModelFailure, ModelStop, TurnLimits};
 use crate::ids::{ApprovalId, CallId, Digest, TurnId};
-use crate::item::{ToolResult, Usage};
+use crate::item::{Effects, ToolResult, Usage};
 use crate::outcome::{CallUsage, Outcome};
 use std::sync::Arc;
 
@@ -70,6 +70,8 @@ pub struct Call {
     pub arguments: Arc<str>,
     /// How far it has come.
     pub stage: CallStage,
+    /// Where its effects go, as the tool said when the call was started; none before.
+    pub effects: Option<Effects>,
     /// What a hand reported of it.
     pub reported: Option<Box<ReportedCall>>,
 }
@@ -181,7 +183,7 @@ impl Turn {
         if !matches!(self.phase, Phase::Requesting { .. }) {
             return Err("no request is out");
         }
-        self.steps += 1;
+        self.steps = self.steps.saturating_add(1);
         self.usage = self.usage.plus(usage);
         self.phase = Phase::Calling { stop, calls: Vec::new() };
         Ok(())
@@ -189,12 +191,20 @@ impl Turn {
 
     pub(super) fn apply(&mut self, event: &Event) -> Result<(), &'static str> {
         match event {
-            Event::ModelRequested { attempt, .. } => self.phase = Phase::Requesting { attempt: *attempt },
+            Event::ModelRequested { attempt, .. } => {
+                if !matches!(self.phase, Phase::Between | Phase::Waiting { .. }) {
+                    return Err("a request or its calls are under way");
+                }
+                self.phase = Phase::Requesting { attempt: *attempt };
+            }
             Event::ModelFailed { failure, .. } => match self.phase {
                 Phase::Requesting { attempt } => self.phase = Phase::Failed { attempt, failure: failure.clone() },
                 _ => return Err("no request is out"),
             },
             Event::RetryScheduled { attempt, delay_ms, .. } => {
+                if !matches!(self.phase, Phase::Failed { .. }) {
+                    return Err("no request failed");
+                }
                 self.phase = Phase::Waiting { attempt: *attempt, delay_ms: *delay_ms };
             }
             Event::RetryDue => {
@@ -211,10 +221,10 @@ impl Turn {
                     tool: tool.clone(),
                     arguments: arguments.as_str().into(),
                     stage: CallStage::Requested,
+                    effects: None,
                     reported: None,
                 });
             }
-            Event::CallStarted { call, .. } => self.call_mut(*call)?.stage = CallStage::Running,
             Event::CallReported { call, outcome, changes, usage } => {
                 let call = self.call_mut(*call)?;
                 call.stage = CallStage::Reported;
@@ -236,6 +246,13 @@ impl Turn {
             }
             _ => return Err("it is not about a turn"),
         }
+        Ok(())
+    }
+
+    pub(super) fn start_call(&mut self, id: CallId, effects: Option<Effects>) -> Result<(), &'static str> {
+        let call = self.call_mut(id)?;
+        call.stage = CallStage::Running;
+        call.effects = effects;
         Ok(())
     }
 

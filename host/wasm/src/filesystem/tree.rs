@@ -170,9 +170,13 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn node(&self, id: NodeId) -> &Node { &self.nodes[id.0] }
+    /// A node. A number that outlived its layer stands for what takes its place: the empty root.
+    pub(super) fn node(&self, id: NodeId) -> &Node { self.nodes.get(id.0).unwrap_or(&self.nodes[ROOT.0]) }
 
-    pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node { &mut self.nodes[id.0] }
+    pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        let index = if id.0 < self.nodes.len() { id.0 } else { ROOT.0 };
+        &mut self.nodes[index]
+    }
 
     pub(super) fn directory(&self, id: NodeId) -> Result<&Directory, ErrorCode> {
         match &self.node(id).body {
@@ -336,6 +340,14 @@ impl State {
         }
         self.node_mut(id).parent = None;
         self.free.push(id);
+    }
+
+    /// One handle less holds a node.
+    pub(super) fn let_go(&mut self, id: NodeId) {
+        // The number may be unknown: the layer was finished and this is what stands in its place.
+        let Some(node) = self.nodes.get_mut(id.0) else { return };
+        node.opens = node.opens.saturating_sub(1);
+        self.collect(id);
     }
 
     /// Takes a node out of the tree: it lives on only as long as somebody holds it.

@@ -1,0 +1,149 @@
+//! What the built components declare, import and weigh.
+//!
+//! Looks at `dist`, or at the folder that `HARNESS_COMPONENTS_DIST` names.
+
+// A test says what went wrong by panicking.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use wasmparser::{Parser, Payload};
+
+#[derive(Deserialize)]
+struct Lock {
+    component: Vec<Locked>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Locked {
+    name: String,
+    sources: String,
+    wasm: String,
+    bytes: usize,
+}
+
+/// A built component, as its bytes show it.
+#[derive(Default)]
+struct Built {
+    imports: Vec<String>,
+    exports: Vec<String>,
+    /// The `harness:tools` sections of its core modules.
+    declarations: Vec<Vec<u8>>,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn lock() -> Vec<Locked> {
+    let text = fs::read_to_string(folder().join("components.lock")).unwrap();
+    toml::from_str::<Lock>(&text).unwrap().component
+}
+
+/// The folder with the components, unless it is the committed one.
+fn elsewhere() -> Option<PathBuf> {
+    std::env::var_os("HARNESS_COMPONENTS_DIST").map(PathBuf::from)
+}
+
+fn wasm(name: &str) -> Vec<u8> {
+    let dist = elsewhere().unwrap_or_else(|| folder().join("dist"));
+    fs::read(dist.join(format!("{name}.wasm"))).unwrap()
+}
+
+fn built(wasm: &[u8]) -> Built {
+    let mut built = Built::default();
+    let mut depth = 0;
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload.unwrap() {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::CustomSection(section) if section.name() == "harness:tools" => {
+                built.declarations.push(section.data().to_vec());
+            }
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                built.imports.extend(section.into_iter().map(|import| import.unwrap().name.name.to_owned()));
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                built.exports.extend(section.into_iter().map(|export| export.unwrap().name.name.to_owned()));
+            }
+            _ => {}
+        }
+    }
+    built
+}
+
+#[test]
+fn every_component_is_valid_and_declares_its_tool_as_its_folder_does() {
+    for Locked { name, .. } in lock() {
+        let wasm = wasm(&name);
+        wasmparser::Validator::new().validate_all(&wasm).unwrap();
+        let declared = built(&wasm).declarations;
+        assert_eq!(declared, [fs::read(folder().join(&name).join("tool.json")).unwrap()], "{name}");
+        let tools: serde_json::Value = serde_json::from_slice(&declared[0]).unwrap();
+        let [tool] = tools.as_array().unwrap().as_slice() else { panic!("{name} declares one tool") };
+        assert_eq!(tool["name"], name.as_str());
+        let edits = ["edit_file", "write_file"].contains(&name.as_str());
+        assert_eq!(tool["category"], if edits { "edit" } else { "read" });
+        assert_eq!(tool["parameters"]["type"], "object");
+        assert_eq!(tool["parameters"]["additionalProperties"], false);
+        assert!(tool["description"].as_str().is_some_and(|text| !text.is_empty()));
+    }
+}
+
+#[test]
+fn components_import_wasi_alone_and_export_the_tool() {
+    for Locked { name, .. } in lock() {
+        let built = built(&wasm(&name));
+        println!("{name}: {}", built.imports.join(" "));
+        for import in &built.imports {
+            // The contract's own types are no power: the interface has no functions.
+            let types = import == "harness:tool/types@0.1.0";
+            assert!(types || (import.starts_with("wasi:") && import.contains("@0.2.")), "{name} imports {import}");
+            assert!(!import.contains("sockets") && !import.contains("http"), "{name} imports {import}");
+        }
+        assert_eq!(built.exports, ["harness:tool/tool@0.1.0"], "{name}");
+    }
+}
+
+#[test]
+fn what_a_model_reads_of_all_tools_is_short() {
+    let mut bytes = 0;
+    for Locked { name, .. } in lock() {
+        let text = fs::read(folder().join(&name).join("tool.json")).unwrap();
+        let mut tools: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        tools[0].as_object_mut().unwrap().remove("category");
+        bytes += tools.to_string().len();
+    }
+    println!("{bytes} bytes");
+    // About 1,000 tokens: four bytes make one.
+    assert!(bytes < 4_000, "{bytes} bytes");
+}
+
+#[test]
+fn no_path_of_the_machine_that_built_them_is_inside() {
+    let machine = [folder().parent().unwrap().to_owned(), std::env::home_dir().unwrap().join(".cargo")];
+    for Locked { name, .. } in lock() {
+        let wasm = wasm(&name);
+        for path in &machine {
+            let path = path.to_str().unwrap().as_bytes();
+            assert!(!wasm.windows(path.len()).any(|bytes| bytes == path), "{name}");
+        }
+    }
+}
+
+#[test]
+fn dist_is_what_the_lock_says() {
+    if elsewhere().is_some() {
+        return;
+    }
+    for locked in lock() {
+        let wasm = wasm(&locked.name);
+        let digest: String = Sha256::digest(&wasm).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!((format!("sha256:{digest}"), wasm.len()), (locked.wasm, locked.bytes), "{}", locked.name);
+        assert!(locked.sources.starts_with("sha256:"));
+    }
+}

@@ -1,0 +1,201 @@
+//! The command line.
+
+use crate::exit::HELP;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// Runs AI agents whose every tool is a sandboxed WebAssembly component, in sessions that survive crashes.
+#[derive(Debug, Parser)]
+#[command(name = "harness-host", version, after_help = HELP, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Sets a configuration key, as a line of TOML: --set 'tool-limits.deadline-ms = 1000'.
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// When to use colours.
+    #[arg(long, global = true, value_name = "WHEN")]
+    pub(crate) color: Option<ColorWhen>,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ColorWhen {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How much to ask.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ApproveWord {
+    /// Ask before every change.
+    Ask,
+    /// Allow changes of files inside the workspace.
+    Edits,
+    /// Allow all that no boundary or rule denies.
+    All,
+    /// Refuse every change.
+    None,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Give a task to an agent: with a prompt, from standard input, or interactively.
+    Run(RunArgs),
+    /// List, show, follow, rename, delete and export sessions.
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+    /// Check what is configured, where files live, whether the sandbox works and providers can be reached.
+    Doctor(DoctorArgs),
+    /// Show the configuration and trust a project's.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(crate) struct RunArgs {
+    /// The task. `-` or nothing with a pipe reads standard input; nothing on a terminal is interactive.
+    pub(crate) prompt: Option<String>,
+    /// The folder the agent works in.
+    #[arg(long, short = 'w', value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) workspace: Option<PathBuf>,
+    /// The model, as provider/name. `offline/offline` needs no key and no network.
+    #[arg(long, short = 'm', value_name = "PROVIDER/NAME")]
+    pub(crate) model: Option<String>,
+    /// Go on with this session (an id or the unique beginning of one).
+    #[arg(long, value_name = "ID", conflicts_with = "continue_last")]
+    pub(crate) session: Option<String>,
+    /// Go on with the latest session of the workspace, also with what it still waits for.
+    #[arg(long = "continue", short = 'c')]
+    pub(crate) continue_last: bool,
+    /// Take the session over from another process that holds it.
+    #[arg(long)]
+    pub(crate) take_over: bool,
+    /// Print one JSON event per line and nobody is asked; the last line is the only `run_ended`.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// A JSON Schema file that the final answer has to fit.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output_schema: Option<PathBuf>,
+    /// Model requests that one turn may take.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_steps: Option<u64>,
+    /// How much to ask.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) approve: Option<ApproveWord>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsCommand {
+    /// List sessions, the latest first.
+    List {
+        /// Only those of this folder.
+        #[arg(long, short = 'w', value_name = "DIR", value_hint = ValueHint::DirPath)]
+        workspace: Option<PathBuf>,
+        /// Only those whose title or id has this text.
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        /// At most so many.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+        /// Leave out so many first.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        skip: usize,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show one session: what it is doing, what it waits for, and its conversation.
+    Show {
+        /// The session.
+        id: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Print a session's events.
+    Events {
+        /// The session.
+        id: String,
+        /// Begin with this event.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        from: u64,
+        /// Go on printing as events come, until interrupted.
+        #[arg(long, short = 'f')]
+        follow: bool,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Give a session another title.
+    Rename {
+        /// The session.
+        id: String,
+        /// The title.
+        title: String,
+    },
+    /// Delete sessions for good.
+    Delete {
+        /// The sessions.
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Write a session's whole log as JSON lines, exact enough to verify its chain elsewhere.
+    Export {
+        /// The session.
+        id: String,
+        /// Where to; standard output if not given.
+        #[arg(long, short = 'o', value_name = "FILE", value_hint = ValueHint::FilePath)]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// The folder whose configuration is looked at.
+    #[arg(long, short = 'w', value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) workspace: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show each value with where it came from.
+    Show {
+        /// The folder whose configuration is looked at.
+        #[arg(long, short = 'w', value_name = "DIR", value_hint = ValueHint::DirPath)]
+        workspace: Option<PathBuf>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Print the JSON Schema of configuration files.
+    Schema,
+    /// Trust a project's configuration as it is now; a later change of the file has to be trusted again.
+    Trust {
+        /// The project's folder.
+        #[arg(long, short = 'w', value_name = "DIR", value_hint = ValueHint::DirPath)]
+        workspace: Option<PathBuf>,
+    },
+    /// Take trust back.
+    Untrust {
+        /// The project's folder.
+        #[arg(long, short = 'w', value_name = "DIR", value_hint = ValueHint::DirPath)]
+        workspace: Option<PathBuf>,
+    },
+}

@@ -1,0 +1,24 @@
+//! The commands beside `run`.
+
+pub(crate) mod config;
+pub(crate) mod doctor;
+pub(crate) mod sessions;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use std::io::Write;
+
+/// Prints JSON for programs: one value, indented.
+fn print_json(value: &impl serde::Serialize) -> Result<Exit, Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::because("writing JSON", &error))?;
+    print_text(&text)
+}
+
+/// Prints lines; a reader that went away is no failure.
+fn print_text(text: &str) -> Result<Exit, Failure> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => Ok(Exit::Done),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+        Err(error) => Err(Failure::because("writing to standard output", &error)),
+    }
+}

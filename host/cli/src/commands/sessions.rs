@@ -1,0 +1,266 @@
+//! `harness-host sessions`: looking at sessions, and what does not need a model.
+//!
+//! Promise: looking never writes; a damaged log is told with the event after which it is damaged.
+
+use super::{print_json, print_text};
+use crate::args::{Cli, SessionsCommand};
+use crate::exit::Exit;
+use crate::failure::{Failure, chain};
+use crate::paint::{lines, one_line};
+use crate::settings::{self, Said};
+use crate::wiring::{self, Wiring};
+use harness_core::item::{AssistantPart, Item};
+use harness_core::{Sequence, SessionId};
+use harness_engine::ports::{SessionFilter, SessionStatus, SessionSummary};
+use harness_engine::{LoggedEvent, diff};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// Events read from the log at once.
+const PAGE_EVENTS_MAX: usize = 500;
+/// How often a follower looks for new events.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
+/// Sessions listed at once at most.
+const LIST_SESSIONS_MAX: usize = 10_000;
+
+/// Runs the command.
+pub(crate) async fn run(cli: &Cli, command: &SessionsCommand) -> Result<Exit, Failure> {
+    let settings = settings::read(&Said::from_cli(cli), None)?;
+    let wiring = wiring::wire(&settings)?;
+    match command {
+        SessionsCommand::List { workspace, search, limit, skip, output } => {
+            let workspace = workspace.as_deref().map(|path| settings::workspace_folder(Some(path))).transpose()?;
+            let filter = SessionFilter {
+                workspace: workspace.map(|path| path.display().to_string()),
+                search: search.clone(),
+                sessions_max: (*limit).min(LIST_SESSIONS_MAX),
+                skip: *skip,
+            };
+            list(&wiring, filter, output.json).await
+        }
+        SessionsCommand::Show { id, output } => show(&wiring, wiring.find_session(id).await?, output.json).await,
+        SessionsCommand::Events { id, from, follow, output } => {
+            let id = wiring.find_session(id).await?;
+            events(&wiring, id, Sequence(from.saturating_sub(1)), *follow, output.json).await
+        }
+        SessionsCommand::Rename { id, title } => {
+            let id = wiring.find_session(id).await?;
+            wiring.host.rename(id, title.clone()).await.map_err(|error| Failure::because("renaming", &error))?;
+            print_text(&format!("{id} is now “{}”", one_line(title, 100)))
+        }
+        SessionsCommand::Delete { ids } => {
+            for text in ids {
+                let id = wiring.find_session(text).await?;
+                let deleted = wiring.host.ports().index.delete(id).await;
+                deleted.map_err(|error| Failure::because("deleting", &error))?;
+                print_text(&format!("deleted {id}"))?;
+            }
+            Ok(Exit::Done)
+        }
+        SessionsCommand::Export { id, out } => export(&wiring, wiring.find_session(id).await?, out.as_deref()).await,
+    }
+}
+
+async fn list(wiring: &Wiring, filter: SessionFilter, json: bool) -> Result<Exit, Failure> {
+    let found = wiring.host.ports().index.list(filter).await.map_err(|error| Failure::because("listing", &error))?;
+    if json {
+        return print_json(&found);
+    }
+    if found.is_empty() {
+        return print_text("no sessions");
+    }
+    let rows: Vec<String> = found.iter().map(row).collect();
+    print_text(&rows.join("\n"))
+}
+
+fn row(summary: &SessionSummary) -> String {
+    format!(
+        "{}  {:12}  {}  {} turns  {}  {}",
+        summary.session,
+        status(summary.status),
+        when(summary.updated.0),
+        summary.turns,
+        one_line(&summary.model, 40),
+        one_line(&summary.title, 60)
+    )
+}
+
+fn status(status: SessionStatus) -> &'static str {
+    match status {
+        SessionStatus::Idle => "idle",
+        SessionStatus::Running => "running",
+        SessionStatus::NeedsAnswer => "needs-answer",
+    }
+}
+
+/// UTC, to the second, as RFC 3339 writes it.
+fn when(unix_ms: i64) -> String {
+    let seconds = unix_ms.div_euclid(1000);
+    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Howard Hinnant's algorithm for civil dates from days since 1970-01-01.
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+async fn show(wiring: &Wiring, id: SessionId, json: bool) -> Result<Exit, Failure> {
+    let ports = wiring.host.ports();
+    let summary = ports.index.summary(id).await.map_err(|error| Failure::because("reading the session", &error))?;
+    let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
+    let holder = ports.lease.holder(id).await.map_err(|error| Failure::because("reading the session", &error))?;
+    let mut pending = Vec::new();
+    for waiting in loaded.state.pending() {
+        let diff = match waiting.call.reported.as_ref().and_then(|reported| reported.staged()) {
+            Some(manifest) => diff::unified(manifest, ports.blobs.as_ref())
+                .await
+                .map_err(|error| Failure::because("reading what would change", &error))?,
+            None => String::new(),
+        };
+        pending.push(json!({
+            "approval": waiting.approval, "call": waiting.call.id, "tool": waiting.call.tool,
+            "arguments": waiting.call.arguments, "rule": waiting.rule, "words": waiting.words,
+            "binds_to": waiting.binds_to, "diff": diff,
+        }));
+    }
+    if json {
+        return print_json(&json!({
+            "summary": summary, "head": loaded.tip.hash, "held_by": holder, "pending": pending,
+            "allowances": loaded.state.allowances, "last_end": loaded.state.last_end, "items": loaded.state.history,
+        }));
+    }
+    let mut text = vec![
+        row(&summary),
+        format!("workspace  {}", summary.workspace),
+        format!("created    {}", when(summary.created.0)),
+        format!("events     {}, head {}", summary.last_sequence, loaded.tip.hash),
+        format!("tokens     {} in, {} out", summary.usage.input_tokens, summary.usage.output_tokens),
+    ];
+    for waiting in &pending {
+        let word = |key: &str| waiting[key].as_str().unwrap_or_default().to_owned();
+        text.push(format!("\nwaits for an answer: {} ({}, rule {})", word("tool"), word("words"), word("rule")));
+        text.push(word("diff"));
+    }
+    text.push(String::new());
+    text.extend(loaded.state.history.iter().map(|item| shown_item(item)));
+    print_text(&text.join("\n"))
+}
+
+fn shown_item(item: &Item) -> String {
+    match item {
+        Item::User { text } => format!("> {}", lines(text)),
+        Item::Assistant { parts, .. } => {
+            let parts = parts.iter().map(|part| match part {
+                AssistantPart::Text { text } => lines(text),
+                AssistantPart::Reasoning { text, .. } => format!("(thinks: {})", one_line(text, 120)),
+                AssistantPart::ToolCall { tool, arguments, .. } => format!("• {tool} {}", one_line(arguments, 160)),
+            });
+            parts.collect::<Vec<_>>().join("\n")
+        }
+        Item::ToolResults { results } => {
+            let rows = results.iter().map(|result| {
+                format!("  {} {}", if result.is_error { "✗" } else { "✓" }, one_line(&result.text, 160))
+            });
+            rows.collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+async fn events(wiring: &Wiring, id: SessionId, after: Sequence, follow: bool, json: bool) -> Result<Exit, Failure> {
+    let mut after = after;
+    loop {
+        let page = wiring.host.events(id, after, PAGE_EVENTS_MAX).await;
+        let page = page.map_err(|error| Failure::failed(format!("reading events after {after}: {}", chain(&error))))?;
+        let mut out = std::io::stdout().lock();
+        for logged in &page {
+            after = logged.header.sequence;
+            let line = if json { serde_json::to_string(logged).unwrap_or_default() } else { event_row(logged) };
+            if writeln!(out, "{line}").is_err() {
+                return Ok(Exit::Done);
+            }
+        }
+        if out.flush().is_err() {
+            return Ok(Exit::Done);
+        }
+        drop(out);
+        if page.len() == PAGE_EVENTS_MAX {
+            continue;
+        }
+        if !follow {
+            return Ok(Exit::Done);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FOLLOW_INTERVAL) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+        }
+    }
+}
+
+fn event_row(logged: &LoggedEvent) -> String {
+    let header = &logged.header;
+    let body = match logged.event.as_ref().map(serde_json::to_value) {
+        Some(Ok(Value::Object(mut fields))) => {
+            fields.remove("kind");
+            Value::Object(fields).to_string()
+        }
+        _ => "(erased)".to_owned(),
+    };
+    format!("{:>6}  {}  {:20} {}", header.sequence, when(header.time.0), header.kind, one_line(&body, 200))
+}
+
+/// One line per event, exact: the header's canonical bytes as text, salt and payload.
+async fn export(wiring: &Wiring, id: SessionId, out: Option<&Path>) -> Result<Exit, Failure> {
+    // The whole log is verified before anything is written.
+    wiring.host.load(id).await.map_err(|error| Failure::because("exporting", &error))?;
+    let mut writer: Box<dyn Write + Send> = match out {
+        None => Box::new(std::io::stdout()),
+        Some(path) => {
+            let created = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+            Box::new(created.map_err(|error| Failure::usage(format!("{} cannot be created: {error}", path.display())))?)
+        }
+    };
+    let mut after = Sequence::START;
+    loop {
+        let page = wiring.host.ports().log.read(id, after, PAGE_EVENTS_MAX).await;
+        let page = page.map_err(|error| Failure::because("exporting", &error))?;
+        for stored in &page {
+            after = after.next();
+            let payload = stored.payload.as_ref();
+            let line = json!({
+                "header": String::from_utf8_lossy(&stored.header_bytes),
+                "salt": payload.map(|payload| payload.salt.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+                "payload": payload.map(|payload| String::from_utf8_lossy(&payload.bytes).into_owned()),
+            });
+            writeln!(writer, "{line}").map_err(|error| Failure::because("exporting", &error))?;
+        }
+        if page.len() < PAGE_EVENTS_MAX {
+            writer.flush().map_err(|error| Failure::because("exporting", &error))?;
+            return Ok(Exit::Done);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_utc() {
+        for (unix_ms, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_827_696_000, "2000-02-29T12:34:56Z"),
+            (1_795_190_400_999, "2026-11-20T16:00:00Z"),
+            (-1_000, "1969-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(when(unix_ms), expected);
+        }
+    }
+}

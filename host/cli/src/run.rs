@@ -1,0 +1,225 @@
+//! `harness-host run`: a task from the argument, from standard input, or interactively.
+//!
+//! Promise: every way out has its exit code, `--json` ends with exactly one `run_ended` line, and a
+//! session that still waits for something is kept.
+
+mod answer_schema;
+mod ask;
+mod drive;
+mod interactive;
+mod screen;
+
+use crate::args::{Cli, RunArgs};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::settings::{self, Said, Settings};
+use crate::wiring::{self, Wiring};
+use answer_schema::AnswerSchema;
+use ask::TerminalAsker;
+use drive::{Driver, TurnResult};
+use harness_core::event::{TurnEnd, TurnLimits};
+use harness_core::limits::PROMPT_BYTES_MAX;
+use harness_core::{Sequence, SessionId};
+use harness_engine::ports::{SessionFilter, Takeover};
+use harness_engine::{NewSession, Session};
+use screen::Screen;
+use std::io::{IsTerminal, Read};
+use std::path::Path;
+
+/// Attempts to get an answer that fits the schema, the first included.
+const ANSWER_ATTEMPTS_MAX: u32 = 3;
+
+/// Runs the command.
+pub(crate) async fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
+    let mut screen = Screen::new(args.json);
+    let result = run_with(cli, args, &mut screen).await;
+    match &result {
+        Ok(exit) => screen.run_ended(*exit, None),
+        Err(failure) => screen.run_ended(failure.exit, Some(&failure.message)),
+    }
+    result
+}
+
+async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit, Failure> {
+    let workspace = settings::workspace_folder(args.workspace.as_deref())?;
+    let said = Said::from_cli(cli).with_run(args.model.clone(), args.approve, args.max_steps);
+    let settings = settings::read(&said, Some(&workspace))?;
+    screen.set_color(settings.resolved.ui.color.value);
+    let schema = args.output_schema.as_deref().map(AnswerSchema::read).transpose()?;
+    let somebody = std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && !args.json;
+    let prompt = given_prompt(args)?;
+    let wiring = wiring::wire(&settings)?;
+    let existing = chosen_session(&wiring, args, &workspace).await?;
+    let piped = prompt.is_none() && !std::io::stdin().is_terminal();
+    let prompt = match prompt {
+        // What a session still waits for comes first; a pipe is read only where nothing else is to do.
+        None if piped && !waits(&wiring, existing).await? => Some(read_prompt()?),
+        prompt => prompt,
+    };
+    for withheld in &settings.resolved.withheld {
+        screen.note(&format!("{withheld} (harness-host config trust, to trust it)"));
+    }
+    let (session, before) = open(&wiring, &settings, args, &workspace, existing).await?;
+    screen.session(session.id(), &settings.model()?.0, &workspace);
+    let subscription = session.subscribe(before);
+    let asker = somebody.then(|| TerminalAsker::new(screen.paint()));
+    let mut driver = Driver::new(session.clone(), subscription, wiring.host.ports().blobs.clone(), asker);
+    let limits = settings.turn_limits();
+    let exit = match prompt {
+        None if somebody => interactive::converse(&mut driver, screen, limits, &settings).await,
+        prompt => once(&mut driver, screen, prompt, limits, schema.as_ref()).await,
+    };
+    session.close().await;
+    exit
+}
+
+/// One prompt, or only what the session still waits for.
+async fn once(
+    driver: &mut Driver,
+    screen: &mut Screen,
+    prompt: Option<String>,
+    limits: TurnLimits,
+    schema: Option<&AnswerSchema>,
+) -> Result<Exit, Failure> {
+    if driver.is_turn_running().await? {
+        let result = driver.until_turn_ends(screen).await?;
+        match (exit_of(&result, screen), &prompt) {
+            (Exit::Done, Some(_)) => {}
+            (exit, _) => return Ok(exit),
+        }
+    } else if prompt.is_none() {
+        return Err(Failure::usage("there is nothing to do: the session waits for a prompt. Give one: harness-host run --continue \"…\""));
+    }
+    let Some(mut prompt) = prompt else { return Ok(Exit::Done) };
+    if let Some(schema) = schema {
+        prompt = schema.ask_for(&prompt);
+    }
+    for attempt in 1..=ANSWER_ATTEMPTS_MAX {
+        driver.prompt(prompt, limits).await?;
+        let result = driver.until_turn_ends(screen).await?;
+        let exit = exit_of(&result, screen);
+        let Some(schema) = schema.filter(|_| exit == Exit::Done) else { return Ok(exit) };
+        match schema.check(screen.answer()) {
+            Ok(answer) => {
+                screen.structured_answer(answer);
+                return Ok(Exit::Done);
+            }
+            Err(why) if attempt == ANSWER_ATTEMPTS_MAX => {
+                return Err(Failure::failed(format!("the answer does not fit the output schema: {why}")));
+            }
+            Err(why) => {
+                screen.note(&format!("the answer does not fit the output schema, asking again: {why}"));
+                prompt = schema.ask_again(&why);
+            }
+        }
+    }
+    Ok(Exit::Failed)
+}
+
+/// The exit code of a turn's end; tells the person what it means.
+fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
+    match result {
+        TurnResult::Ended(TurnEnd::Done) => Exit::Done,
+        TurnResult::Ended(TurnEnd::Interrupted) | TurnResult::Left => Exit::Interrupted,
+        TurnResult::Ended(TurnEnd::Limit { limit, maximum }) => {
+            screen.reason(&format!("stopped: {limit} = {maximum} was reached; raise it and go on with run --continue"));
+            Exit::Limit
+        }
+        TurnResult::Ended(TurnEnd::Failed { failure }) => {
+            screen.reason(&format!("the model could not be asked ({}): {failure}", failure.kind.word()));
+            Exit::Failed
+        }
+        TurnResult::NeedsAnswer { asks } => {
+            for ask in asks {
+                screen.reason(&format!("an answer is needed and nobody can be asked: {ask}"));
+            }
+            screen.note("go on with: harness-host run --continue, on a terminal or with --approve edits|all|none");
+            Exit::NeedsAnswer
+        }
+    }
+}
+
+/// The prompt on the command line; none where it is to be read elsewhere.
+fn given_prompt(args: &RunArgs) -> Result<Option<String>, Failure> {
+    match args.prompt.as_deref() {
+        None => Ok(None),
+        Some("-") => read_prompt().map(Some),
+        Some(text) if text.trim().is_empty() => Err(Failure::usage("the prompt is empty")),
+        Some(text) => Ok(Some(text.to_owned())),
+    }
+}
+
+fn read_prompt() -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let limit = PROMPT_BYTES_MAX as u64 + 1;
+    std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(|error| Failure::because("reading standard input", &error))?;
+    let text = String::from_utf8(bytes).map_err(|_| Failure::usage("standard input is not UTF-8 text"))?;
+    if text.len() > PROMPT_BYTES_MAX {
+        return Err(Failure::usage(format!("the prompt on standard input is longer than {PROMPT_BYTES_MAX} bytes")));
+    }
+    if text.trim().is_empty() {
+        return Err(Failure::usage("no prompt: give one as an argument or on standard input (see harness-host run --help)"));
+    }
+    Ok(text)
+}
+
+/// The session that `--session` or `--continue` means; none for a new one.
+async fn chosen_session(wiring: &Wiring, args: &RunArgs, workspace: &Path) -> Result<Option<SessionId>, Failure> {
+    if let Some(text) = &args.session {
+        return wiring.find_session(text).await.map(Some);
+    }
+    if !args.continue_last {
+        return Ok(None);
+    }
+    let workspace = workspace.display().to_string();
+    let filter = SessionFilter { workspace: Some(workspace.clone()), sessions_max: 1, ..SessionFilter::default() };
+    let latest = wiring.host.ports().index.list(filter).await.map_err(|error| Failure::because("listing sessions", &error))?;
+    match latest.first() {
+        Some(summary) => Ok(Some(summary.session)),
+        None => Err(Failure::usage(format!("there is no session to continue in {workspace}: begin one with harness-host run \"…\""))),
+    }
+}
+
+/// Whether a session has a turn under way.
+async fn waits(wiring: &Wiring, session: Option<SessionId>) -> Result<bool, Failure> {
+    let Some(id) = session else { return Ok(false) };
+    let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
+    Ok(loaded.state.turn.is_some())
+}
+
+/// Opens the session; also gives the position after which its new events begin.
+async fn open(
+    wiring: &Wiring,
+    settings: &Settings,
+    args: &RunArgs,
+    workspace: &Path,
+    existing: Option<SessionId>,
+) -> Result<(Session, Sequence), Failure> {
+    let Some(id) = existing else {
+        let hands = wiring.hands(settings, workspace)?;
+        let context = wiring.context(settings, workspace, hands.as_ref())?;
+        let new = NewSession { workspace: workspace.display().to_string(), title: None };
+        let session = wiring.host.create(new, context, hands).await;
+        return session.map(|session| (session, Sequence::START)).map_err(|error| Failure::because("creating a session", &error));
+    };
+    let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
+    let own = Path::new(&loaded.state.workspace);
+    if args.workspace.is_some() && own != workspace {
+        return Err(Failure::usage(format!("{id} works in {}, not in {}", own.display(), workspace.display())));
+    }
+    let hands = wiring.hands(settings, own)?;
+    let mut context = wiring.context(settings, own, hands.as_ref())?;
+    // A session keeps its model unless another one is asked for.
+    if let (None, Some(before)) = (&args.model, &loaded.state.context)
+        && settings.resolved.providers.contains_key(&before.model.provider)
+    {
+        context.model.clone_from(&before.model);
+        context.model_reason.clone_from(&before.model_reason);
+    }
+    let takeover = if args.take_over { Takeover::Force } else { Takeover::IfGone };
+    let session = wiring.host.open(id, context, hands, takeover).await.map_err(|error| {
+        let hint = if args.take_over { "" } else { " (--take-over takes it from another process)" };
+        Failure::failed(format!("opening {id}: {}{hint}", crate::failure::chain(&error)))
+    })?;
+    Ok((session, loaded.tip.sequence))
+}

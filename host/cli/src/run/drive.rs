@@ -1,0 +1,195 @@
+//! Driving a session from a prompt to the end of its turn.
+//!
+//! Promise: interrupts, questions and the end of the turn are all seen; where nobody can be asked the
+//! first question ends the drive at once.
+
+use super::ask::{Asked, TerminalAsker};
+use super::screen::Screen;
+use crate::failure::{Failure, chain};
+use harness_core::event::{Answer, Event, TurnEnd, TurnLimits};
+use harness_core::state::Pending;
+use harness_core::{ApprovalId, Digest};
+use harness_engine::ports::Blobs;
+use harness_engine::{Session, SessionError, Subscription, Update, diff};
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How a drive ended.
+pub(crate) enum TurnResult {
+    /// The turn ended.
+    Ended(TurnEnd),
+    /// Somebody has to be asked and nobody can be.
+    NeedsAnswer {
+        /// What asked, in words.
+        asks: Vec<String>,
+    },
+    /// The person wants to leave at once.
+    Left,
+}
+
+/// A session and those around it.
+pub(crate) struct Driver {
+    session: Session,
+    subscription: Subscription,
+    blobs: Arc<dyn Blobs>,
+    asker: Option<TerminalAsker>,
+}
+
+/// Signals that a process gets from people and supervisors.
+struct Stops {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stops {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::because("listening for signals", &error));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+}
+
+/// What an approval is about, ready to be shown.
+struct Shown {
+    approval: ApprovalId,
+    binds_to: Digest,
+    asked: Asked,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        session: Session,
+        subscription: Subscription,
+        blobs: Arc<dyn Blobs>,
+        asker: Option<TerminalAsker>,
+    ) -> Self {
+        Self { session, subscription, blobs, asker }
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(crate) async fn is_turn_running(&self) -> Result<bool, Failure> {
+        Ok(self.session.snapshot().await.map_err(told)?.state.turn.is_some())
+    }
+
+    pub(crate) async fn prompt(&self, text: String, limits: TurnLimits) -> Result<(), Failure> {
+        match self.session.prompt(text, limits).await {
+            Err(SessionError::Refused(refusal)) => Err(Failure::usage(refusal.to_string())),
+            other => other.map_err(told),
+        }
+    }
+
+    /// Shows what happens until the turn ends or cannot go on here.
+    pub(crate) async fn until_turn_ends(&mut self, screen: &mut Screen) -> Result<TurnResult, Failure> {
+        let mut stops = Stops::new()?;
+        let mut stopping = false;
+        // A question that was pending before this process came is not announced again.
+        if let Some(result) = self.ask_all(screen, &mut stopping).await? {
+            return Ok(result);
+        }
+        loop {
+            let update = tokio::select! {
+                update = self.subscription.next() => update.map_err(told)?,
+                _ = stops.terminate.recv() => return Ok(TurnResult::Left),
+                _ = stops.interrupt.recv() => {
+                    if stopping {
+                        return Ok(TurnResult::Left);
+                    }
+                    stopping = true;
+                    screen.note("stopping; Ctrl-C again leaves at once");
+                    self.interrupt().await?;
+                    continue;
+                }
+            };
+            match update {
+                Update::Delta { offset_bytes, delta } => screen.delta(offset_bytes, &delta),
+                Update::Closed { fault } => {
+                    let why = fault.unwrap_or_else(|| "it was closed".to_owned());
+                    return Err(Failure::failed(format!("the session stopped: {why}")));
+                }
+                Update::Event(logged) => {
+                    screen.event(&logged);
+                    match &logged.event {
+                        Some(Event::TurnEnded { end, .. }) => return Ok(TurnResult::Ended(end.clone())),
+                        Some(Event::ApprovalAsked { .. }) => {
+                            if let Some(result) = self.ask_all(screen, &mut stopping).await? {
+                                return Ok(result);
+                            }
+                        }
+                        Some(Event::CallEnded { changes, call, .. }) if screen.wants_diff(*call) => {
+                            let diff = diff::unified(changes, self.blobs.as_ref()).await;
+                            screen.diff(&diff.map_err(|error| Failure::because("reading what changed", &error))?);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn interrupt(&self) -> Result<(), Failure> {
+        match self.session.interrupt().await {
+            // The turn ended by itself in the same moment.
+            Ok(()) | Err(SessionError::Refused(_)) => Ok(()),
+            Err(error) => Err(told(error)),
+        }
+    }
+
+    /// Asks everything that is pending. A result where the drive cannot go on.
+    async fn ask_all(&mut self, screen: &mut Screen, stopping: &mut bool) -> Result<Option<TurnResult>, Failure> {
+        loop {
+            let pending = self.pending().await?;
+            let Some(asker) = &mut self.asker else {
+                let asks: Vec<String> = pending.iter().map(|shown| shown.asked.in_one_line()).collect();
+                return Ok((!asks.is_empty()).then_some(TurnResult::NeedsAnswer { asks }));
+            };
+            let Some(shown) = pending.into_iter().next() else { return Ok(None) };
+            screen.asking(shown.asked.call);
+            let Some(answer) = asker.ask(&shown.asked).await? else {
+                *stopping = true;
+                self.interrupt().await?;
+                return Ok(None);
+            };
+            self.answer(&shown, answer, screen).await?;
+        }
+    }
+
+    async fn answer(&self, shown: &Shown, answer: Answer, screen: &mut Screen) -> Result<(), Failure> {
+        match self.session.answer(shown.approval, shown.binds_to, answer).await {
+            Err(SessionError::Refused(refusal)) => {
+                screen.note(&refusal.to_string());
+                Ok(())
+            }
+            other => other.map_err(told),
+        }
+    }
+
+    /// What waits for an answer, with exactly what would be applied.
+    async fn pending(&self) -> Result<Vec<Shown>, Failure> {
+        let loaded = self.session.snapshot().await.map_err(told)?;
+        let mut shown = Vec::new();
+        for Pending { approval, call, binds_to, rule, words } in loaded.state.pending() {
+            let diff = match call.reported.as_ref().and_then(|reported| reported.staged()) {
+                Some(manifest) => diff::unified(manifest, self.blobs.as_ref())
+                    .await
+                    .map_err(|error| Failure::because("reading what would change", &error))?,
+                None => String::new(),
+            };
+            let asked = Asked {
+                call: call.id,
+                tool: call.tool.clone(),
+                arguments: call.arguments.to_string(),
+                rule: rule.to_owned(),
+                words: words.to_owned(),
+                diff,
+            };
+            shown.push(Shown { approval, binds_to, asked });
+        }
+        Ok(shown)
+    }
+}
+
+fn told(error: SessionError) -> Failure {
+    Failure::failed(chain(&error))
+}

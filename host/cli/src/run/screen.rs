@@ -1,0 +1,245 @@
+//! What a run shows: words for people, or one JSON event per line.
+//!
+//! Promise: the final answer goes to standard output and everything else to standard error, unless a
+//! person reads both; with `--json` standard output holds nothing but events and one `run_ended`.
+
+use crate::exit::Exit;
+use crate::paint::{Paint, lines, one_line};
+use harness_config::Color;
+use harness_core::event::{Answer, Event};
+use harness_core::item::AssistantPart;
+use harness_core::{CallId, ModelRef, SessionId, Usage};
+use harness_engine::LoggedEvent;
+use harness_engine::ports::ModelDelta;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+/// Arguments of a call are shown up to this many characters.
+const ARGUMENT_CHARS_MAX: usize = 160;
+/// The first line of a failed result is shown up to this many characters.
+const RESULT_CHARS_MAX: usize = 200;
+
+/// What a run shows.
+pub(crate) struct Screen {
+    json: bool,
+    /// A person reads standard output: words are streamed to it.
+    live: bool,
+    paint: Paint,
+    session: Option<SessionId>,
+    /// Bytes of the response under way that were written.
+    streamed_bytes: u64,
+    answer: String,
+    reason: Option<String>,
+    structured: Option<Value>,
+    usage: Usage,
+    steps: u32,
+    /// Calls whose changes the person saw when asked.
+    shown: HashSet<CallId>,
+}
+
+impl Screen {
+    pub(crate) fn new(json: bool) -> Self {
+        Self {
+            json,
+            live: !json && std::io::stdout().is_terminal(),
+            paint: Paint::new(Color::Never, &std::io::stderr()),
+            session: None,
+            streamed_bytes: 0,
+            answer: String::new(),
+            reason: None,
+            structured: None,
+            usage: Usage::default(),
+            steps: 0,
+            shown: HashSet::new(),
+        }
+    }
+
+    pub(crate) fn set_color(&mut self, color: Color) {
+        self.paint = Paint::new(color, &std::io::stderr());
+    }
+
+    pub(crate) fn paint(&self) -> Paint {
+        self.paint
+    }
+
+    /// The words of the last answer.
+    pub(crate) fn answer(&self) -> &str {
+        &self.answer
+    }
+
+    /// The last answer fits the schema: this is what is printed.
+    pub(crate) fn structured_answer(&mut self, answer: Value) {
+        self.structured = Some(answer);
+    }
+
+    /// Words for the person beside the conversation.
+    pub(crate) fn note(&self, words: &str) {
+        if !self.json {
+            eprintln!("{}", self.paint.dim(&lines(words)));
+        }
+    }
+
+    /// Why the run ends as it does.
+    pub(crate) fn reason(&mut self, words: &str) {
+        if !self.json {
+            eprintln!("{}", self.paint.bad(&lines(words)));
+        }
+        self.reason = Some(match self.reason.take() {
+            Some(before) => format!("{before}\n{words}"),
+            None => words.to_owned(),
+        });
+    }
+
+    pub(crate) fn session(&mut self, session: SessionId, model: &ModelRef, workspace: &Path) {
+        self.session = Some(session);
+        self.note(&format!("session {session} · {model} · {}", workspace.display()));
+    }
+
+    /// The person is about to see this call's changes.
+    pub(crate) fn asking(&mut self, call: CallId) {
+        self.shown.insert(call);
+    }
+
+    /// Whether a call's changes were not shown yet.
+    pub(crate) fn wants_diff(&self, call: CallId) -> bool {
+        !self.json && !self.shown.contains(&call)
+    }
+
+    /// Shows what a call changed.
+    pub(crate) fn diff(&self, diff: &str) {
+        eprint!("{}", self.paint.diff(diff));
+    }
+
+    /// A piece of the response under way.
+    pub(crate) fn delta(&mut self, offset_bytes: u64, delta: &ModelDelta) {
+        if !self.live {
+            return;
+        }
+        match delta {
+            // A piece that was missed is printed with the whole response.
+            ModelDelta::Text { text } if offset_bytes == self.streamed_bytes => {
+                self.streamed_bytes += text.len() as u64;
+                print!("{}", lines(text));
+                let _ = std::io::stdout().flush();
+            }
+            ModelDelta::Text { .. }
+            | ModelDelta::Reasoning { .. }
+            | ModelDelta::ToolCall { .. }
+            | ModelDelta::ToolArguments { .. } => {}
+        }
+    }
+
+    /// A durable event.
+    pub(crate) fn event(&mut self, logged: &LoggedEvent) {
+        if self.json {
+            print_json_line(logged);
+        }
+        let Some(event) = &logged.event else { return };
+        match event {
+            Event::ModelRequested { .. } => self.streamed_bytes = 0,
+            Event::ModelResponded { parts, .. } => self.responded(parts),
+            Event::CallRequested { tool, arguments, .. } => {
+                let shown = one_line(arguments, ARGUMENT_CHARS_MAX);
+                self.line(&format!("• {} {}", self.paint.bold(&one_line(tool, 64)), self.paint.dim(&shown)));
+            }
+            Event::CallReported { outcome, .. } if outcome.is_success() => {}
+            Event::CallEnded { outcome, text, is_error, changes, .. } => {
+                self.ended(outcome, text.as_deref(), *is_error, changes.entries().len());
+            }
+            Event::CallReported { outcome, .. } => {
+                self.line(&format!("  {}", self.paint.bad(&one_line(&outcome.model_text(&[]), RESULT_CHARS_MAX))));
+            }
+            Event::ModelFailed { failure, .. } => {
+                self.line(&format!("  {}", self.paint.bad(&one_line(&failure.message, RESULT_CHARS_MAX))));
+            }
+            Event::RetryScheduled { attempt, delay_ms, asked_by_provider } => {
+                let by = if *asked_by_provider { ", as the provider asks" } else { "" };
+                let seconds = *delay_ms as f64 / 1000.0;
+                self.line(&self.paint.dim(&format!("  attempt {attempt} in {seconds:.1} s{by}")));
+            }
+            Event::ApprovalAnswered { answer: Answer::No { .. }, .. } => self.line(&self.paint.bad("  refused")),
+            Event::TurnEnded { usage, steps, .. } => self.turn_ended(*usage, *steps),
+            _ => {}
+        }
+    }
+
+    fn line(&self, text: &str) {
+        if !self.json {
+            eprintln!("{text}");
+        }
+    }
+
+    fn responded(&mut self, parts: &[AssistantPart]) {
+        let texts = parts.iter().filter_map(|part| match part {
+            AssistantPart::Text { text } => Some(text.as_str()),
+            AssistantPart::Reasoning { .. } | AssistantPart::ToolCall { .. } => None,
+        });
+        let text: String = texts.collect();
+        if self.live && !text.is_empty() {
+            let rest = text.get(self.streamed_bytes as usize..).unwrap_or(&text);
+            println!("{}", lines(rest));
+        } else if !text.is_empty() && parts.iter().any(|part| matches!(part, AssistantPart::ToolCall { .. })) {
+            self.line(&lines(&text));
+        }
+        self.answer = text;
+    }
+
+    fn ended(&self, outcome: &str, text: Option<&str>, is_error: bool, changed: usize) {
+        match (is_error, text) {
+            (true, Some(text)) => self.line(&format!("  {}", self.paint.bad(&one_line(text, RESULT_CHARS_MAX)))),
+            (true, None) => {}
+            (false, _) if changed > 0 => {
+                let paths = if changed == 1 { "path" } else { "paths" };
+                self.line(&format!("  {}", self.paint.good(&format!("{outcome}, {changed} {paths} changed"))));
+            }
+            (false, _) => {}
+        }
+    }
+
+    fn turn_ended(&mut self, usage: Usage, steps: u32) {
+        self.usage = self.usage.plus(usage);
+        self.steps += steps;
+        let plural = if steps == 1 { "step" } else { "steps" };
+        let mut words = format!("{steps} {plural}");
+        if usage.input_tokens + usage.output_tokens > 0 {
+            let percent = usage.cached_input_tokens * 100 / usage.input_tokens.max(1);
+            words.push_str(&format!(" · {} tokens in ({percent} % cached), {} out", usage.input_tokens, usage.output_tokens));
+        }
+        if let Some(cost) = usage.cost_micro_usd {
+            words.push_str(&format!(" · ${:.4}", cost as f64 / 1e6));
+        }
+        self.note(&words);
+    }
+
+    /// The run is over.
+    pub(crate) fn run_ended(&mut self, exit: Exit, failure: Option<&str>) {
+        let answer = self.structured.as_ref().map_or_else(|| self.answer.clone(), Value::to_string);
+        if self.json {
+            let reason = failure.map(str::to_owned).or_else(|| self.reason.clone());
+            print_json_line(&json!({
+                "kind": "run_ended",
+                "result": exit.word(),
+                "exit_code": exit.code(),
+                "session": self.session,
+                "answer": answer,
+                "structured": self.structured,
+                "reason": reason,
+                "steps": self.steps,
+                "usage": self.usage,
+            }));
+        } else if exit == Exit::Done && (!self.live || self.structured.is_some()) && !answer.is_empty() {
+            // A pipe gets the answer as it is; a person has seen it stream by.
+            println!("{}", if self.live { lines(&answer) } else { answer });
+        }
+    }
+}
+
+fn print_json_line(value: &impl serde::Serialize) {
+    if let Ok(line) = serde_json::to_string(value) {
+        let mut out = std::io::stdout().lock();
+        // A reader that went away has seen what it wanted.
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
+}

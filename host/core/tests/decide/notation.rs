@@ -1,0 +1,384 @@
+//! The notation of decision tests, and the laws that every single step of every test must keep.
+//!
+//! A line with `>` is an input; the line below it is what must follow: derived events, then `=>` and
+//! commands, or `refused: …`. Calls are `c1`, `c2`… and approvals `a1`, `a2`… in order of appearance.
+//!
+//! ```text
+//! > open approve=edits rule=ask:read:shy      rules are verdict:tool-or-*:id
+//! > prompt WORDS | say WORDS | interrupt | retry | rename WORDS
+//! > call read edit=ARGUMENTS                  a response with these calls; `{}` unless given
+//! > fail KIND [after=MS]
+//! > report c1 returned | failed | staged PATH… | observed PATH…
+//! > put c1 applied | conflict PATH | failed
+//! > answer a1 yes | tool | no WORDS | wrong   `wrong` binds to another digest
+//! ```
+
+use harness_core::change::{Change, FileState, Manifest};
+use harness_core::event::{
+    Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, TurnEnd, TurnLimits,
+};
+use harness_core::item::{Category, Effects};
+use harness_core::outcome::FailureKind;
+use harness_core::state::CallStage;
+use harness_core::verdict::Rule;
+use harness_core::*;
+use std::sync::Arc;
+
+/// Runs a script and compares all that followed.
+#[track_caller]
+pub(crate) fn check(script: &str) -> World {
+    let mut world = World::default();
+    let lines: Vec<&str> = script.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let inputs = lines.iter().filter_map(|line| line.strip_prefix("> "));
+    let found: Vec<String> = inputs.flat_map(|input| [format!("> {input}"), world.step(input)]).collect();
+    let (expected, found) = (lines.join("\n"), found.join("\n"));
+    assert!(expected == found, "\nexpected:\n{expected}\n\nfound:\n{found}\n");
+    world
+}
+
+/// A session under test, with short names for its ids.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) state: SessionState,
+    pub(crate) events: Vec<Event>,
+    calls: Vec<CallId>,
+    approvals: Vec<(ApprovalId, Digest)>,
+    epoch: u64,
+    inputs: u64,
+}
+
+fn tool(name: &str, category: Category, effects: Effects) -> ToolSpec {
+    ToolSpec {
+        name: name.to_owned(),
+        description: String::new(),
+        parameters: serde_json::json!({"type": "object"}),
+        category,
+        effects,
+        implementation: format!("test:{name}"),
+    }
+}
+
+/// Tools of every way to have effects.
+pub(crate) fn tools() -> Vec<ToolSpec> {
+    vec![
+        tool("read", Category::Read, Effects::Staged),
+        tool("edit", Category::Edit, Effects::Staged),
+        tool("run", Category::Execute, Effects::Direct),
+        tool("fetch", Category::Network, Effects::Direct),
+        tool("think", Category::Other, Effects::Staged),
+    ]
+}
+
+pub(crate) fn manifest(paths: &[&str]) -> Manifest {
+    let after = |path: &str| FileState::File { digest: Digest::of(path.as_bytes()), bytes: 1, executable: false };
+    Manifest::new(
+        paths.iter().map(|path| Change { path: (*path).into(), before: None, after: Some(after(path)) }).collect(),
+    )
+}
+
+impl World {
+    fn step(&mut self, input: &str) -> String {
+        let event = self.input(input);
+        let before = self.state.clone();
+        let result = decide(&mut self.state, SessionId::from_bits(7), event.clone());
+        let decision = match result {
+            Ok(decision) => decision,
+            Err(refusal) => {
+                assert_eq!(self.state, before, "a refused input leaves the state as it was");
+                return format!("refused: {}", self.named(&refusal.to_string()));
+            }
+        };
+        assert_eq!(decision.events[0], event, "the input is the first event");
+        let mut folded = before;
+        for event in &decision.events {
+            folded.apply(event).unwrap();
+        }
+        assert_eq!(folded, self.state, "the state is the fold of the events");
+        if self.state.turn.as_ref().is_none_or(|turn| turn.calls().is_empty()) {
+            assert_eq!(provider_problem(&self.state.history), None);
+        }
+        let events: Vec<String> = decision.events[1..].iter().map(|event| self.event(event)).collect();
+        let commands: Vec<String> = decision.commands.iter().map(|command| self.command(command)).collect();
+        self.events.extend(decision.events);
+        let (events, commands) = (events.join(", "), commands.join(", "));
+        match (events.as_str(), commands.as_str()) {
+            ("", "") => "-".to_owned(),
+            (events, "") => events.to_owned(),
+            ("", commands) => format!("=> {commands}"),
+            (events, commands) => format!("{events} => {commands}"),
+        }
+    }
+
+    fn input(&mut self, line: &str) -> Event {
+        self.inputs += 1;
+        let entropy = format!("{:032x}", self.inputs);
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        match verb {
+            "create" => Event::SessionCreated { workspace: "/w".to_owned(), title: None },
+            "open" => self.open(&words),
+            "rename" => Event::SessionRenamed { title: rest.to_owned() },
+            "prompt" => {
+                let number = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.parse().ok());
+                let mut limits = TurnLimits { output_tokens_max: number("tokens="), ..TurnLimits::default() };
+                limits.steps_max = number("steps=").unwrap_or(limits.steps_max);
+                Event::PromptReceived { entropy, text: rest.to_owned(), limits }
+            }
+            "say" => responded(entropy, vec![AssistantPart::Text { text: rest.to_owned() }], ModelStop::EndOfTurn),
+            "cut" => responded(entropy, vec![AssistantPart::Text { text: rest.to_owned() }], ModelStop::OutputLimit),
+            "call" => responded(entropy, calls(&words), ModelStop::ToolCalls),
+            "fail" => failed(entropy, &words),
+            "retry" => Event::RetryDue,
+            "interrupt" => Event::InterruptRequested,
+            "report" => self.report(&words),
+            "put" => {
+                let result = match words[1] {
+                    "applied" => ApplyResult::Applied,
+                    "conflict" => ApplyResult::Conflict { paths: vec![words[2].to_owned()] },
+                    "failed" => ApplyResult::Failed { message: "disk full".to_owned() },
+                    other => panic!("{other}"),
+                };
+                Event::ChangesPut { call: self.call_named(words[0]), result }
+            }
+            "answer" => self.answer(&words),
+            "derived" => Event::AllowanceGranted { tool: "run".into(), rule: "default.execute".into() },
+            other => panic!("unknown input `{other}`"),
+        }
+    }
+
+    fn open(&mut self, words: &[&str]) -> Event {
+        self.epoch += 1;
+        let mut context = Context {
+            model: "test/model".parse().unwrap(),
+            model_reason: "test".to_owned(),
+            system: String::new(),
+            tools: tools(),
+            approve: ApproveMode::Ask,
+            rules: Vec::new(),
+        };
+        for word in words {
+            match word.split_once('=').unwrap_or((word, "")) {
+                ("approve", "none") => context.approve = ApproveMode::None,
+                ("approve", "edits") => context.approve = ApproveMode::Edits,
+                ("approve", "all") => context.approve = ApproveMode::All,
+                ("rule", rule) => context.rules.push(parse_rule(rule)),
+                ("without", name) => context.tools.retain(|tool| tool.name != name),
+                ("staged", name) => context.tools.iter_mut().filter(|tool| tool.name == name).for_each(|tool| {
+                    tool.effects = Effects::Staged;
+                }),
+                ("direct", name) => context.tools.iter_mut().filter(|tool| tool.name == name).for_each(|tool| {
+                    tool.effects = Effects::Direct;
+                }),
+                ("same", _) => {
+                    return Event::SessionOpened { host: "test".into(), epoch: Epoch(self.epoch), context: None };
+                }
+                other => panic!("unknown setting {other:?}"),
+            }
+        }
+        Event::SessionOpened { host: "test".to_owned(), epoch: Epoch(self.epoch), context: Some(Arc::new(context)) }
+    }
+
+    fn report(&self, words: &[&str]) -> Event {
+        let (outcome, changes) = match words[1] {
+            "returned" => (Outcome::text("ok"), Changes::None),
+            "failed" => (Outcome::failed(FailureKind::NotFound, "", "gone"), Changes::None),
+            "failed-staged" => {
+                (Outcome::failed(FailureKind::Failed, "", "half"), Changes::Staged { manifest: manifest(&words[2..]) })
+            }
+            "staged" => (Outcome::text("ok"), Changes::Staged { manifest: manifest(&words[2..]) }),
+            "observed" => (Outcome::text("ok"), Changes::Observed { manifest: manifest(&words[2..]) }),
+            other => panic!("{other}"),
+        };
+        Event::CallReported { call: self.call_named(words[0]), outcome, changes, usage: CallUsage::default() }
+    }
+
+    fn answer(&self, words: &[&str]) -> Event {
+        let number: usize = words[0].trim_start_matches('a').parse().unwrap();
+        let foreign = (ApprovalId::from_bits(99), Digest::ZERO);
+        let (approval, mut binds_to) = *self.approvals.get(number - 1).unwrap_or(&foreign);
+        let answer = match words[1] {
+            "yes" => Answer::Yes,
+            "tool" => Answer::YesForTool,
+            "no" => Answer::No { reason: words[2..].join(" ") },
+            "wrong" => {
+                binds_to = Digest::of(b"something else");
+                Answer::Yes
+            }
+            other => panic!("{other}"),
+        };
+        Event::ApprovalAnswered { approval, binds_to, answer }
+    }
+
+    fn call_named(&self, name: &str) -> CallId {
+        let number: usize = name.trim_start_matches('c').parse().unwrap();
+        self.calls.get(number - 1).copied().unwrap_or(CallId::from_bits(99))
+    }
+
+    fn call_name(&self, id: CallId) -> String {
+        let known = self.calls.iter().position(|it| *it == id);
+        known.map_or_else(|| "c?".to_owned(), |index| format!("c{}", index + 1))
+    }
+
+    fn approval_name(&self, id: ApprovalId) -> String {
+        let known = self.approvals.iter().position(|(it, _)| *it == id);
+        known.map_or_else(|| "a?".to_owned(), |index| format!("a{}", index + 1))
+    }
+
+    fn named(&self, text: &str) -> String {
+        let mut text = text.replace(&CallId::from_bits(99).to_string(), "c?");
+        text = text.replace(&ApprovalId::from_bits(99).to_string(), "a?");
+        for id in &self.calls {
+            text = text.replace(&id.to_string(), &self.call_name(*id));
+        }
+        for (id, _) in &self.approvals {
+            text = text.replace(&id.to_string(), &self.approval_name(*id));
+        }
+        text
+    }
+
+    fn event(&mut self, event: &Event) -> String {
+        match event {
+            Event::TurnStarted { number, .. } => format!("turn {number}"),
+            Event::ModelRequested { step, attempt, items } => format!("request {step}.{attempt} items={items}"),
+            Event::RetryScheduled { attempt, asked_by_provider, .. } => {
+                format!("repeat {attempt}{}", if *asked_by_provider { " as asked" } else { "" })
+            }
+            Event::CallRequested { call, tool, arguments, .. } => {
+                self.calls.push(*call);
+                let arguments = if arguments == "{}" { String::new() } else { format!(" {arguments}") };
+                format!("{} wants {tool}{arguments}", self.call_name(*call))
+            }
+            Event::CallJudged { call, verdict, .. } => {
+                let kind = match verdict.kind {
+                    VerdictKind::Allow => "allow",
+                    VerdictKind::Ask => "ask",
+                    VerdictKind::Deny => "deny",
+                };
+                format!("{} {kind} {}", self.call_name(*call), verdict.rule)
+            }
+            Event::CallStarted { call, .. } => format!("{} starts", self.call_name(*call)),
+            Event::ApprovalAsked { approval, call, binds_to, rule, .. } => {
+                self.approvals.push((*approval, *binds_to));
+                format!("{} asks {} {rule}", self.approval_name(*approval), self.call_name(*call))
+            }
+            Event::ApprovalWithdrawn { approval } => format!("{} withdrawn", self.approval_name(*approval)),
+            Event::AllowanceGranted { tool, rule } => format!("allowance {tool} {rule}"),
+            Event::ChangesAuthorized { call, manifest } => {
+                self.assert_authorized(*call, *manifest);
+                format!("{} authorized", self.call_name(*call))
+            }
+            Event::CallEnded { call, outcome, is_error, changes, .. } => {
+                let paths: Vec<&str> = changes.entries().iter().map(|change| change.path.as_str()).collect();
+                let mark = if *is_error { "!" } else { "" };
+                let changed = if paths.is_empty() { String::new() } else { format!(" [{}]", paths.join(" ")) };
+                format!("{} {outcome}{mark}{changed}", self.call_name(*call))
+            }
+            Event::TurnEnded { end, .. } => match end {
+                TurnEnd::Done => "done".to_owned(),
+                TurnEnd::Interrupted => "interrupted".to_owned(),
+                TurnEnd::Limit { limit, maximum } => format!("limit {limit}={maximum}"),
+                TurnEnd::Failed { failure } => format!("failed {}", failure.kind.word()),
+            },
+            input => panic!("{} is an input", input.kind()),
+        }
+    }
+
+    /// What is put in place is what was reported.
+    fn assert_authorized(&self, call: CallId, authorized: Digest) {
+        let Some(call) = self.state.turn.as_ref().and_then(|turn| turn.call(call)) else { return };
+        assert_eq!(call.stage, CallStage::Putting);
+        assert_eq!(call.reported.as_ref().and_then(|it| it.staged()).map(Manifest::digest), Some(authorized));
+    }
+
+    fn command(&self, command: &Command) -> String {
+        match command {
+            Command::CallModel => "ask model".to_owned(),
+            Command::Wait { delay_ms } => format!("wait {delay_ms}"),
+            Command::RunCall { call, .. } => format!("run {}", self.call_name(*call)),
+            Command::PutChanges { call, manifest } => {
+                let paths: Vec<&str> = manifest.entries().iter().map(|change| change.path.as_str()).collect();
+                format!("put {} [{}]", self.call_name(*call), paths.join(" "))
+            }
+            Command::CancelModel => "cancel model".to_owned(),
+            Command::CancelCall { call } => format!("cancel {}", self.call_name(*call)),
+        }
+    }
+
+    /// What the model is told of a call's end.
+    pub(crate) fn result(&self, name: &str) -> String {
+        let id = self.call_named(name);
+        let results = self.state.history.iter().filter_map(|item| match item.as_ref() {
+            Item::ToolResults { results } => Some(results),
+            _ => None,
+        });
+        results.flatten().find(|result| result.call == id).map(|result| result.text.clone()).unwrap()
+    }
+}
+
+fn parse_rule(text: &str) -> Rule {
+    let parts: Vec<&str> = text.split(':').collect();
+    let verdict = match parts[0] {
+        "allow" => VerdictKind::Allow,
+        "ask" => VerdictKind::Ask,
+        "deny" => VerdictKind::Deny,
+        other => panic!("{other}"),
+    };
+    let tool = (parts[1] != "*").then(|| parts[1].to_owned());
+    Rule { id: parts[2].to_owned(), tool, category: None, verdict, reason: "because.".to_owned() }
+}
+
+fn responded(entropy: String, parts: Vec<AssistantPart>, stop: ModelStop) -> Event {
+    let usage = Usage { input_tokens: 10, output_tokens: 1, ..Usage::default() };
+    Event::ModelResponded { entropy, parts, stop, usage, provider_response: None, time_ms: 0 }
+}
+
+fn calls(words: &[&str]) -> Vec<AssistantPart> {
+    let part = |(index, word): (usize, &&str)| {
+        let (tool, arguments) = word.split_once('=').unwrap_or((word, "{}"));
+        AssistantPart::ToolCall {
+            provider_call: format!("p{index}"),
+            tool: tool.to_owned(),
+            arguments: arguments.to_owned(),
+        }
+    };
+    words.iter().enumerate().map(part).collect()
+}
+
+fn failed(entropy: String, words: &[&str]) -> Event {
+    let kind = match words[0] {
+        "retryable" => ModelFailureKind::Retryable,
+        "disconnected" => ModelFailureKind::Disconnected,
+        "malformed" => ModelFailureKind::MalformedStream,
+        "refused" => ModelFailureKind::Refused,
+        "authentication" => ModelFailureKind::Authentication,
+        "too-long" => ModelFailureKind::ContextTooLong,
+        other => panic!("{other}"),
+    };
+    let retry_after_ms = words.get(1).and_then(|word| word.strip_prefix("after=")?.parse().ok());
+    Event::ModelFailed { entropy, failure: ModelFailure { kind, message: String::new(), status: None, retry_after_ms } }
+}
+
+/// What a provider would not accept about a conversation, if anything.
+pub(crate) fn provider_problem(history: &[Arc<Item>]) -> Option<String> {
+    let mut open: Vec<(&str, &str)> = Vec::new();
+    for (index, item) in history.iter().enumerate() {
+        match item.as_ref() {
+            Item::ToolResults { results } => {
+                let answered: Vec<_> =
+                    results.iter().map(|result| (result.provider_call.as_str(), result.tool.as_str())).collect();
+                if answered != open || open.is_empty() {
+                    return Some(format!("item {index} answers {answered:?}, asked was {open:?}"));
+                }
+                open.clear();
+            }
+            _ if !open.is_empty() => return Some(format!("item {index} comes before {open:?} was answered")),
+            Item::User { .. } => {}
+            Item::Assistant { parts, .. } if parts.is_empty() => return Some(format!("item {index} is empty")),
+            Item::Assistant { parts, .. } => open.extend(parts.iter().filter_map(|part| match part {
+                AssistantPart::ToolCall { provider_call, tool, .. } => Some((provider_call.as_str(), tool.as_str())),
+                _ => None,
+            })),
+        }
+    }
+    (!open.is_empty()).then(|| format!("{open:?} were never answered"))
+}

@@ -1,0 +1,145 @@
+//! The database's shape and how it came to be.
+//!
+//! Promise: a database of an older version is brought up step by step, each step in one transaction
+//! with its version number; one of a newer version or of another program is refused and left as it is.
+//!
+//! An event's row number is `session row << 32 | sequence`: one integer key keeps a session's events
+//! together and needs no second index. Payloads are in a table of their own, so that one can be
+//! erased without touching the header that the chain covers.
+
+use rusqlite::Connection;
+
+/// "hhst", in the file's header (`PRAGMA application_id`), tells our databases from others'.
+pub const APPLICATION_ID: i32 = 0x6868_7374;
+/// The version of the schema that this code writes (`PRAGMA user_version`).
+pub const SCHEMA_VERSION: i32 = 1;
+/// Bits of an event's row number that hold its sequence.
+pub(crate) const SEQUENCE_BITS: u32 = 32;
+/// Events of one session at most: what fits into [`SEQUENCE_BITS`].
+pub(crate) const SESSION_EVENTS_MAX: u64 = (1 << SEQUENCE_BITS) - 1;
+
+/// Step `n` brings a database from version `n` to `n + 1`.
+const STEPS: [&str; SCHEMA_VERSION as usize] = ["
+    -- One row. blob_bytes: the size of all contents. epoch_floor: the largest epoch of any deleted
+    -- session, so that a session made again under its id never repeats an epoch.
+    CREATE TABLE store (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        blob_bytes INTEGER NOT NULL,
+        epoch_floor INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO store VALUES (1, 0, 0);
+
+    -- tip_*: the last event. holder_*: who may write, all null when nobody does.
+    CREATE TABLE session (
+        id INTEGER PRIMARY KEY,
+        session BLOB NOT NULL UNIQUE CHECK (length(session) = 16),
+        epoch INTEGER NOT NULL,
+        tip_sequence INTEGER NOT NULL,
+        tip_hash BLOB NOT NULL CHECK (length(tip_hash) = 32),
+        holder_machine TEXT,
+        holder_pid INTEGER,
+        holder_start INTEGER
+    ) STRICT;
+
+    CREATE TABLE event (id INTEGER PRIMARY KEY, header BLOB NOT NULL) STRICT;
+    CREATE TABLE payload (
+        id INTEGER PRIMARY KEY,
+        salt BLOB NOT NULL CHECK (length(salt) = 16),
+        bytes BLOB NOT NULL
+    ) STRICT;
+
+    -- content is null where the content is a file of its own.
+    CREATE TABLE blob (
+        id INTEGER PRIMARY KEY,
+        digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+        bytes INTEGER NOT NULL,
+        content BLOB
+    ) STRICT;
+    CREATE TABLE blob_reference (
+        session INTEGER NOT NULL REFERENCES session (id),
+        blob INTEGER NOT NULL REFERENCES blob (id),
+        PRIMARY KEY (session, blob)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX blob_reference_by_blob ON blob_reference (blob);
+
+    -- The index of sessions: derived from the logs. folded: title and id, case folded, for search.
+    CREATE TABLE summary (
+        session INTEGER PRIMARY KEY REFERENCES session (id),
+        title TEXT NOT NULL,
+        workspace TEXT NOT NULL,
+        model TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        updated INTEGER NOT NULL,
+        last_sequence INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        turns INTEGER NOT NULL,
+        usage TEXT NOT NULL,
+        folded TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX summary_by_update ON summary (updated DESC, session DESC);
+    CREATE INDEX summary_by_workspace ON summary (workspace, updated DESC, session DESC);
+"];
+
+/// What a database file says about itself.
+pub(crate) struct Identity {
+    /// `PRAGMA application_id`.
+    pub(crate) application: i32,
+    /// `PRAGMA user_version`.
+    pub(crate) version: i32,
+    /// Whether there is anything in it.
+    pub(crate) is_empty: bool,
+}
+
+/// Reads what a database says about itself, without changing it.
+pub(crate) fn identity(connection: &Connection) -> rusqlite::Result<Identity> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(Identity {
+        application: pragma("application_id")?,
+        version: pragma("user_version")?,
+        is_empty: objects == 0,
+    })
+}
+
+/// Brings the database to [`SCHEMA_VERSION`]. Another process may have done so in the meantime.
+pub(crate) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
+    loop {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        let version = identity(connection)?.version;
+        let Some(step) = usize::try_from(version).ok().and_then(|version| STEPS.get(version)) else {
+            return connection.execute_batch("ROLLBACK");
+        };
+        let done = connection
+            .execute_batch(step)
+            .and_then(|()| connection.pragma_update(None, "application_id", APPLICATION_ID))
+            .and_then(|()| connection.pragma_update(None, "user_version", version + 1))
+            .and_then(|()| commit(connection));
+        if done.is_err() {
+            roll_back(connection);
+        }
+        done?;
+    }
+}
+
+/// The one place where COMMIT is executed.
+pub(crate) fn commit(connection: &Connection) -> rusqlite::Result<()> {
+    harness_engine::crash::point("commit.before");
+    connection.prepare_cached("COMMIT")?.execute([])?;
+    harness_engine::crash::point("commit.after");
+    Ok(())
+}
+
+/// Ends a transaction without its changes, if one is open. A failure leaves nothing behind either:
+/// SQLite drops an uncommitted transaction with its connection at the latest.
+pub(crate) fn roll_back(connection: &Connection) {
+    if !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::warn!(%error, "could not roll back a transaction of the session store");
+    }
+}
+
+/// The row number of an event.
+pub(crate) const fn event_row(session_row: i64, sequence: u64) -> i64 {
+    (session_row << SEQUENCE_BITS) | sequence as i64
+}

@@ -1,0 +1,147 @@
+//! The hands of one session: its components' tools, bound to its workspace.
+//!
+//! Promise: listing tools compiles and runs nothing; a component that does not load is an outcome the
+//! model can read; putting changes in place blocks no executor and no guest.
+//!
+//! Not here: judging calls, validating arguments against their schema, keeping contents (the engine).
+
+use crate::filesystem::{self, Base};
+use crate::limits::CallLimits;
+use crate::runtime::{LoadedComponent, Runtime};
+use crate::tools::Component;
+use async_trait::async_trait;
+use harness_core::change::Manifest;
+use harness_core::event::ApplyResult;
+use harness_core::item::ToolSpec;
+use harness_core::outcome::FailureKind;
+use harness_core::{CallId, Digest, Outcome};
+use harness_engine::ports::{Blobs, CallReport, CallRequest, Hands};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Two components of one session offer a tool of the same name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the components `{first}` and `{second}` both offer a tool `{tool}`: leave one of them out")]
+pub struct DuplicateTool {
+    /// The tool.
+    pub tool: String,
+    /// The component named first.
+    pub first: String,
+    /// The component named second.
+    pub second: String,
+}
+
+/// The tools of some components over one workspace.
+pub struct ComponentHands {
+    runtime: Arc<Runtime>,
+    base: Arc<Base>,
+    components: Vec<Arc<Component>>,
+    by_tool: HashMap<String, usize>,
+    limits: CallLimits,
+}
+
+impl ComponentHands {
+    /// Hands with the tools of these components, in this order.
+    ///
+    /// # Errors
+    /// If two of them offer a tool of the same name.
+    pub fn new(
+        runtime: Arc<Runtime>,
+        base: Arc<Base>,
+        components: Vec<Arc<Component>>,
+    ) -> Result<Self, DuplicateTool> {
+        let mut by_tool = HashMap::<String, usize>::new();
+        for (at, component) in components.iter().enumerate() {
+            for tool in component.tools() {
+                if let Some(first) = by_tool.insert(tool.name.clone(), at) {
+                    return Err(DuplicateTool {
+                        tool: tool.name.clone(),
+                        first: components[first].name().to_owned(),
+                        second: component.name().to_owned(),
+                    });
+                }
+            }
+        }
+        let limits = *runtime.limits();
+        Ok(Self { runtime, base, components, by_tool, limits })
+    }
+
+    /// Lowers the limits of this session's calls.
+    #[must_use]
+    pub fn lowered_to(mut self, limits: &CallLimits) -> Self {
+        self.limits = self.limits.lowered_to(limits);
+        self
+    }
+
+    /// Loads all components now instead of at their first call, one after the other.
+    ///
+    /// # Errors
+    /// The first component that does not load.
+    pub async fn prepare(&self) -> Result<(), crate::load::LoadError> {
+        for component in &self.components {
+            self.runtime.load(component).await?;
+        }
+        Ok(())
+    }
+
+    async fn load(&self, tool: &str) -> Result<LoadedComponent, Outcome> {
+        let Some(component) = self.by_tool.get(tool).and_then(|at| self.components.get(*at)) else {
+            return Err(Outcome::failed(FailureKind::UnknownTool, "unknown-tool", format!("there is no tool `{tool}`")));
+        };
+        match self.runtime.load(component).await {
+            Ok(loaded) => Ok(loaded.lowered_to(&self.limits)),
+            Err(error) => Err(Outcome::Faulted { what: error.to_string() }),
+        }
+    }
+}
+
+#[async_trait]
+impl Hands for ComponentHands {
+    fn tools(&self) -> Vec<ToolSpec> {
+        self.components.iter().flat_map(|component| component.tools()).cloned().collect()
+    }
+
+    async fn execute(&self, call: CallRequest) -> CallReport {
+        match self.load(&call.tool).await {
+            Ok(component) => self.runtime.call(&component, &self.base, call.tool, call.arguments).await,
+            Err(outcome) => CallReport::of(outcome),
+        }
+    }
+
+    async fn put(&self, call: CallId, manifest: &Manifest, contents: &dyn Blobs) -> ApplyResult {
+        let contents = match fetch(manifest, contents).await {
+            Ok(contents) => contents,
+            Err(message) => return ApplyResult::Failed { message },
+        };
+        let (base, manifest) = (self.base.clone(), manifest.clone());
+        let (sender, receiver) = oneshot::channel();
+        // A thread of its own: it waits for the disk, and it goes on when nobody waits for it any more,
+        // so that it is never left half done in a living process.
+        let work = move || {
+            let result = filesystem::put(&base, call, &manifest, |digest| contents.get(&digest).cloned());
+            let _ = sender.send(result);
+        };
+        if let Err(error) = std::thread::Builder::new().name("wasm-put".to_owned()).spawn(work) {
+            return ApplyResult::Failed { message: format!("no thread to write files with: {error}") };
+        }
+        receiver.await.unwrap_or_else(|_| ApplyResult::Failed { message: "the writing thread died".to_owned() })
+    }
+}
+
+/// The contents that a manifest puts in place. What lies there already is known by its digest; what is
+/// not kept any more is missing here, and only matters where it is needed.
+async fn fetch(manifest: &Manifest, contents: &dyn Blobs) -> Result<HashMap<Digest, Arc<[u8]>>, String> {
+    let wanted: BTreeSet<_> = manifest
+        .entries()
+        .iter()
+        .filter_map(|change| change.after.as_ref()?.content().map(|(digest, _)| digest))
+        .collect();
+    let mut found = HashMap::with_capacity(wanted.len());
+    for digest in wanted {
+        if let Some(bytes) = contents.get(digest).await.map_err(|error| error.to_string())? {
+            found.insert(digest, bytes);
+        }
+    }
+    Ok(found)
+}

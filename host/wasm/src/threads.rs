@@ -1,0 +1,289 @@
+//! The threads that run guests: a bounded number of our own, each running several calls at once.
+//!
+//! Promise: no guest runs on anybody else's thread. A call that computes gives way at every epoch, so
+//! it starves neither its thread's other calls nor its callers. A call that hangs in the operating
+//! system past its deadline is answered for, and its thread is counted as lost and replaced. Dropping a
+//! call's future ends the call.
+//!
+//! Not here: what a call does (`call`).
+
+use crate::limits::{GRACE_MS, GUESTS_PER_THREAD_MAX, QUEUED_CALLS_MAX, THREADS_LOST_MAX, THREADS_MAX};
+use crate::ticker::Pulse;
+use harness_core::Outcome;
+use harness_core::outcome::LimitName;
+use harness_engine::ports::CallReport;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::task::JoinSet;
+
+/// A call to be run: a future that does nothing before it is first polled.
+type Work = Pin<Box<dyn Future<Output = CallReport> + Send>>;
+
+/// Tasks polled between two looks at timers: a guest that computes takes a whole epoch.
+const EVENT_INTERVAL_POLLS: u32 = 1;
+
+/// What caller, thread and watchdog share of a call.
+struct Slot {
+    reply: Mutex<Option<oneshot::Sender<CallReport>>>,
+    cancelled: Notify,
+    deadline_ms: u64,
+}
+
+impl Slot {
+    fn answer(&self, report: CallReport) {
+        if let Some(reply) = lock(&self.reply).take() {
+            // The caller may be gone.
+            let _ = reply.send(report);
+        }
+    }
+}
+
+struct Job {
+    slot: Arc<Slot>,
+    work: Work,
+}
+
+/// A call that a thread has begun.
+struct Begun {
+    number: u64,
+    give_up: Instant,
+    slot: Arc<Slot>,
+}
+
+/// One thread, as the others see it.
+#[derive(Default)]
+struct Thread {
+    begun: Mutex<Vec<Begun>>,
+    /// It hung once: it takes no more calls and ends when it can.
+    lost: AtomicBool,
+}
+
+struct Shared {
+    jobs: Mutex<VecDeque<Job>>,
+    ready: Notify,
+    room: Semaphore,
+    closed: AtomicBool,
+    pulse: Arc<Pulse>,
+    threads: Mutex<Vec<Arc<Thread>>>,
+    numbers: AtomicU64,
+}
+
+/// The threads. Dropping this ends them and what they run.
+pub(crate) struct GuestThreads(Arc<Shared>);
+
+/// Looks after threads that hang.
+pub(crate) struct Watchdog(Arc<Shared>);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> { mutex.lock().unwrap_or_else(PoisonError::into_inner) }
+
+impl GuestThreads {
+    /// Starts so many threads.
+    pub(crate) fn start(count: usize, pulse: Arc<Pulse>) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            jobs: Mutex::default(),
+            ready: Notify::new(),
+            room: Semaphore::new(QUEUED_CALLS_MAX),
+            closed: AtomicBool::new(false),
+            pulse,
+            threads: Mutex::default(),
+            numbers: AtomicU64::new(0),
+        });
+        let threads = Self(shared.clone());
+        for _ in 0..count.clamp(1, THREADS_MAX) {
+            shared.add_thread()?;
+        }
+        Ok(threads)
+    }
+
+    pub(crate) fn watchdog(&self) -> Watchdog { Watchdog(self.0.clone()) }
+
+    /// Threads that hang in the operating system now.
+    pub(crate) fn lost(&self) -> usize { self.0.lost() }
+
+    /// Runs a call on one of the threads. `deadline_ms` counts from when it begins there.
+    pub(crate) async fn run(
+        &self,
+        deadline_ms: u64,
+        work: impl Future<Output = CallReport> + Send + 'static,
+    ) -> CallReport {
+        // Held while the call is queued or running, so that callers wait here and not in memory.
+        let Ok(_room) = self.0.room.acquire().await else { return gone() };
+        let (sender, receiver) = oneshot::channel();
+        let slot = Arc::new(Slot { reply: Mutex::new(Some(sender)), cancelled: Notify::new(), deadline_ms });
+        let _cancel = CancelOnDrop(slot.clone());
+        if self.0.has_no_thread() {
+            let what = "all threads for components hang in the operating system: restart the host".to_owned();
+            return CallReport::of(Outcome::Faulted { what });
+        }
+        lock(&self.0.jobs).push_back(Job { slot, work: Box::pin(work) });
+        self.0.ready.notify_one();
+        receiver.await.unwrap_or_else(|_| gone())
+    }
+}
+
+fn gone() -> CallReport { CallReport::of(Outcome::Faulted { what: "the host's thread for it ended".to_owned() }) }
+
+impl Drop for GuestThreads {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+        lock(&self.0.jobs).clear();
+        self.0.ready.notify_waiters();
+    }
+}
+
+/// Ends the call when its caller stops waiting for it.
+struct CancelOnDrop(Arc<Slot>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) { self.0.cancelled.notify_one(); }
+}
+
+impl Shared {
+    fn lost(&self) -> usize {
+        lock(&self.threads).iter().filter(|thread| thread.lost.load(Ordering::SeqCst)).count()
+    }
+
+    fn has_no_thread(&self) -> bool {
+        lock(&self.threads).iter().all(|thread| thread.lost.load(Ordering::SeqCst))
+    }
+
+    fn add_thread(self: &Arc<Self>) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .event_interval(EVENT_INTERVAL_POLLS)
+            .build()?;
+        let thread = Arc::new(Thread::default());
+        lock(&self.threads).push(thread.clone());
+        let (shared, own) = (self.clone(), thread.clone());
+        let main = move || {
+            runtime.block_on(shared.serve(&own));
+            lock(&shared.threads).retain(|other| !Arc::ptr_eq(other, &own));
+        };
+        std::thread::Builder::new().name("wasm-guest".to_owned()).spawn(main).map(drop).inspect_err(|_| {
+            lock(&self.threads).retain(|other| !Arc::ptr_eq(other, &thread));
+        })
+    }
+
+    /// Takes jobs as long as there is room, until the end.
+    async fn serve(self: &Arc<Self>, thread: &Arc<Thread>) {
+        let mut running = JoinSet::new();
+        loop {
+            let is_lost = thread.lost.load(Ordering::SeqCst);
+            if self.closed.load(Ordering::SeqCst) || (is_lost && running.is_empty()) {
+                return;
+            }
+            tokio::select! {
+                biased;
+                Some(_) = running.join_next(), if !running.is_empty() => {}
+                Some(job) = self.next(), if !is_lost && running.len() < GUESTS_PER_THREAD_MAX => {
+                    running.spawn(self.begin(thread, job));
+                }
+                // Closed, or full, or lost: only what runs can change that.
+                else => return,
+            }
+        }
+    }
+
+    /// The next job; none when there will be no more.
+    async fn next(&self) -> Option<Job> {
+        loop {
+            let ready = self.ready.notified();
+            tokio::pin!(ready);
+            ready.as_mut().enable();
+            if self.closed.load(Ordering::SeqCst) {
+                return None;
+            }
+            let mut jobs = lock(&self.jobs);
+            if let Some(job) = jobs.pop_front() {
+                // One wake-up may stand for several jobs: another thread takes the next.
+                if !jobs.is_empty() {
+                    self.ready.notify_one();
+                }
+                return Some(job);
+            }
+            drop(jobs);
+            ready.await;
+        }
+    }
+
+    /// Registers a job, and gives the task that runs it.
+    fn begin(&self, thread: &Arc<Thread>, job: Job) -> impl Future<Output = ()> + Send + use<> {
+        let Job { slot, work } = job;
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let patience = Duration::from_millis(slot.deadline_ms.saturating_add(GRACE_MS));
+        // A deadline beyond the clock's range is never reached.
+        if let Some(give_up) = Instant::now().checked_add(patience) {
+            lock(&thread.begun).push(Begun { number, give_up, slot: slot.clone() });
+        }
+        let ended = Ended { thread: thread.clone(), number, slot };
+        let pulse = self.pulse.clone();
+        async move {
+            let _running = pulse.run();
+            tokio::select! {
+                biased;
+                () = ended.slot.cancelled.notified() => {}
+                report = work => ended.slot.answer(report),
+            }
+        }
+    }
+}
+
+/// Whatever way a call ends, also by a panic of ours: it is not registered any more, and its caller
+/// does not wait for ever.
+struct Ended {
+    thread: Arc<Thread>,
+    number: u64,
+    slot: Arc<Slot>,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        lock(&self.thread.begun).retain(|begun| begun.number != self.number);
+        drop(lock(&self.slot.reply).take());
+    }
+}
+
+impl Watchdog {
+    /// Answers for calls that should have ended and replaces their threads. False when there is
+    /// nothing left to look after.
+    pub(crate) fn look(&self) -> bool {
+        let shared = &self.0;
+        if shared.closed.load(Ordering::SeqCst) {
+            return false;
+        }
+        let now = Instant::now();
+        let threads = lock(&shared.threads).clone();
+        for thread in threads {
+            let hung: Vec<_> = {
+                let begun = lock(&thread.begun);
+                begun.iter().filter(|begun| begun.give_up < now).map(|begun| begun.slot.clone()).collect()
+            };
+            for slot in &hung {
+                let maximum = slot.deadline_ms;
+                slot.answer(CallReport::of(Outcome::OverLimit { limit: LimitName::DeadlineMs, maximum }));
+            }
+            if !hung.is_empty() && !thread.lost.swap(true, Ordering::SeqCst) {
+                self.replace();
+            }
+        }
+        true
+    }
+
+    fn replace(&self) {
+        let lost = self.0.lost();
+        tracing::error!(lost, "a call hangs in the operating system past its deadline: its thread is given up");
+        if lost > THREADS_LOST_MAX {
+            return;
+        }
+        if let Err(error) = self.0.add_thread() {
+            tracing::error!(%error, "could not replace a thread for components");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
