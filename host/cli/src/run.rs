@@ -88,7 +88,9 @@ async fn once(
             (exit, _) => return Ok(exit),
         }
     } else if prompt.is_none() {
-        return Err(Failure::usage("there is nothing to do: the session waits for a prompt. Give one: harness-host run --continue \"…\""));
+        return Err(Failure::usage(
+            "there is nothing to do: the session waits for a prompt. Give one: harness-host run --continue \"…\"",
+        ));
     }
     let Some(mut prompt) = prompt else { return Ok(Exit::Done) };
     if let Some(schema) = schema {
@@ -152,13 +154,19 @@ fn given_prompt(args: &RunArgs) -> Result<Option<String>, Failure> {
 fn read_prompt() -> Result<String, Failure> {
     let mut bytes = Vec::new();
     let limit = PROMPT_BYTES_MAX as u64 + 1;
-    std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(|error| Failure::because("reading standard input", &error))?;
+    std::io::stdin()
+        .lock()
+        .take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::because("reading standard input", &error))?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::usage("standard input is not UTF-8 text"))?;
     if text.len() > PROMPT_BYTES_MAX {
         return Err(Failure::usage(format!("the prompt on standard input is longer than {PROMPT_BYTES_MAX} bytes")));
     }
     if text.trim().is_empty() {
-        return Err(Failure::usage("no prompt: give one as an argument or on standard input (see harness-host run --help)"));
+        return Err(Failure::usage(
+            "no prompt: give one as an argument or on standard input (see harness-host run --help)",
+        ));
     }
     Ok(text)
 }
@@ -173,10 +181,13 @@ async fn chosen_session(wiring: &Wiring, args: &RunArgs, workspace: &Path) -> Re
     }
     let workspace = workspace.display().to_string();
     let filter = SessionFilter { workspace: Some(workspace.clone()), sessions_max: 1, ..SessionFilter::default() };
-    let latest = wiring.host.ports().index.list(filter).await.map_err(|error| Failure::because("listing sessions", &error))?;
+    let latest =
+        wiring.host.ports().index.list(filter).await.map_err(|error| Failure::because("listing sessions", &error))?;
     match latest.first() {
         Some(summary) => Ok(Some(summary.session)),
-        None => Err(Failure::usage(format!("there is no session to continue in {workspace}: begin one with harness-host run \"…\""))),
+        None => Err(Failure::usage(format!(
+            "there is no session to continue in {workspace}: begin one with harness-host run \"…\""
+        ))),
     }
 }
 
@@ -200,7 +211,9 @@ async fn open(
         let context = wiring.context(settings, workspace, hands.as_ref())?;
         let new = NewSession { workspace: workspace.display().to_string(), title: None };
         let session = wiring.host.create(new, context, hands).await;
-        return session.map(|session| (session, Sequence::START)).map_err(|error| Failure::because("creating a session", &error));
+        return session
+            .map(|session| (session, Sequence::START))
+            .map_err(|error| Failure::because("creating a session", &error));
     };
     let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
     let own = Path::new(&loaded.state.workspace);

@@ -54,9 +54,8 @@ impl Said {
 /// The folder to work in, as an absolute path without links.
 pub(crate) fn workspace_folder(given: Option<&Path>) -> Result<PathBuf, Failure> {
     let given = given.unwrap_or_else(|| Path::new("."));
-    let found = std::fs::canonicalize(given).map_err(|error| {
-        Failure::usage(format!("the workspace {} cannot be opened: {error}", given.display()))
-    })?;
+    let found = std::fs::canonicalize(given)
+        .map_err(|error| Failure::usage(format!("the workspace {} cannot be opened: {error}", given.display())))?;
     if !found.is_dir() {
         return Err(Failure::usage(format!("the workspace {} is not a folder", found.display())));
     }
@@ -67,7 +66,8 @@ pub(crate) fn workspace_folder(given: Option<&Path>) -> Result<PathBuf, Failure>
 pub(crate) fn read(said: &Said, workspace: Option<&Path>) -> Result<Settings, Failure> {
     let environment = Environment::from_process();
     let paths = Paths::from_environment(&environment).map_err(|error| Failure::usage(error.to_string()))?;
-    let trust = TrustStore::read(&paths.state_dir).map_err(|error| Failure::because("reading what is trusted", &error))?;
+    let trust =
+        TrustStore::read(&paths.state_dir).map_err(|error| Failure::because("reading what is trusted", &error))?;
     let files = ConfigFiles::usual(&paths, workspace);
     let inputs = Inputs { files: &files, environment: &environment, flags: &said.flags, paths: &paths, trust: &trust };
     let resolved = resolve(&inputs).map_err(|problems| Failure::usage(problems.to_string()))?;

@@ -97,7 +97,8 @@ impl Conversation {
 
     /// What has to follow the text to end it: results of calls that have none yet, and what is open.
     pub(crate) fn tail(&self, wire: &dyn WriteConversation) -> Vec<u8> {
-        let mut tail = Writer { message: self.writer.message, ..Writer::default() };
+        let mut tail = Writer::default();
+        tail.message = self.writer.message;
         for call in &self.pending {
             wire.result(&call.id, INTERRUPTED, true, &mut tail);
         }

@@ -12,7 +12,7 @@ use harness_engine::ports::{
     AppendError, Blobs, EventLog, Holder, Index, Lease, LeaseError, SessionAppend, SessionFilter, SessionSummary,
     StoreError, StoredEvent, Takeover,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Sessions in memory. Clones share them.
@@ -21,7 +21,7 @@ pub struct MemoryStore {
     inner: Arc<Mutex<Inner>>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Session {
     epoch: u64,
     holder: Option<Holder>,
@@ -81,42 +81,80 @@ impl Inner {
         self.sessions.get(&session).ok_or(StoreError::NotFound(session))
     }
 
-    /// Works on copies and puts them back only if nothing was refused.
+    /// All of it or nothing: what was done is undone where something is refused.
     fn append(&mut self, appends: Vec<SessionAppend>) -> Result<(), AppendError> {
-        let mut touched: HashMap<SessionId, Session> = HashMap::new();
-        let mut fresh: BTreeMap<Digest, Arc<[u8]>> = BTreeMap::new();
-        for append in appends {
-            let id = append.session;
-            if !touched.contains_key(&id) {
-                let known = self.sessions.get(&id).cloned().ok_or(AppendError::NotFound(id))?;
-                touched.insert(id, known);
+        let mut undo = Vec::new();
+        let mut fresh = BTreeMap::new();
+        let done = appends.into_iter().try_for_each(|append| self.append_one(append, &mut undo, &mut fresh));
+        let done = done.and_then(|()| self.check_quota(&fresh)).and_then(|()| match self.refusals.pop_front() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        });
+        if let Err(error) = done {
+            for step in undo.into_iter().rev() {
+                step.take_back(&mut self.sessions);
             }
-            let Some(session) = touched.get_mut(&id) else { continue };
-            check(&append, session)?;
-            session.events.extend(append.events.into_iter().map(|event| (event.header_bytes, event.payload)));
-            session.summary = append.summary.or(session.summary.take());
-            for blob in append.blobs {
-                if Digest::of(&blob.bytes) != blob.digest {
-                    return Err(AppendError::Storage(format!("{id} gets a content that is not {}", blob.digest)));
-                }
-                session.blobs.insert(blob.digest);
-                if !self.blobs.contains_key(&blob.digest) {
-                    fresh.insert(blob.digest, blob.bytes);
-                }
-            }
-        }
-        let kept = self.blobs.values().chain(fresh.values());
-        let needed_bytes = kept.map(|bytes| bytes.len() as u64).sum();
-        if let Some(quota_bytes) = self.blob_quota_bytes.filter(|quota| !fresh.is_empty() && needed_bytes > *quota) {
-            return Err(AppendError::Quota { needed_bytes, quota_bytes });
-        }
-        if let Some(error) = self.refusals.pop_front() {
             return Err(error);
         }
-        self.sessions.extend(touched);
         self.blobs.extend(fresh);
         self.appends += 1;
         Ok(())
+    }
+
+    fn append_one(
+        &mut self,
+        append: SessionAppend,
+        undo: &mut Vec<Undo>,
+        fresh: &mut BTreeMap<Digest, Arc<[u8]>>,
+    ) -> Result<(), AppendError> {
+        let id = append.session;
+        let session = self.sessions.get_mut(&id).ok_or(AppendError::NotFound(id))?;
+        check(&append, session)?;
+        let mut step =
+            Undo { session: id, events: session.events.len(), summary: session.summary.clone(), named: Vec::new() };
+        session.events.extend(append.events.into_iter().map(|event| (event.header_bytes, event.payload)));
+        session.summary = append.summary.or(session.summary.take());
+        for blob in append.blobs {
+            if session.blobs.insert(blob.digest) {
+                step.named.push(blob.digest);
+            }
+            if !self.blobs.contains_key(&blob.digest) {
+                fresh.insert(blob.digest, blob.bytes);
+            }
+        }
+        undo.push(step);
+        Ok(())
+    }
+
+    fn check_quota(&self, fresh: &BTreeMap<Digest, Arc<[u8]>>) -> Result<(), AppendError> {
+        let kept = self.blobs.values().chain(fresh.values());
+        let needed_bytes = kept.map(|bytes| bytes.len() as u64).sum();
+        match self.blob_quota_bytes {
+            Some(quota_bytes) if !fresh.is_empty() && needed_bytes > quota_bytes => {
+                Err(AppendError::Quota { needed_bytes, quota_bytes })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a session was before a part of an append.
+struct Undo {
+    session: SessionId,
+    events: usize,
+    summary: Option<SessionSummary>,
+    named: Vec<Digest>,
+}
+
+impl Undo {
+    fn take_back(self, sessions: &mut BTreeMap<SessionId, Session>) {
+        if let Some(session) = sessions.get_mut(&self.session) {
+            session.events.truncate(self.events);
+            session.summary = self.summary;
+            for digest in &self.named {
+                session.blobs.remove(digest);
+            }
+        }
     }
 }
 
@@ -129,6 +167,9 @@ fn check(append: &SessionAppend, session: &Session) -> Result<(), AppendError> {
     }
     if append.summary.as_ref().is_some_and(|summary| summary.session != id) {
         return Err(AppendError::Storage(format!("{id} gets the index row of another session")));
+    }
+    if let Some(blob) = append.blobs.iter().find(|blob| Digest::of(&blob.bytes) != blob.digest) {
+        return Err(AppendError::Storage(format!("{id} gets a content that is not {}", blob.digest)));
     }
     if append.epoch.0 != session.epoch {
         return Err(AppendError::Fenced { session: id, ours: append.epoch, current: Epoch(session.epoch) });

@@ -42,7 +42,7 @@ pub struct CallLimits {
 impl CallLimits {
     /// The defaults.
     pub const DEFAULT: Self = Self {
-        fuel: 1_000_000_000,
+        fuel: 10_000_000_000,
         deadline_ms: 30_000,
         memory_bytes: 64 << 20,
         table_elements: 10_000,
@@ -112,8 +112,8 @@ pub(crate) const GUESTS_PER_THREAD_MAX: usize = 16;
 pub(crate) const THREADS_MAX: usize = 32;
 /// Threads that hang in the operating system at the same time before no more are started in their place.
 pub(crate) const THREADS_LOST_MAX: usize = 8;
-/// Calls that wait for a thread; further callers wait before they queue.
-pub(crate) const QUEUED_CALLS_MAX: usize = 1024;
+/// Calls that run or wait for a thread; further callers wait outside.
+pub(crate) const CALLS_MAX: usize = 1024;
 /// How long after its deadline a call may take to end before its thread counts as lost. Milliseconds.
 pub(crate) const GRACE_MS: u64 = 1_000;
 /// Linear memories of one component.

@@ -7,7 +7,7 @@
 //!
 //! Not here: what a call does (`call`).
 
-use crate::limits::{GRACE_MS, GUESTS_PER_THREAD_MAX, QUEUED_CALLS_MAX, THREADS_LOST_MAX, THREADS_MAX};
+use crate::limits::{GRACE_MS, GUESTS_PER_THREAD_MAX, CALLS_MAX, THREADS_LOST_MAX, THREADS_MAX};
 use crate::ticker::Pulse;
 use harness_core::Outcome;
 use harness_core::outcome::LimitName;
@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 /// A call to be run: a future that does nothing before it is first polled.
@@ -45,6 +45,8 @@ impl Slot {
 struct Job {
     slot: Arc<Slot>,
     work: Work,
+    /// Held until the call ended, also where its caller is gone: callers wait, jobs do not pile up.
+    room: OwnedSemaphorePermit,
 }
 
 /// A call that a thread has begun.
@@ -65,7 +67,7 @@ struct Thread {
 struct Shared {
     jobs: Mutex<VecDeque<Job>>,
     ready: Notify,
-    room: Semaphore,
+    room: Arc<Semaphore>,
     closed: AtomicBool,
     pulse: Arc<Pulse>,
     threads: Mutex<Vec<Arc<Thread>>>,
@@ -86,7 +88,7 @@ impl GuestThreads {
         let shared = Arc::new(Shared {
             jobs: Mutex::default(),
             ready: Notify::new(),
-            room: Semaphore::new(QUEUED_CALLS_MAX),
+            room: Arc::new(Semaphore::new(CALLS_MAX)),
             closed: AtomicBool::new(false),
             pulse,
             threads: Mutex::default(),
@@ -110,8 +112,7 @@ impl GuestThreads {
         deadline_ms: u64,
         work: impl Future<Output = CallReport> + Send + 'static,
     ) -> CallReport {
-        // Held while the call is queued or running, so that callers wait here and not in memory.
-        let Ok(_room) = self.0.room.acquire().await else { return gone() };
+        let Ok(room) = self.0.room.clone().acquire_owned().await else { return gone() };
         let (sender, receiver) = oneshot::channel();
         let slot = Arc::new(Slot { reply: Mutex::new(Some(sender)), cancelled: Notify::new(), deadline_ms });
         let _cancel = CancelOnDrop(slot.clone());
@@ -119,7 +120,7 @@ impl GuestThreads {
             let what = "all threads for components hang in the operating system: restart the host".to_owned();
             return CallReport::of(Outcome::Faulted { what });
         }
-        lock(&self.0.jobs).push_back(Job { slot, work: Box::pin(work) });
+        lock(&self.0.jobs).push_back(Job { slot, work: Box::pin(work), room });
         self.0.ready.notify_one();
         receiver.await.unwrap_or_else(|_| gone())
     }
@@ -179,7 +180,7 @@ impl Shared {
             tokio::select! {
                 biased;
                 Some(_) = running.join_next(), if !running.is_empty() => {}
-                Some(job) = self.next(), if !is_lost && running.len() < GUESTS_PER_THREAD_MAX => {
+                Some(job) = self.next(thread), if !is_lost && running.len() < GUESTS_PER_THREAD_MAX => {
                     running.spawn(self.begin(thread, job));
                 }
                 // Closed, or full, or lost: only what runs can change that.
@@ -188,13 +189,13 @@ impl Shared {
         }
     }
 
-    /// The next job; none when there will be no more.
-    async fn next(&self) -> Option<Job> {
+    /// The next job; none when there will be no more for this thread.
+    async fn next(&self, thread: &Thread) -> Option<Job> {
         loop {
             let ready = self.ready.notified();
             tokio::pin!(ready);
             ready.as_mut().enable();
-            if self.closed.load(Ordering::SeqCst) {
+            if self.closed.load(Ordering::SeqCst) || thread.lost.load(Ordering::SeqCst) {
                 return None;
             }
             let mut jobs = lock(&self.jobs);
@@ -212,14 +213,14 @@ impl Shared {
 
     /// Registers a job, and gives the task that runs it.
     fn begin(&self, thread: &Arc<Thread>, job: Job) -> impl Future<Output = ()> + Send + use<> {
-        let Job { slot, work } = job;
+        let Job { slot, work, room } = job;
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let patience = Duration::from_millis(slot.deadline_ms.saturating_add(GRACE_MS));
         // A deadline beyond the clock's range is never reached.
         if let Some(give_up) = Instant::now().checked_add(patience) {
             lock(&thread.begun).push(Begun { number, give_up, slot: slot.clone() });
         }
-        let ended = Ended { thread: thread.clone(), number, slot };
+        let ended = Ended { thread: thread.clone(), number, slot, _room: room };
         let pulse = self.pulse.clone();
         async move {
             let _running = pulse.run();
@@ -238,6 +239,7 @@ struct Ended {
     thread: Arc<Thread>,
     number: u64,
     slot: Arc<Slot>,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Drop for Ended {
@@ -267,6 +269,8 @@ impl Watchdog {
                 slot.answer(CallReport::of(Outcome::OverLimit { limit: LimitName::DeadlineMs, maximum }));
             }
             if !hung.is_empty() && !thread.lost.swap(true, Ordering::SeqCst) {
+                // It may have come back this very moment: then it ends instead of waiting for a job.
+                shared.ready.notify_waiters();
                 self.replace();
             }
         }

@@ -166,9 +166,9 @@ fn shown_item(item: &Item) -> String {
             parts.collect::<Vec<_>>().join("\n")
         }
         Item::ToolResults { results } => {
-            let rows = results.iter().map(|result| {
-                format!("  {} {}", if result.is_error { "✗" } else { "✓" }, one_line(&result.text, 160))
-            });
+            let rows = results
+                .iter()
+                .map(|result| format!("  {} {}", if result.is_error { "✗" } else { "✓" }, one_line(&result.text, 160)));
             rows.collect::<Vec<_>>().join("\n")
         }
     }

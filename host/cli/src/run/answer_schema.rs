@@ -21,7 +21,8 @@ pub(crate) struct AnswerSchema {
 impl AnswerSchema {
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
-        let unreadable = |error: std::io::Error| Failure::usage(format!("the output schema {shown} cannot be read: {error}"));
+        let unreadable =
+            |error: std::io::Error| Failure::usage(format!("the output schema {shown} cannot be read: {error}"));
         if std::fs::metadata(path).map_err(unreadable)?.len() > SCHEMA_BYTES_MAX {
             return Err(Failure::usage(format!("the output schema {shown} is larger than {SCHEMA_BYTES_MAX} bytes")));
         }
@@ -44,12 +45,15 @@ impl AnswerSchema {
 
     /// The prompt after an answer that did not fit.
     pub(crate) fn ask_again(&self, why: &str) -> String {
-        format!("Your answer does not fit the JSON Schema: {why}\nAnswer again with nothing but the corrected JSON value.")
+        format!(
+            "Your answer does not fit the JSON Schema: {why}\nAnswer again with nothing but the corrected JSON value."
+        )
     }
 
     /// The answer as JSON, or what is wrong with it.
     pub(crate) fn check(&self, answer: &str) -> Result<Value, String> {
-        let value: Value = serde_json::from_str(without_fence(answer)).map_err(|error| format!("it is not JSON ({error})"))?;
+        let value: Value =
+            serde_json::from_str(without_fence(answer)).map_err(|error| format!("it is not JSON ({error})"))?;
         let violations: Vec<String> = self
             .validator
             .iter_errors(&value)

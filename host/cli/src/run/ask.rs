@@ -25,9 +25,10 @@ pub(crate) struct Asked {
 impl Asked {
     /// For those who cannot answer now.
     pub(crate) fn in_one_line(&self) -> String {
-        let paths = self.diff.lines().filter(|line| {
-            ["created ", "modified ", "deleted "].iter().any(|word| line.starts_with(word))
-        });
+        let paths = self
+            .diff
+            .lines()
+            .filter(|line| ["created ", "modified ", "deleted "].iter().any(|word| line.starts_with(word)));
         let paths: Vec<&str> = paths.take(5).collect();
         let what = if paths.is_empty() { one_line(&self.arguments, 200) } else { paths.join(", ") };
         format!("rule {} asks about {}: {what} ({})", self.rule, self.tool, self.words)
@@ -84,8 +85,7 @@ fn parse(line: &str) -> Option<Answer> {
 /// One line from the terminal; none for Ctrl-C or Ctrl-D.
 async fn read_line(question: &'static str) -> Result<Option<String>, Failure> {
     let read = tokio::task::spawn_blocking(move || {
-        let prompt =
-            DefaultPrompt::new(DefaultPromptSegment::Basic(question.to_owned()), DefaultPromptSegment::Empty);
+        let prompt = DefaultPrompt::new(DefaultPromptSegment::Basic(question.to_owned()), DefaultPromptSegment::Empty);
         Reedline::create().read_line(&prompt)
     });
     match read.await.map_err(|error| Failure::because("asking", &error))? {

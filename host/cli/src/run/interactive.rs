@@ -63,7 +63,11 @@ pub(super) async fn converse(
                     "/exit" | "/quit" => return Ok(Exit::Done),
                     "/help" => screen.note(HELP),
                     "/session" => screen.note(&driver.session().id().to_string()),
-                    command if command.starts_with('/') && !command.contains(char::is_whitespace) && !command[1..].contains('/') => {
+                    command
+                        if command.starts_with('/')
+                            && !command.contains(char::is_whitespace)
+                            && !command[1..].contains('/') =>
+                    {
                         screen.note(&format!("there is no command {command}; /help shows those there are"));
                     }
                     _ => match driver.prompt(continued(&line), limits).await {

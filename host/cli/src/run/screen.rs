@@ -205,7 +205,10 @@ impl Screen {
         let mut words = format!("{steps} {plural}");
         if usage.input_tokens + usage.output_tokens > 0 {
             let percent = usage.cached_input_tokens * 100 / usage.input_tokens.max(1);
-            words.push_str(&format!(" · {} tokens in ({percent} % cached), {} out", usage.input_tokens, usage.output_tokens));
+            words.push_str(&format!(
+                " · {} tokens in ({percent} % cached), {} out",
+                usage.input_tokens, usage.output_tokens
+            ));
         }
         if let Some(cost) = usage.cost_micro_usd {
             words.push_str(&format!(" · ${:.4}", cost as f64 / 1e6));

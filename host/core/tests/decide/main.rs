@@ -1,10 +1,14 @@
-//! Decisions as data: each test is a script of inputs and what must follow from each.
+//! Decisions as data: each test is a script of inputs and what must follow from each; then the laws
+//! that hold for random inputs, the chain, and the golden logs.
 //!
-//! Not here: the verdict's truth table (`tests/verdict.rs`), random inputs (`tests/properties.rs`).
+//! Not here: the verdict's truth table (`tests/verdict.rs`).
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod approvals;
 mod calls;
+mod chain;
+mod golden;
 mod notation;
+mod properties;
 mod recovery;
 mod turns;

@@ -77,7 +77,7 @@ pub(crate) fn manifest(paths: &[&str]) -> Manifest {
 }
 
 impl World {
-    fn step(&mut self, input: &str) -> String {
+    pub(crate) fn step(&mut self, input: &str) -> String {
         let event = self.input(input);
         let before = self.state.clone();
         let result = decide(&mut self.state, SessionId::from_bits(7), event.clone());

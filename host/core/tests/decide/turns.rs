@@ -242,35 +242,35 @@ fn an_interrupt_ends_calls_but_not_what_is_being_put_in_place() {
          > call run edit
          c6 wants run, c7 wants edit, c6 ask default.execute, a1 asks c6 default.execute
          > answer a1 yes
-         X
+         c6 starts => run c6
          > interrupt
-         X
+         c6 in_doubt!, c7 interrupted!, interrupted => cancel c6
          > prompt on
-         X
-         > call edit read
-         X
-         > report c8 staged a
-         X
-         > interrupt
-         X
-         > answer a2 yes
-         X
-         > open approve=edits
-         X
-         > prompt on
-         X
+         turn 3, request 1.1 items=7 => ask model
          > call edit read
          c8 wants edit, c9 wants read, c8 allow default.edit, c8 starts => run c8
-         > report c10 staged a
-         c8 allow approve.edits, c8 authorized => put c8 [a]
+         > report c8 staged a
+         c8 ask default.edit, a2 asks c8 default.edit
          > interrupt
-         c9 interrupted!
+         a2 withdrawn, c8 interrupted!, c9 interrupted!, interrupted
+         > answer a2 yes
+         refused: a2 does not wait for an answer (any more)
+         > open approve=edits
+         -
+         > prompt on
+         turn 4, request 1.1 items=10 => ask model
+         > call edit read
+         c10 wants edit, c11 wants read, c10 allow default.edit, c10 starts => run c10
+         > report c10 staged a
+         c10 allow approve.edits, c10 authorized => put c10 [a]
+         > interrupt
+         c11 interrupted!
          > interrupt
          -
          > prompt not yet
          refused: a turn is under way: wait for it, answer what it asks, or interrupt it
          > put c10 applied
-         c8 returned [a], interrupted",
+         c10 returned [a], interrupted",
     );
     assert!(world.result("c1").starts_with("Interrupted before it ended"));
     assert!(world.result("c6").starts_with("In doubt"), "it ran outside the sandbox");

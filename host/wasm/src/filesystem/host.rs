@@ -21,7 +21,8 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
 /// What a host function answers instead of a result: a code for the guest, or a trap.
 #[derive(Debug)]
-pub(super) enum Failure {
+#[allow(unreachable_pub, reason = "generated code re-exports it")]
+pub enum Failure {
     /// The guest reads it.
     Code(ErrorCode),
     /// The guest ends.
@@ -96,7 +97,8 @@ pub fn add_to_linker<T: FilesystemView + 'static>(linker: &mut Linker<T>) -> was
 
 /// A directory's names on their way to the guest.
 #[derive(Debug)]
-pub(super) struct Listing {
+#[allow(unreachable_pub, reason = "generated code re-exports it")]
+pub struct Listing {
     entries: std::vec::IntoIter<DirectoryEntry>,
     /// Counts as an open handle.
     _held: Handle,

@@ -1,0 +1,279 @@
+//! Putting the parts together: store, models, component runtime, host.
+//!
+//! Promise: nothing is compiled, connected to or provisioned here; each part starts at its first use.
+
+use crate::builtin;
+use crate::failure::Failure;
+use crate::settings::{Settings, SystemKeyring};
+use crate::system_prompt;
+use async_trait::async_trait;
+use harness_config::{KeySource, Price as ConfigPrice, ProviderKey, Wire as ConfigWire};
+use harness_core::event::Context;
+use harness_core::{SessionId, TimeMs};
+use harness_engine::ports::{Clock, Hands, Ids, SessionFilter};
+use harness_engine::{Host, Ports};
+use harness_model::{ApiKey, KeyError, KeyProvider, Models, Price, ProviderConfig, Wire};
+use harness_store::{SqliteStore, StoreOptions, this_process};
+use harness_wasm::filesystem::{Base, OpenBaseError};
+use harness_wasm::{
+    CACHE_BYTES_MAX_DEFAULT, CacheSettings, CallLimits, Component, ComponentHands, Progress, Runtime, RuntimeSettings,
+};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Sessions looked through for the beginning of an id.
+const PREFIX_SESSIONS_MAX: usize = 100_000;
+
+/// The parts, put together.
+pub(crate) struct Wiring {
+    pub(crate) host: Host,
+    pub(crate) models: Arc<Models>,
+    pub(crate) runtime: Arc<Runtime>,
+}
+
+/// Puts the parts together.
+pub(crate) fn wire(settings: &Settings) -> Result<Wiring, Failure> {
+    let resolved = &settings.resolved;
+    let options = StoreOptions { blob_quota_bytes: resolved.storage.blob_quota_bytes.value, ..StoreOptions::default() };
+    let store = SqliteStore::open(store_folder(settings), options)
+        .map_err(|error| Failure::because("opening the session store", &error))?;
+    let store = Arc::new(store);
+    let models =
+        Arc::new(Models::new(providers(settings)).map_err(|error| Failure::usage(crate::failure::chain(&error)))?);
+    let ports = Ports {
+        log: store.clone(),
+        lease: store.clone(),
+        index: store.clone(),
+        blobs: store,
+        model: models.clone(),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(SystemIds),
+    };
+    let host = Host::new(ports, this_process(), env!("CARGO_PKG_VERSION"));
+    let runtime = Arc::new(Runtime::new(RuntimeSettings {
+        limits: call_limits(settings),
+        threads: 0,
+        cache: Some(CacheSettings {
+            folder: settings.paths.cache_dir.join("compiled"),
+            key_file: settings.paths.state_dir.join("cache.key"),
+            bytes_max: CACHE_BYTES_MAX_DEFAULT,
+        }),
+        progress: Some(Arc::new(tell_progress)),
+    }));
+    Ok(Wiring { host, models, runtime })
+}
+
+/// The folder of the session store.
+pub(crate) fn store_folder(settings: &Settings) -> PathBuf {
+    settings.resolved.storage.state_dir.value.join("sessions")
+}
+
+fn tell_progress(progress: Progress) {
+    match progress {
+        Progress::Compiling { name } => eprintln!("preparing {name} (once, then it is kept)…"),
+        Progress::Compiled { name, time_ms } => tracing::info!(name, time_ms, "compiled"),
+    }
+}
+
+impl Wiring {
+    /// The tools over a folder, with nothing hidden in it.
+    pub(crate) fn bare_hands(&self, folder: &Path) -> Result<Arc<dyn Hands>, Failure> {
+        self.hands_over(Base::open(folder, &[]))
+    }
+
+    fn hands_over(&self, base: Result<Base, OpenBaseError>) -> Result<Arc<dyn Hands>, Failure> {
+        let base = base.map_err(|error| Failure::because("opening the workspace", &error))?;
+        let mut components = Vec::new();
+        let sources = builtin::components()
+            .map_err(|(path, error)| Failure::usage(format!("{} cannot be read: {error}", path.display())))?;
+        for source in sources {
+            components.push(
+                Component::read_with(source, *self.runtime.limits())
+                    .map_err(|error| Failure::because("reading a component", &error))?,
+            );
+        }
+        let hands = ComponentHands::new(Arc::clone(&self.runtime), Arc::new(base), components)
+            .map_err(|error| Failure::because("offering the tools", &error))?;
+        Ok(Arc::new(hands))
+    }
+
+    /// The tools of a session that works in a folder.
+    pub(crate) fn hands(&self, settings: &Settings, workspace: &Path) -> Result<Arc<dyn Hands>, Failure> {
+        // A folder that does not exist yet could come into being inside the workspace later.
+        let mut own = Vec::new();
+        for folder in settings.own_folders() {
+            if folder == settings.paths.config_dir && !folder.exists() {
+                continue;
+            }
+            std::fs::create_dir_all(&folder)
+                .map_err(|error| Failure::failed(format!("{} cannot be made: {error}", folder.display())))?;
+            own.push(folder);
+        }
+        self.hands_over(Base::open(workspace, &own))
+    }
+
+    /// What the model of a session is told.
+    pub(crate) fn context(&self, settings: &Settings, workspace: &Path, hands: &dyn Hands) -> Result<Context, Failure> {
+        let (model, model_reason) = settings.model()?;
+        Ok(Context {
+            model,
+            model_reason,
+            system: system_prompt::assemble(workspace),
+            tools: hands.tools(),
+            approve: settings.approve(),
+            rules: settings.rules(),
+        })
+    }
+
+    /// The session with this id, or the only one whose id begins so.
+    pub(crate) async fn find_session(&self, text: &str) -> Result<SessionId, Failure> {
+        if let Ok(id) = text.parse::<SessionId>() {
+            return Ok(id);
+        }
+        let filter = SessionFilter { sessions_max: PREFIX_SESSIONS_MAX, ..SessionFilter::default() };
+        let all =
+            self.host.ports().index.list(filter).await.map_err(|error| Failure::because("listing sessions", &error))?;
+        let prefix = if text.starts_with("ses_") { text.to_owned() } else { format!("ses_{text}") };
+        let found: Vec<SessionId> =
+            all.iter().map(|summary| summary.session).filter(|id| id.to_string().starts_with(&prefix)).collect();
+        match found.as_slice() {
+            [id] => Ok(*id),
+            [] => Err(Failure::usage(format!(
+                "there is no session `{text}`; harness-host sessions list shows those there are"
+            ))),
+            several => {
+                Err(Failure::usage(format!("{} sessions begin with `{text}`: give more of the id", several.len())))
+            }
+        }
+    }
+}
+
+fn call_limits(settings: &Settings) -> CallLimits {
+    let limits = &settings.resolved.tool_limits;
+    CallLimits {
+        fuel: limits.fuel.value,
+        deadline_ms: limits.deadline_ms.value,
+        memory_bytes: limits.memory_bytes.value,
+        table_elements: limits.table_elements.value,
+        instances: limits.instances.value,
+        stack_bytes: limits.stack_bytes.value,
+        output_bytes: limits.output_bytes.value,
+        log_bytes: limits.log_bytes.value,
+        host_bytes: limits.host_bytes.value,
+        open_handles: limits.open_handles.value,
+        staged_bytes: limits.staged_bytes.value,
+        staged_files: limits.staged_files.value,
+        argument_bytes: limits.argument_bytes.value,
+    }
+}
+
+/// Reads a key from where the settings say, when it is needed.
+struct KeyAt {
+    source: KeySource,
+    environment: harness_config::Environment,
+}
+
+impl KeyProvider for KeyAt {
+    fn key(&self) -> Result<Option<ApiKey>, KeyError> {
+        let secret = self.source.read_key(&self.environment, &SystemKeyring);
+        secret.map(|secret| Some(ApiKey::new(secret.expose()))).map_err(|error| KeyError(crate::failure::chain(&error)))
+    }
+}
+
+/// A key that is not there: says which variable would hold it.
+struct KeyMissing {
+    variable: String,
+}
+
+impl KeyProvider for KeyMissing {
+    fn key(&self) -> Result<Option<ApiKey>, KeyError> {
+        Err(KeyError(format!(
+            "no API key: set {} or name a key-file or keyring entry in the configuration",
+            self.variable
+        )))
+    }
+}
+
+fn providers(settings: &Settings) -> Vec<ProviderConfig> {
+    let resolved = &settings.resolved;
+    let provider = |(name, provider): (&String, &harness_config::Provider)| {
+        let key: Option<Arc<dyn KeyProvider>> = match &provider.key {
+            ProviderKey::NotNeeded => None,
+            ProviderKey::Missing { variable } => Some(Arc::new(KeyMissing { variable: variable.value.clone() })),
+            ProviderKey::In(source) => {
+                Some(Arc::new(KeyAt { source: source.value.clone(), environment: settings.environment.clone() }))
+            }
+        };
+        let of_this = resolved.models.iter().filter(|(model, _)| model.provider == *name);
+        let prices: BTreeMap<String, Price> = of_this
+            .filter_map(|(model, facts)| Some((model.name.clone(), price(&facts.price.as_ref()?.value)?)))
+            .collect();
+        ProviderConfig {
+            name: name.clone(),
+            wire: match provider.wire.value {
+                ConfigWire::Anthropic => Wire::Anthropic,
+                ConfigWire::OpenaiChat => Wire::OpenAiChat,
+                ConfigWire::OpenaiResponses => Wire::OpenAiResponses,
+                ConfigWire::Offline => Wire::Offline,
+            },
+            base_url: provider.base_url.as_ref().map(|url| url.value.clone()).unwrap_or_default(),
+            key,
+            prices,
+        }
+    };
+    resolved.providers.iter().map(provider).collect()
+}
+
+/// A price is of use only with both of its main parts.
+fn price(price: &ConfigPrice) -> Option<Price> {
+    Some(Price {
+        input: price.input?,
+        cached_input: price.cached_input,
+        cache_write: price.cache_write,
+        output: price.output?,
+    })
+}
+
+/// The system's clock.
+struct SystemClock;
+
+#[async_trait]
+impl Clock for SystemClock {
+    fn now(&self) -> TimeMs {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        TimeMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    async fn sleep(&self, duration_ms: u64) {
+        tokio::time::sleep(Duration::from_millis(duration_ms)).await;
+    }
+}
+
+/// The system's randomness.
+struct SystemIds;
+
+impl Ids for SystemIds {
+    fn entropy(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        if let Err(error) = getrandom::fill(&mut bytes) {
+            // Ids and salts that can be guessed would be worse than no host.
+            eprintln!("harness-host: the system gives no randomness: {error}");
+            std::process::abort();
+        }
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{self, Said};
+
+    #[test]
+    fn the_two_tables_of_default_limits_agree() {
+        let settings = settings::read(&Said::default(), None).unwrap();
+        assert_eq!(call_limits(&settings), CallLimits::DEFAULT);
+    }
+}

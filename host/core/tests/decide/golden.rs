@@ -1,0 +1,303 @@
+//! Golden logs: what a version wrote must verify, decode, fold and replay for ever.
+
+use crate::chain::{Stored, sealed, verify_all};
+use crate::notation::{World, manifest};
+use harness_core::change::{Change, FileState};
+use harness_core::envelope::Payload;
+use harness_core::event::{ApplyResult, Changes, ModelFailure, ModelFailureKind, TurnEnd};
+use harness_core::outcome::{FailureKind, LimitName};
+use harness_core::*;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+const SESSION: SessionId = SessionId::from_bits(7);
+
+/// Every kind of event, from the source: a new one cannot be forgotten here.
+pub(crate) fn kinds() -> Vec<&'static str> {
+    let source = include_str!("../../src/event.rs");
+    let (_, body) = source.split_once("pub const fn kind(&self)").unwrap();
+    let (body, _) = body.split_once("\n    }\n").unwrap();
+    let kinds: Vec<&str> = body.split("=> \"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(kinds.len() >= 23, "the source was not understood: {kinds:?}");
+    kinds
+}
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(name)
+}
+
+/// Reads a golden file; with `BLESS` set, writes it first where there is none.
+fn golden(name: &str, lines: impl FnOnce() -> Vec<serde_json::Value>) -> Vec<serde_json::Value> {
+    let path = file(name);
+    if std::env::var_os("BLESS").is_some() && !path.exists() {
+        let text: String = lines().iter().map(|line| format!("{line}\n")).collect();
+        std::fs::write(&path, text).unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}; see golden/README.md"));
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A session with every kind of event.
+fn session_lines() -> Vec<serde_json::Value> {
+    let mut world = World::default();
+    for input in [
+        "create",
+        "open rule=ask:fetch:careful rule=deny:think:frozen",
+        "rename Größer",
+        "prompt do it all",
+        "fail retryable after=5",
+        "retry",
+        "call read edit fetch think nothing read={",
+        "report c1 returned",
+        "report c2 staged a b/c",
+        "answer a1 yes",
+        "put c2 applied",
+        "answer a2 tool",
+        "report c3 observed out",
+        "call edit",
+        "report c7 staged a",
+        "open same",
+        "answer a3 no not yet",
+        "call edit edit",
+        "report c8 staged .harness-host/x",
+        "report c9 staged .git/x",
+        "answer a4 yes",
+        "put c9 conflict .git/x",
+        "call run",
+        "interrupt",
+        "prompt again",
+        "call run",
+        "answer a6 yes",
+        "open",
+        "say that is all",
+    ] {
+        world.step(input);
+    }
+    let mut batches: Vec<Vec<Event>> = Vec::new();
+    for event in world.events {
+        if is_input(&event) {
+            batches.push(Vec::new());
+        }
+        batches.last_mut().unwrap().push(event);
+    }
+    let line = |(header, payload): &Stored| {
+        let payload = payload.as_ref().unwrap();
+        let salt: String = payload.salt.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        serde_json::json!({"header": text(header), "salt": salt, "payload": text(&payload.bytes)})
+    };
+    sealed(&batches).0.iter().map(line).collect()
+}
+
+fn is_input(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::SessionCreated { .. }
+            | Event::SessionOpened { .. }
+            | Event::SessionRenamed { .. }
+            | Event::PromptReceived { .. }
+            | Event::ModelResponded { .. }
+            | Event::ModelFailed { .. }
+            | Event::RetryDue
+            | Event::CallReported { .. }
+            | Event::ChangesPut { .. }
+            | Event::ApprovalAnswered { .. }
+            | Event::InterruptRequested
+    )
+}
+
+fn stored(line: &serde_json::Value) -> Stored {
+    let text = |name: &str| line[name].as_str().unwrap().to_owned();
+    let mut salt = [0; 16];
+    let hex = text("salt");
+    for (slot, pair) in salt.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+        *slot = u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    }
+    (text("header").into_bytes(), Some(Payload { salt, bytes: text("payload").into_bytes() }))
+}
+
+#[test]
+fn the_golden_session_verifies_folds_and_replays() {
+    let log: Vec<Stored> = golden("session.jsonl", session_lines).iter().map(stored).collect();
+    let (events, tip) = verify_all(Tip::START, &log).unwrap();
+    assert_eq!(tip.sequence, Sequence(log.len() as u64));
+
+    let seen: BTreeSet<&str> = events.iter().map(|sealed| sealed.header.kind.as_str()).collect();
+    let missing: Vec<_> = kinds().into_iter().filter(|kind| !seen.contains(kind)).collect();
+    assert_eq!(missing, Vec::<&str>::new(), "kinds of event that no golden log has");
+
+    let mut folded = SessionState::default();
+    let mut replayed = SessionState::default();
+    let mut expected = std::collections::VecDeque::new();
+    for (sealed, (_, payload)) in events.iter().zip(&log) {
+        let event = sealed.event().unwrap().unwrap();
+        folded.apply(&event).unwrap();
+        let bytes = &payload.as_ref().unwrap().bytes;
+        assert_eq!(sealed.header.v, 1);
+        // Another version of the rules may decide otherwise; what it wrote must fold all the same.
+        if sealed.header.core != CORE_VERSION {
+            continue;
+        }
+        if sealed.header.origin == Origin::Input {
+            assert!(expected.is_empty(), "the replay gave more events: {expected:?}");
+            expected.extend(decide(&mut replayed, SESSION, event).unwrap().events);
+        }
+        let again = expected.pop_front().expect("the replay gave fewer events");
+        assert_eq!(String::from_utf8(again.encode()).unwrap(), String::from_utf8(bytes.clone()).unwrap());
+    }
+    assert_eq!(folded.last_end, Some(TurnEnd::Done));
+    assert_eq!(folded.title.as_deref(), Some("Größer"));
+    assert_eq!((folded.turns, folded.history.len()), (2, 13));
+}
+
+/// Payloads with every variant of the types inside events.
+fn payload_lines() -> Vec<serde_json::Value> {
+    let call = CallId::from_bits(3);
+    let report = |outcome: Outcome, changes: Changes| Event::CallReported {
+        call,
+        outcome,
+        changes,
+        usage: CallUsage { fuel: 1, memory_bytes: 2, time_us: 3 },
+    };
+    let mut events: Vec<Event> = outcomes().into_iter().map(|outcome| report(outcome, Changes::None)).collect();
+    let file = |executable| Some(FileState::File { digest: Digest::of(b"x"), bytes: 1, executable });
+    let change = |path: &str, before, after| Change { path: path.to_owned(), before, after };
+    let all = Manifest::new(vec![
+        change("created", None, file(true)),
+        change("deleted", file(false), None),
+        change("folder", file(false), Some(FileState::Directory)),
+        change("ändert", file(true), file(false)),
+    ]);
+    events.push(report(Outcome::text(""), Changes::Staged { manifest: all.clone() }));
+    events.push(report(Outcome::text(""), Changes::Observed { manifest: all }));
+    for result in [
+        ApplyResult::Applied,
+        ApplyResult::Conflict { paths: vec!["a".into()] },
+        ApplyResult::Failed { message: "disk full".into() },
+    ] {
+        events.push(Event::ChangesPut { call, result });
+    }
+    use ModelFailureKind as Kind;
+    for kind in [
+        Kind::Retryable,
+        Kind::Disconnected,
+        Kind::MalformedStream,
+        Kind::Refused,
+        Kind::Authentication,
+        Kind::ContextTooLong,
+    ] {
+        let failure = ModelFailure { kind, message: "m".into(), status: Some(500), retry_after_ms: Some(1) };
+        events.push(Event::ModelFailed { entropy: "e".into(), failure });
+    }
+    let failure = ModelFailure { kind: Kind::Refused, message: "m".into(), status: None, retry_after_ms: None };
+    let ends = [
+        TurnEnd::Done,
+        TurnEnd::Failed { failure },
+        TurnEnd::Limit { limit: "max-steps".into(), maximum: 3 },
+        TurnEnd::Interrupted,
+    ];
+    for end in ends {
+        let usage = Usage { cost_micro_usd: Some(5), reasoning_tokens: 2, ..Usage::default() };
+        events.push(Event::TurnEnded { turn: TurnId::from_bits(2), end, steps: 1, usage });
+    }
+    events.extend(responses());
+    let text = Some("text".to_owned());
+    events.push(Event::CallEnded {
+        call,
+        outcome: "returned".into(),
+        text,
+        is_error: false,
+        changes: manifest(&["a"]),
+    });
+    events.iter().map(|event| serde_json::json!({"payload": String::from_utf8(event.encode()).unwrap()})).collect()
+}
+
+fn responses() -> Vec<Event> {
+    use event::ModelStop;
+    [ModelStop::EndOfTurn, ModelStop::ToolCalls, ModelStop::OutputLimit]
+        .map(|stop| Event::ModelResponded {
+            entropy: "e".into(),
+            parts: vec![
+                AssistantPart::Text { text: "t".into() },
+                AssistantPart::Reasoning {
+                    text: "r".into(),
+                    opaque: Some(serde_json::json!({"a": [1.5, "ü"], "b": 1})),
+                },
+                AssistantPart::ToolCall { provider_call: "p".into(), tool: "read".into(), arguments: "{}".into() },
+            ],
+            stop,
+            usage: Usage::default(),
+            provider_response: None,
+            time_ms: 1,
+        })
+        .into()
+}
+
+fn outcomes() -> Vec<Outcome> {
+    use FailureKind as Kind;
+    use LimitName as Limit;
+    let mut outcomes = vec![
+        Outcome::Returned {
+            parts: vec![
+                Part::Text { text: "t".into() },
+                Part::Json { json: "{}".into() },
+                Part::Image { mime_type: "image/png".into(), digest: Digest::of(b"i"), bytes: 1 },
+                Part::Resource { uri: "file:a".into(), mime_type: Some("text/plain".into()), text: "r".into() },
+            ],
+        },
+        Outcome::Denied { rule: "r".into(), words: "w".into() },
+        Outcome::NeedsInput { question: "?".into(), state: "{}".into() },
+        Outcome::Conflict { paths: vec!["a".into()] },
+        Outcome::Faulted { what: "trap".into() },
+        Outcome::Interrupted,
+        Outcome::InDoubt,
+    ];
+    outcomes.extend(
+        [
+            Kind::InvalidArguments,
+            Kind::NotFound,
+            Kind::UnknownTool,
+            Kind::NotPermitted,
+            Kind::Conflict,
+            Kind::TooLarge,
+            Kind::Unsupported,
+            Kind::Failed,
+        ]
+        .map(|kind| Outcome::Failed { kind, code: "c".into(), message: "m".into(), retryable: true }),
+    );
+    outcomes.extend(
+        [
+            Limit::Fuel,
+            Limit::DeadlineMs,
+            Limit::MemoryBytes,
+            Limit::TableElements,
+            Limit::Instances,
+            Limit::StackBytes,
+            Limit::OutputBytes,
+            Limit::LogBytes,
+            Limit::HostBytes,
+            Limit::OpenHandles,
+            Limit::StagedBytes,
+            Limit::StagedFiles,
+            Limit::ArgumentBytes,
+        ]
+        .map(|limit| Outcome::OverLimit { limit, maximum: 1 }),
+    );
+    outcomes
+}
+
+#[test]
+fn every_golden_payload_reads_back_to_the_same_bytes() {
+    let lines = golden("payloads.jsonl", payload_lines);
+    assert!(lines.len() > 40);
+    for line in &lines {
+        let text = line["payload"].as_str().unwrap();
+        let kind = serde_json::from_str::<serde_json::Value>(text).unwrap()["kind"].as_str().unwrap().to_owned();
+        let event = Event::decode(&kind, text.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(event.encode()).unwrap(), text);
+    }
+    // What today's code would write is in the golden file already: a new variant needs a new line.
+    let known: BTreeSet<String> = lines.iter().map(ToString::to_string).collect();
+    let missing: Vec<_> = payload_lines().into_iter().filter(|line| !known.contains(&line.to_string())).collect();
+    assert_eq!(missing, Vec::<serde_json::Value>::new());
+}

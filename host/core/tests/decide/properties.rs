@@ -1,0 +1,299 @@
+//! Laws that hold for every sequence of inputs, sensible or not.
+
+use crate::notation::{manifest, provider_problem, tools};
+use harness_core::event::{
+    Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, TurnLimits,
+};
+use harness_core::outcome::{FailureKind, LimitName};
+use harness_core::state::{CallStage, Phase};
+use harness_core::verdict::Rule;
+use harness_core::*;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use std::sync::Arc;
+
+const SESSION: SessionId = SessionId::from_bits(42);
+const PATHS: [&str; 5] = ["a", "b/c", ".git/config", ".harness-host/policy", "d"];
+const TOOLS: [&str; 6] = ["read", "edit", "run", "fetch", "think", "unknown"];
+
+/// What to try next: the numbers are read against the state, so that most inputs make sense.
+type Move = (u8, u8, u8, u8);
+
+fn context(seed: u8) -> Arc<Context> {
+    let mut tools = tools();
+    if seed & 0x10 > 0 {
+        tools.remove(usize::from(seed) % 5);
+    }
+    let verdicts = [VerdictKind::Allow, VerdictKind::Ask, VerdictKind::Deny];
+    let rule = Rule {
+        id: "rule".into(),
+        tool: Some(TOOLS[usize::from(seed) % 5].into()),
+        category: None,
+        verdict: verdicts[usize::from(seed / 5) % 3],
+        reason: "so.".into(),
+    };
+    let approve = [ApproveMode::Ask, ApproveMode::None, ApproveMode::Edits, ApproveMode::All][usize::from(seed & 3)];
+    Arc::new(Context {
+        model: "test/model".parse().unwrap(),
+        model_reason: "test".into(),
+        system: format!("system {seed}"),
+        tools,
+        approve,
+        rules: if seed & 4 > 0 { vec![rule] } else { Vec::new() },
+    })
+}
+
+/// An input of the kind `kind`.
+pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) -> Event {
+    let entropy = format!("{number:032x}");
+    let calls = state.turn.as_ref().map_or(&[][..], |turn| turn.calls());
+    let at = |stage: fn(&CallStage) -> bool| {
+        let fitting: Vec<CallId> = calls.iter().filter(|call| stage(&call.stage)).map(|call| call.id).collect();
+        let any = calls.get(usize::from(a) % calls.len().max(1)).map(|call| call.id);
+        let chosen = fitting.get(usize::from(a) % fitting.len().max(1)).copied();
+        // Now and then a call that is not at that stage, or none of ours.
+        if c % 16 == 0 {
+            any.unwrap_or(CallId::from_bits(u128::from(a)))
+        } else {
+            chosen.unwrap_or(CallId::from_bits(1))
+        }
+    };
+    match kind % 16 {
+        0 => Event::SessionCreated { workspace: if a == 0 { "" } else { "/w" }.into(), title: None },
+        1 => {
+            let context = (b % 2 == 0).then(|| context(a));
+            Event::SessionOpened { host: "test".into(), epoch: Epoch(number as u64), context }
+        }
+        2 => Event::SessionRenamed { title: "x".repeat(usize::from(a)) },
+        3 | 4 => {
+            let limits = TurnLimits {
+                steps_max: u32::from(b % 8),
+                retry_attempts_max: u32::from(c % 4),
+                ..TurnLimits::default()
+            };
+            Event::PromptReceived { entropy, text: "p".repeat(usize::from(a)), limits }
+        }
+        5..=7 => response(entropy, a, b, c),
+        8 => Event::ModelFailed { entropy, failure: failure(a, b) },
+        9 => Event::RetryDue,
+        10 | 11 => report(at(|stage| *stage == CallStage::Running), b, c),
+        12 => {
+            let results = [
+                ApplyResult::Applied,
+                ApplyResult::Conflict { paths: vec!["a".into()] },
+                ApplyResult::Failed { message: "no".into() },
+            ];
+            Event::ChangesPut {
+                call: at(|stage| *stage == CallStage::Putting),
+                result: results[usize::from(b) % 3].clone(),
+            }
+        }
+        13 | 14 => {
+            let pending = state.pending();
+            let chosen = pending.get(usize::from(a) % pending.len().max(1));
+            let (approval, binds_to) =
+                chosen.map_or((ApprovalId::from_bits(1), Digest::ZERO), |it| (it.approval, it.binds_to));
+            let answers = [Answer::Yes, Answer::YesForTool, Answer::No { reason: "no".into() }];
+            let binds_to = if c % 16 == 0 { Digest::of(b"other") } else { binds_to };
+            Event::ApprovalAnswered { approval, binds_to, answer: answers[usize::from(b) % 3].clone() }
+        }
+        _ if a < 60 => Event::InterruptRequested,
+        _ => Event::TurnEnded {
+            turn: TurnId::from_bits(1),
+            end: event::TurnEnd::Done,
+            steps: 0,
+            usage: Usage::default(),
+        },
+    }
+}
+
+fn response(entropy: String, a: u8, b: u8, c: u8) -> Event {
+    let mut parts = Vec::new();
+    if a & 1 > 0 {
+        parts.push(AssistantPart::Reasoning {
+            text: "hm".into(),
+            opaque: Some(serde_json::json!({"s": [1, null, "ü"]})),
+        });
+    }
+    if a & 2 > 0 {
+        parts.push(AssistantPart::Text { text: "wörds\u{0}\u{2028}".into() });
+    }
+    for index in 0..usize::from(b % 5) {
+        let arguments = ["{}", "", "{\"path\":\"a\"}", "{broken", " "][(usize::from(c) + index) % 5];
+        parts.push(AssistantPart::ToolCall {
+            provider_call: format!("p{index}"),
+            tool: TOOLS[(usize::from(c) * 7 + index * usize::from(a | 1)) % 6].into(),
+            arguments: arguments.into(),
+        });
+    }
+    let stop = [ModelStop::EndOfTurn, ModelStop::ToolCalls, ModelStop::OutputLimit][usize::from(c) % 3];
+    let usage = Usage { input_tokens: u64::from(a), cost_micro_usd: (b % 2 == 0).then_some(3), ..Usage::default() };
+    Event::ModelResponded { entropy, parts, stop, usage, provider_response: Some("r".into()), time_ms: u64::from(c) }
+}
+
+fn failure(a: u8, b: u8) -> ModelFailure {
+    use ModelFailureKind as Kind;
+    let kinds = [
+        Kind::Retryable,
+        Kind::Disconnected,
+        Kind::MalformedStream,
+        Kind::Refused,
+        Kind::Authentication,
+        Kind::ContextTooLong,
+    ];
+    ModelFailure {
+        kind: kinds[usize::from(a) % 6],
+        message: "m".into(),
+        status: Some(u16::from(b)),
+        retry_after_ms: (b > 128).then_some(u64::MAX),
+    }
+}
+
+fn report(call: CallId, b: u8, c: u8) -> Event {
+    let outcomes = [
+        Outcome::text("ok"),
+        Outcome::text("ok"),
+        Outcome::text("ok"),
+        Outcome::failed(FailureKind::NotFound, "code", "gone"),
+        Outcome::OverLimit { limit: LimitName::Fuel, maximum: 9 },
+        Outcome::Faulted { what: "trap".into() },
+        Outcome::NeedsInput { question: "?".into(), state: "{}".into() },
+    ];
+    let paths = &PATHS[..usize::from(c) % 5];
+    let changes = match c / 64 {
+        0 => Changes::None,
+        1 => Changes::Observed { manifest: manifest(paths) },
+        _ => Changes::Staged { manifest: manifest(paths) },
+    };
+    let usage = CallUsage { fuel: u64::from(b), memory_bytes: 1, time_us: 2 };
+    Event::CallReported { call, outcome: outcomes[usize::from(b) % 7].clone(), changes, usage }
+}
+
+/// Commands are only for what is open, and everything that is out has been commanded.
+fn check_commands(state: &SessionState, decision: &Decision) {
+    let turn = state.turn.as_ref();
+    let stage = |id: CallId| turn.and_then(|turn| turn.call(id)).map(|call| call.stage.clone());
+    for command in &decision.commands {
+        match command {
+            Command::CallModel => assert!(matches!(turn.unwrap().phase, Phase::Requesting { .. })),
+            Command::Wait { delay_ms } => {
+                assert!(*delay_ms <= limits::RETRY_DELAY_MAX_MS);
+                assert!(matches!(turn.unwrap().phase, Phase::Waiting { .. }));
+            }
+            Command::RunCall { call, tool, arguments } => {
+                assert_eq!(stage(*call), Some(CallStage::Running));
+                assert!(state.tool(tool).is_some() && serde_json::from_str::<serde_json::Value>(arguments).is_ok());
+            }
+            Command::PutChanges { call, manifest } => {
+                assert_eq!(stage(*call), Some(CallStage::Putting));
+                let forbidden = |path: &str| path.split('/').any(|part| part == verdict::HOST_FOLDER);
+                assert!(!manifest.entries().iter().any(|change| forbidden(&change.path)), "a deny was crossed");
+            }
+            Command::CancelModel => assert_eq!(turn, None),
+            Command::CancelCall { call } => assert!(!matches!(stage(*call), Some(CallStage::Running))),
+        }
+    }
+    for event in &decision.events {
+        let id = match event {
+            Event::CallStarted { call, .. } | Event::ChangesAuthorized { call, .. } => *call,
+            _ => continue,
+        };
+        let commanded = decision.commands.iter().any(|command| match command {
+            Command::RunCall { call, .. } | Command::PutChanges { call, .. } => *call == id,
+            _ => false,
+        });
+        assert!(commanded, "{event:?} is carried out");
+    }
+}
+
+/// Nothing stands still: what is under way waits for the model, a timer, a hand or a person.
+fn check_alive(state: &SessionState) {
+    let Some(turn) = &state.turn else { return };
+    match &turn.phase {
+        Phase::Requesting { .. } | Phase::Waiting { .. } => {}
+        Phase::Calling { calls, .. } => assert!(calls.iter().any(|call| match call.stage {
+            CallStage::Running | CallStage::Putting | CallStage::Asked { .. } => true,
+            CallStage::Requested | CallStage::Reported | CallStage::Ended(_) => false,
+        })),
+        other => panic!("nobody will end {other:?}"),
+    }
+    // At most one call that changes something is on its way, and nothing runs beside it that came later.
+    let changing =
+        |call: &&state::Call| state.tool(&call.tool).is_some_and(|tool| tool.category != item::Category::Read);
+    let under_way = |call: &&state::Call| !call.is_ended() && call.stage != CallStage::Requested;
+    let on_their_way = turn.calls().iter().filter(under_way).filter(changing).count();
+    assert!(on_their_way <= 1 || state.context.as_ref().is_some_and(|it| it.tools.len() < 5), "{:?}", turn.calls());
+}
+
+/// Feeds moves to a fresh session and checks every law at every step; gives the batches.
+pub(crate) fn play(moves: &[Move]) -> (SessionState, Vec<Vec<Event>>) {
+    let mut state = SessionState::default();
+    let mut batches = Vec::new();
+    let first = [(0, 1, 0, 1), (1, 0, 0, 1)];
+    for (number, step) in first.iter().chain(moves).enumerate() {
+        let input = input(&state, number, *step);
+        let before = state.clone();
+        match decide(&mut state, SESSION, input.clone()) {
+            Err(Refusal::Inconsistent(why)) => panic!("{input:?}: {why}"),
+            Err(_) => assert_eq!(state, before, "a refused input changes nothing"),
+            Ok(decision) => {
+                assert_eq!(decision.events[0], input);
+                let mut folded = before;
+                for event in &decision.events {
+                    folded.apply(event).unwrap();
+                    let bytes = event.encode();
+                    let decoded = Event::decode(event.kind(), &bytes).unwrap();
+                    assert_eq!(&decoded, event);
+                    assert_eq!(decoded.encode(), bytes, "an event has one form");
+                }
+                assert_eq!(folded, state, "the state is the fold of the events");
+                check_commands(&state, &decision);
+                check_alive(&state);
+                if state.turn.as_ref().is_none_or(|turn| turn.calls().is_empty()) {
+                    assert_eq!(provider_problem(&state.history), None);
+                }
+                batches.push(decision.events);
+            }
+        }
+    }
+    (state, batches)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_laws_hold_for_any_inputs(moves in prop::collection::vec(any::<Move>(), 1..120)) {
+        let (state, batches) = play(&moves);
+        let mut again = SessionState::default();
+        for batch in &batches {
+            let decision = decide(&mut again, SESSION, batch[0].clone()).unwrap();
+            let bytes = |events: &[Event]| events.iter().map(Event::encode).collect::<Vec<_>>();
+            prop_assert_eq!(bytes(&decision.events), bytes(batch), "a replay gives the same events");
+        }
+        prop_assert_eq!(again, state);
+    }
+
+    #[test]
+    fn reading_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), number in any::<u128>()) {
+        let _ = Event::decode("turn_ended", &bytes);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        prop_assert!(text.parse::<CallId>().is_err());
+        let _ = (text.parse::<Digest>(), text.parse::<ModelRef>());
+        prop_assert_eq!(CallId::from_bits(number).to_string().parse::<CallId>().unwrap(), CallId::from_bits(number));
+    }
+}
+
+#[test]
+fn random_inputs_reach_every_kind_of_event() {
+    // The generator would prove nothing if it never got anywhere.
+    let mut seen = std::collections::BTreeSet::new();
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let strategy = prop::collection::vec(any::<Move>(), 120);
+    for _ in 0..150 {
+        let moves = strategy.new_tree(&mut runner).unwrap().current();
+        seen.extend(play(&moves).1.into_iter().flatten().map(|event| event.kind()));
+    }
+    let missing: Vec<_> = crate::golden::kinds().into_iter().filter(|kind| !seen.contains(kind)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}
