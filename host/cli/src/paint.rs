@@ -3,7 +3,7 @@
 //! Promise: text of models, guests and files cannot move the cursor or recolour the screen.
 
 use harness_config::Color;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 /// Puts colours around text, or does not.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +62,17 @@ impl Paint {
         }
         text
     }
+}
+
+/// Writes to standard output. A reader that went away has seen what it wanted: that is no failure.
+pub(crate) fn out(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes a line to standard error; see [`out`].
+pub(crate) fn err_line(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Several lines of foreign text, without what could act on a terminal.

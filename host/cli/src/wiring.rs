@@ -4,6 +4,7 @@
 
 use crate::builtin;
 use crate::failure::Failure;
+use crate::paint::err_line;
 use crate::settings::{Settings, SystemKeyring};
 use crate::system_prompt;
 use async_trait::async_trait;
@@ -72,7 +73,7 @@ pub(crate) fn store_folder(settings: &Settings) -> PathBuf {
 
 fn tell_progress(progress: Progress) {
     match progress {
-        Progress::Compiling { name } => eprintln!("preparing {name} (once, then it is kept)…"),
+        Progress::Compiling { name } => err_line(&format!("preparing {name} (once, then it is kept)…")),
         Progress::Compiled { name, time_ms } => tracing::info!(name, time_ms, "compiled"),
     }
 }

@@ -17,7 +17,7 @@ use crate::work::Work;
 use harness_core::envelope::{SealContext, SealedEvent, seal};
 use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
 use harness_core::{Actor, CallId, Epoch, Event, Refusal, SessionId, Tip, decide};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -44,6 +44,8 @@ pub(crate) enum Wake {
     Call { call: CallId, report: Box<CallReport> },
     /// A hand has put changes in place, or not.
     Put { call: CallId, result: ApplyResult },
+    /// Something was left in a state that only opening the session again can mend.
+    Broken { what: String },
     /// Someone wants to see the state.
     Snapshot { reply: oneshot::Sender<LoadedSession> },
     /// The owner closes the session.
@@ -66,6 +68,8 @@ struct SessionWriter {
     session: LoadedSession,
     updates: broadcast::Sender<Update>,
     work: Work,
+    /// Why the writer stopped, for everybody who still holds the session.
+    fault: Arc<OnceLock<String>>,
 }
 
 /// One input on its way, with who waits to hear that it was taken.
@@ -97,17 +101,20 @@ pub(crate) async fn start(
     let Opening { id, epoch, new, context, loaded } = opening;
     let (wakes, inbox) = mpsc::channel(WAKES_MAX);
     let (updates, _) = broadcast::channel(UPDATES_MAX);
-    let session = Session { id, wakes: wakes.clone(), updates: updates.clone(), log: Arc::clone(&ports.log) };
+    let fault = Arc::new(OnceLock::new());
+    let session = Session {
+        id,
+        wakes: wakes.clone(),
+        updates: updates.downgrade(),
+        fault: Arc::clone(&fault),
+        log: Arc::clone(&ports.log),
+    };
     let work = Work::new(id, ports.clone(), hands, schemas, wakes, updates.clone());
-    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work };
+    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, fault };
     let first = writer.opening_inputs(new, context, version);
-    let mut batch = Batch::default();
-    for event in first {
-        writer.take(&mut batch, Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None })?;
-    }
-    if let Err(error) = writer.commit(batch).await {
+    if let Err(error) = writer.begin(first).await {
         writer.release().await;
-        return Err(error.into());
+        return Err(error);
     }
     tokio::spawn(writer.run(inbox));
     Ok(session)
@@ -122,8 +129,15 @@ impl SessionWriter {
         created.into_iter().chain([opened]).collect()
     }
 
+    async fn begin(&mut self, first: Vec<Event>) -> Result<(), OpenError> {
+        let mut batch = Batch::default();
+        for event in first {
+            self.take(&mut batch, Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None })?;
+        }
+        Ok(self.commit(batch).await?)
+    }
+
     async fn run(mut self, mut inbox: mpsc::Receiver<Wake>) {
-        let mut fault = None;
         let mut closer = None;
         while let Some(first) = inbox.recv().await {
             let mut batch = Batch::default();
@@ -137,25 +151,26 @@ impl SessionWriter {
                     }
                     Wake::Snapshot { reply } => {
                         // What is shown must be durable first.
-                        if let Err(error) = self.commit(std::mem::take(&mut batch)).await {
-                            fault = Some(error);
+                        if self.commit(std::mem::take(&mut batch)).await.is_err() {
                             break;
                         }
                         let _ = reply.send(self.session.clone());
                     }
+                    Wake::Broken { what } => self.stop(what),
                     other => self.take_wake(&mut batch, other),
                 }
             }
-            if fault.is_none() {
-                fault = self.commit(batch).await.err();
+            // After a fault what is believed may not be what is durable: nothing more is written.
+            if self.fault.get().is_none() {
+                let _ = self.commit(batch).await;
             }
-            if fault.is_some() || closer.is_some() {
+            if self.fault.get().is_some() || closer.is_some() {
                 break;
             }
         }
         drop(inbox);
         self.work.stop_all().await;
-        let fault = fault.map(|error| error.to_string());
+        let fault = self.fault.get().cloned();
         if let Some(fault) = &fault {
             tracing::error!(session = %self.id, %fault, "the session's writer stopped");
         }
@@ -164,6 +179,11 @@ impl SessionWriter {
         if let Some(reply) = closer {
             let _ = reply.send(());
         }
+    }
+
+    /// Has the writer stop after the wake it is at. The first reason counts.
+    fn stop(&self, fault: impl ToString) {
+        let _ = self.fault.set(fault.to_string());
     }
 
     async fn release(&self) {
@@ -234,7 +254,7 @@ impl SessionWriter {
                 crash::point("command.end");
                 Taken { actor: Actor::Host, event: Event::ChangesPut { call, result }, blobs: Vec::new(), reply: None }
             }
-            Wake::Snapshot { .. } | Wake::Close { .. } => return None,
+            Wake::Broken { .. } | Wake::Snapshot { .. } | Wake::Close { .. } => return None,
         };
         Some(taken)
     }
@@ -242,7 +262,12 @@ impl SessionWriter {
     fn take_wake(&mut self, batch: &mut Batch, wake: Wake) {
         let Some(mut taken) = self.input_of(wake) else { return };
         let reply = taken.reply.take();
-        match (self.take(batch, taken), reply) {
+        let result = self.take(batch, taken);
+        if let Err(refusal @ Refusal::Inconsistent(_)) = &result {
+            // Only a refusal before anything was decided leaves the state as it was.
+            self.stop(refusal);
+        }
+        match (result, reply) {
             (Ok(()), Some(reply)) => batch.replies.push(reply),
             (Err(refusal), Some(reply)) => {
                 let _ = reply.send(Err(refusal));
@@ -297,7 +322,10 @@ impl SessionWriter {
             blobs: batch.blobs,
             summary: Some(self.session.summary(self.id, tip)),
         };
-        self.ports.log.append(vec![append]).await?;
+        if let Err(error) = self.ports.log.append(vec![append]).await {
+            self.stop(&error);
+            return Err(error);
+        }
         self.session.tip = tip;
         for event in batch.logged {
             // Without subscribers there is nobody to tell.

@@ -41,8 +41,8 @@ fn cut_text(text: &mut String, left_bytes: &mut usize, contents: &mut Vec<Blob>)
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    // Half a line misleads; a line longer than everything is cut all the same.
-    end = text[..end].rfind('\n').map_or(end, |newline| newline + 1);
+    // Half a line misleads, but less than losing most of what fits.
+    end = text[..end].rfind('\n').map(|newline| newline + 1).filter(|&whole| whole > end / 2).unwrap_or(end);
     text.truncate(end);
     text.push_str(&format!(
         "\n[cut: {end} of {total_bytes} bytes are shown; ask for a smaller part. The whole is kept as {}]",
@@ -67,6 +67,13 @@ mod tests {
         assert!(whole.starts_with(shown) && shown.ends_with('\n') || shown.ends_with("äöü"));
         assert!(mark.contains(&report.contents[0].digest.to_string()));
         assert_eq!(report.contents[0].bytes.as_ref(), whole.as_bytes());
+    }
+
+    #[test]
+    fn a_long_line_after_a_short_one_is_not_lost() {
+        let mut report = CallReport::of(Outcome::text(format!("found:\n{}", "x".repeat(100_000))));
+        cut(&mut report);
+        assert!(report.outcome.model_text(&[]).len() > RESULT_TEXT_BYTES_MAX);
     }
 
     #[test]

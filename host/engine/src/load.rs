@@ -110,6 +110,9 @@ pub(crate) async fn load(log: &dyn EventLog, session: SessionId) -> Result<Loade
             let (sealed, next) = verify(tip, stored.header_bytes, stored.payload).map_err(damaged)?;
             let event = sealed.event().map_err(damaged)?;
             let sequence = sealed.header.sequence;
+            if sealed.header.session != session {
+                return Err(damaged(VerifyError::Chain(sequence)));
+            }
             let event = event.ok_or(LoadError::Erased { session, sequence })?;
             let loaded = loaded.get_or_insert_with(|| LoadedSession {
                 state: SessionState::default(),

@@ -12,7 +12,7 @@ use harness_core::event::{Answer, TurnLimits};
 use harness_core::{ApprovalId, Digest, Event, Header, Refusal, Sequence, SessionId, Tip};
 use serde::Serialize;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// Events read from the log at once when a subscriber catches up.
@@ -79,7 +79,9 @@ impl From<LoadError> for SessionError {
 pub struct Session {
     pub(crate) id: SessionId,
     pub(crate) wakes: mpsc::Sender<Wake>,
-    pub(crate) updates: broadcast::Sender<Update>,
+    // Weak, so that the stream of a writer that is gone ends for everybody.
+    pub(crate) updates: broadcast::WeakSender<Update>,
+    pub(crate) fault: Arc<OnceLock<String>>,
     pub(crate) log: Arc<dyn EventLog>,
 }
 
@@ -91,8 +93,12 @@ impl Session {
 
     async fn ask<T>(&self, wake: impl FnOnce(oneshot::Sender<T>) -> Wake) -> Result<T, SessionError> {
         let (reply, answer) = oneshot::channel();
-        self.wakes.send(wake(reply)).await.map_err(|_| SessionError::Closed(None))?;
-        answer.await.map_err(|_| SessionError::Closed(None))
+        self.wakes.send(wake(reply)).await.map_err(|_| self.closed())?;
+        answer.await.map_err(|_| self.closed())
+    }
+
+    fn closed(&self) -> SessionError {
+        SessionError::Closed(self.fault.get().cloned())
     }
 
     /// Begins a turn.
@@ -135,7 +141,8 @@ impl Session {
         Subscription {
             session: self.id,
             log: Arc::clone(&self.log),
-            live: self.updates.subscribe(),
+            live: self.updates.upgrade().map(|updates| updates.subscribe()),
+            fault: Arc::clone(&self.fault),
             next_after: after,
             caught_up: false,
             ready: VecDeque::new(),
@@ -147,14 +154,16 @@ impl Session {
 pub struct Subscription {
     session: SessionId,
     log: Arc<dyn EventLog>,
-    live: broadcast::Receiver<Update>,
+    /// None once nothing more can come.
+    live: Option<broadcast::Receiver<Update>>,
+    fault: Arc<OnceLock<String>>,
     next_after: Sequence,
     caught_up: bool,
     ready: VecDeque<Update>,
 }
 
 impl Subscription {
-    /// The next update. `Closed` is the last one.
+    /// The next update. `Closed` is the last one, and comes again if asked again.
     pub async fn next(&mut self) -> Result<Update, SessionError> {
         loop {
             if let Some(update) = self.ready.pop_front() {
@@ -164,15 +173,18 @@ impl Subscription {
                 self.catch_up().await?;
                 continue;
             }
-            match self.live.recv().await {
+            let Some(live) = &mut self.live else {
+                return Ok(Update::Closed { fault: self.fault.get().cloned() });
+            };
+            match live.recv().await {
                 Ok(Update::Event(event)) if event.header.sequence <= self.next_after => {}
                 Ok(Update::Event(event)) if event.header.sequence == self.next_after.next() => {
                     self.next_after = event.header.sequence;
                     return Ok(Update::Event(event));
                 }
                 Ok(Update::Event(_)) | Err(broadcast::error::RecvError::Lagged(_)) => self.caught_up = false,
-                Ok(other) => return Ok(other),
-                Err(broadcast::error::RecvError::Closed) => return Ok(Update::Closed { fault: None }),
+                Ok(delta @ Update::Delta { .. }) => return Ok(delta),
+                Ok(Update::Closed { .. }) | Err(broadcast::error::RecvError::Closed) => self.live = None,
             }
         }
     }

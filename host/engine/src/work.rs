@@ -2,6 +2,7 @@
 //!
 //! Promise: at most one model request or wait, and one piece of work per call, is out at a time; each
 //! result comes back as a wake; stopping drops the work, and a result of stopped work is not believed.
+//! A port that panics is a result too: no session waits for a report that will never come.
 
 use crate::actor::Wake;
 use crate::arguments::Schemas;
@@ -9,8 +10,12 @@ use crate::crash;
 use crate::host::Ports;
 use crate::ports::{CallReport, CallRequest, Hands, ModelDelta, ModelRequest};
 use crate::session::Update;
-use harness_core::{CallId, Command, Manifest, SessionId, SessionState};
+use futures_util::FutureExt;
+use harness_core::event::{ModelFailure, ModelFailureKind};
+use harness_core::item::Effects;
+use harness_core::{CallId, Command, Manifest, Outcome, SessionId, SessionState};
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -111,7 +116,8 @@ impl Work {
                 let offset_bytes = counter.fetch_add(bytes as u64, Ordering::Relaxed);
                 let _ = updates.send(Update::Delta { offset_bytes, delta });
             };
-            let result = model.respond(ask, &sink).await;
+            let answered = AssertUnwindSafe(model.respond(ask, &sink)).catch_unwind().await;
+            let result = answered.unwrap_or_else(|_| Err(broken_model()));
             let _ = wakes.send(Wake::Model { request, result, started }).await;
         });
         self.request = Some(task.abort_handle());
@@ -129,15 +135,17 @@ impl Work {
 
     fn run_call(&mut self, call: CallId, tool: String, arguments: &str, state: &SessionState) {
         let wakes = self.wakes.clone();
-        let checked = match state.tool(&tool) {
-            Some(spec) => self.schemas.check(spec, arguments),
-            None => Ok(()),
-        };
+        let spec = state.tool(&tool);
+        let checked = spec.map_or(Ok(()), |spec| self.schemas.check(spec, arguments));
+        let is_direct = spec.is_some_and(|spec| spec.effects == Effects::Direct);
         let ask = CallRequest { session: self.session, call, tool, arguments: arguments.to_owned() };
         let hands = Arc::clone(&self.hands);
         let task = tokio::spawn(async move {
             let report = match checked {
-                Ok(()) => hands.execute(ask).await,
+                Ok(()) => {
+                    let executed = AssertUnwindSafe(hands.execute(ask)).catch_unwind().await;
+                    executed.unwrap_or_else(|_| broken_hand(is_direct))
+                }
                 Err(outcome) => CallReport::of(outcome),
             };
             let _ = wakes.send(Wake::Call { call, report: Box::new(report) }).await;
@@ -148,10 +156,41 @@ impl Work {
     fn put_changes(&mut self, call: CallId, manifest: Manifest) {
         let (wakes, hands, blobs) = (self.wakes.clone(), Arc::clone(&self.hands), Arc::clone(&self.ports.blobs));
         let task = tokio::spawn(async move {
-            let result = hands.put(call, &manifest, blobs.as_ref()).await;
-            // The writer may have stopped; then nobody reads this any more, and it must not wait.
-            let _ = wakes.try_send(Wake::Put { call, result });
+            let put = AssertUnwindSafe(hands.put(call, &manifest, blobs.as_ref())).catch_unwind().await;
+            let wake = match put {
+                Ok(result) => Wake::Put { call, result },
+                Err(_) => Wake::Broken { what: format!("BUG: the changes of {call} were left half in place") },
+            };
+            // Where the writer has stopped nobody reads this any more, and it does not wait either.
+            let _ = wakes.send(wake).await;
         });
         self.puts.insert(call, task);
+    }
+}
+
+/// Work whose writer is gone has nobody to report to.
+impl Drop for Work {
+    fn drop(&mut self) {
+        for work in self.request.iter().chain(self.calls.values()) {
+            work.abort();
+        }
+    }
+}
+
+/// What is said of a hand that broke instead of saying so itself.
+fn broken_hand(is_direct: bool) -> CallReport {
+    CallReport::of(if is_direct {
+        Outcome::InDoubt
+    } else {
+        Outcome::Faulted { what: "BUG: the code that runs this tool broke".to_owned() }
+    })
+}
+
+fn broken_model() -> ModelFailure {
+    ModelFailure {
+        kind: ModelFailureKind::MalformedStream,
+        message: "BUG: the code that talks to the provider broke".to_owned(),
+        status: None,
+        retry_after_ms: None,
     }
 }

@@ -2,5 +2,5 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod conformance;
-pub mod memory_store;
 pub mod http_server;
+pub mod memory_store;

@@ -43,16 +43,24 @@ struct Inner {
 
 impl MemoryStore {
     /// An empty store without a quota, in which every holder counts as alive.
-    pub fn new() -> Self { Self::default() }
+    pub fn new() -> Self {
+        Self::default()
+    }
 
     /// Sets the quota of all contents together. Bytes.
-    pub fn set_blob_quota(&self, bytes: u64) { self.inner().blob_quota_bytes = Some(bytes); }
+    pub fn set_blob_quota(&self, bytes: u64) {
+        self.inner().blob_quota_bytes = Some(bytes);
+    }
 
     /// From now on this holder is known to be gone.
-    pub fn set_gone(&self, holder: Holder) { self.inner().gone.push(holder); }
+    pub fn set_gone(&self, holder: Holder) {
+        self.inner().gone.push(holder);
+    }
 
     /// The next append that would succeed fails with this instead and writes nothing. Several queue up.
-    pub fn refuse_append(&self, error: AppendError) { self.inner().refusals.push_back(error); }
+    pub fn refuse_append(&self, error: AppendError) {
+        self.inner().refusals.push_back(error);
+    }
 
     /// Changes a kept content so that its digest is another.
     pub fn damage_blob(&self, digest: Digest) {
@@ -62,9 +70,13 @@ impl MemoryStore {
     }
 
     /// How many appends became part of the store: what a real store would have committed.
-    pub fn appends(&self) -> u64 { self.inner().appends }
+    pub fn appends(&self) -> u64 {
+        self.inner().appends
+    }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> { self.inner.lock().unwrap_or_else(PoisonError::into_inner) }
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Session {
@@ -193,9 +205,16 @@ fn check_event(session: SessionId, tip: Tip, event: &SealedEvent) -> Result<Tip,
 
 #[async_trait]
 impl EventLog for MemoryStore {
-    async fn append(&self, appends: Vec<SessionAppend>) -> Result<(), AppendError> { self.inner().append(appends) }
+    async fn append(&self, appends: Vec<SessionAppend>) -> Result<(), AppendError> {
+        self.inner().append(appends)
+    }
 
-    async fn read(&self, session: SessionId, after: Sequence, events_max: usize) -> Result<Vec<StoredEvent>, StoreError> {
+    async fn read(
+        &self,
+        session: SessionId,
+        after: Sequence,
+        events_max: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
         let inner = self.inner();
         let events = &inner.find(session)?.events;
         let skipped = usize::try_from(after.0).unwrap_or(usize::MAX);
@@ -205,7 +224,9 @@ impl EventLog for MemoryStore {
             .collect())
     }
 
-    async fn tip(&self, session: SessionId) -> Result<Tip, StoreError> { Ok(self.inner().find(session)?.tip()) }
+    async fn tip(&self, session: SessionId) -> Result<Tip, StoreError> {
+        Ok(self.inner().find(session)?.tip())
+    }
 
     async fn erase_payload(&self, session: SessionId, sequence: Sequence) -> Result<(), StoreError> {
         let mut inner = self.inner();

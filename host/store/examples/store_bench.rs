@@ -121,4 +121,6 @@ fn sorted(mut times: Vec<Duration>) -> Vec<Duration> {
     times
 }
 
-fn at(sorted: &[Duration], percent: usize) -> Duration { sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)] }
+fn at(sorted: &[Duration], percent: usize) -> Duration {
+    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
+}

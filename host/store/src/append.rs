@@ -22,7 +22,8 @@ pub const APPEND_EVENTS_MAX: usize = 10_000;
 pub(crate) fn check(appends: &[SessionAppend]) -> Result<(), AppendError> {
     for append in appends {
         let session = append.session;
-        let refuse = |what: String| Err(AppendError::Storage(format!("refused, nothing was written: {session} {what}")));
+        let refuse =
+            |what: String| Err(AppendError::Storage(format!("refused, nothing was written: {session} {what}")));
         if append.events.len() > APPEND_EVENTS_MAX {
             return refuse(format!("gets {} events at once, more than {APPEND_EVENTS_MAX}", append.events.len()));
         }
@@ -102,7 +103,8 @@ fn write_session(connection: &Connection, append: &SessionAppend) -> Result<i64,
     let row = session.row;
     for (sequence, event) in (append.after.sequence.0 + 1..).zip(&append.events) {
         let key = event_row(row, sequence);
-        let mut header = connection.prepare_cached("INSERT INTO event (id, header) VALUES (?1, ?2)").map_err(storage)?;
+        let mut header =
+            connection.prepare_cached("INSERT INTO event (id, header) VALUES (?1, ?2)").map_err(storage)?;
         header.execute(params![key, event.header_bytes]).map_err(storage)?;
         if let Some(payload) = &event.payload {
             let mut insert = connection
@@ -172,7 +174,9 @@ fn write_summary(connection: &Connection, row: i64, summary: &SessionSummary) ->
 }
 
 /// What a search looks into.
-fn folded(summary: &SessionSummary) -> String { format!("{}\n{}", summary.title.to_lowercase(), summary.session) }
+fn folded(summary: &SessionSummary) -> String {
+    format!("{}\n{}", summary.title.to_lowercase(), summary.session)
+}
 
 /// A status as it is stored.
 pub(crate) const fn status_word(status: SessionStatus) -> &'static str {
@@ -183,4 +187,6 @@ pub(crate) const fn status_word(status: SessionStatus) -> &'static str {
     }
 }
 
-pub(crate) fn storage(error: rusqlite::Error) -> AppendError { AppendError::Storage(error.to_string()) }
+pub(crate) fn storage(error: rusqlite::Error) -> AppendError {
+    AppendError::Storage(error.to_string())
+}

@@ -41,9 +41,13 @@ struct Named {
 }
 
 impl BlobFolder {
-    pub(crate) fn new(store: &Path) -> Self { Self { path: store.join("blobs") } }
+    pub(crate) fn new(store: &Path) -> Self {
+        Self { path: store.join("blobs") }
+    }
 
-    pub(crate) fn path(&self) -> &Path { &self.path }
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
 
     fn file(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
@@ -51,7 +55,9 @@ impl BlobFolder {
     }
 
     /// Makes the folder if it is missing.
-    pub(crate) fn prepare(&self) -> std::io::Result<()> { make_folder(&self.path) }
+    pub(crate) fn prepare(&self) -> std::io::Result<()> {
+        make_folder(&self.path)
+    }
 
     /// Keeps contents for sessions (by row number) as part of the transaction under way.
     pub(crate) fn store(
@@ -130,7 +136,8 @@ impl BlobFolder {
             std::fs::rename(&unfinished, &path)?;
             sync_folder(folder)
         };
-        write().map_err(|error| AppendError::Storage(format!("could not keep a content as {}: {error}", path.display())))
+        write()
+            .map_err(|error| AppendError::Storage(format!("could not keep a content as {}: {error}", path.display())))
     }
 
     /// Removes files of contents that have just lost their name, unless they got it back.
@@ -234,9 +241,8 @@ fn look(folder: &BlobFolder, connection: &Connection, digest: &Digest) -> Result
     let named = connection
         .prepare_cached("SELECT bytes, content FROM blob WHERE digest = ?1")
         .and_then(|mut statement| {
-            let named = statement.query_row([digest.0], |row| {
-                Ok(Named { bytes: row.get::<_, i64>(0)? as u64, content: row.get(1)? })
-            });
+            let named = statement
+                .query_row([digest.0], |row| Ok(Named { bytes: row.get::<_, i64>(0)? as u64, content: row.get(1)? }));
             named.optional()
         })
         .map_err(store_error)?;
@@ -249,7 +255,9 @@ fn look(folder: &BlobFolder, connection: &Connection, digest: &Digest) -> Result
         },
     };
     if Digest::of(&content) != *digest {
-        return Err(StoreError::Damaged(format!("the content {digest} was changed in the store. Restore it from a backup")));
+        return Err(StoreError::Damaged(format!(
+            "the content {digest} was changed in the store. Restore it from a backup"
+        )));
     }
     Ok(Look::Found(content.into()))
 }

@@ -22,13 +22,18 @@ const COLUMNS: &str = "session.session, title, workspace, model, created, update
 impl Index for SqliteStore {
     /// Sessions of one update time come with the younger id first.
     async fn list(&self, filter: SessionFilter) -> Result<Vec<SessionSummary>, StoreError> {
-        self.shared.readers.read(StoreError::Storage, move |connection| list(connection, &filter).map_err(store_error)).await
+        self.shared
+            .readers
+            .read(StoreError::Storage, move |connection| list(connection, &filter).map_err(store_error))
+            .await
     }
 
     async fn summary(&self, session: SessionId) -> Result<SessionSummary, StoreError> {
         let work = move |connection: &Connection| {
-            let sql = format!("SELECT {COLUMNS} FROM session JOIN summary ON summary.session = session.id
-                               WHERE session.session = ?1 AND tip_sequence > 0");
+            let sql = format!(
+                "SELECT {COLUMNS} FROM session JOIN summary ON summary.session = session.id
+                               WHERE session.session = ?1 AND tip_sequence > 0"
+            );
             connection
                 .prepare_cached(&sql)
                 .and_then(|mut statement| statement.query_row([session_key(session)], stored_summary).optional())
@@ -50,8 +55,10 @@ impl Index for SqliteStore {
 
 fn list(connection: &Connection, filter: &SessionFilter) -> rusqlite::Result<Vec<SessionSummary>> {
     // instr() and not LIKE: `%` and `_` are letters here, and our folding covers more than ASCII.
-    let mut sql = format!("SELECT {COLUMNS} FROM summary JOIN session ON session.id = summary.session
-                           WHERE tip_sequence > 0 AND (?2 IS NULL OR instr(folded, ?2) > 0)");
+    let mut sql = format!(
+        "SELECT {COLUMNS} FROM summary JOIN session ON session.id = summary.session
+                           WHERE tip_sequence > 0 AND (?2 IS NULL OR instr(folded, ?2) > 0)"
+    );
     if filter.workspace.is_some() {
         sql.push_str(" AND workspace = ?1");
     } else {

@@ -74,7 +74,8 @@ fn acquire(
 ) -> Result<Epoch, LeaseError> {
     let ours = (&holder.machine, holder.pid, holder.process_start as i64);
     let Some(found) = find(connection, session).map_err(storage)? else {
-        let sql = "INSERT INTO session (session, epoch, tip_sequence, tip_hash, holder_machine, holder_pid, holder_start)
+        let sql =
+            "INSERT INTO session (session, epoch, tip_sequence, tip_hash, holder_machine, holder_pid, holder_start)
                    SELECT ?1, epoch_floor + 1, 0, zeroblob(32), ?2, ?3, ?4 FROM store RETURNING epoch";
         return connection
             .prepare_cached(sql)
@@ -99,4 +100,6 @@ fn acquire(
     Ok(Epoch(epoch as u64))
 }
 
-fn storage(error: rusqlite::Error) -> LeaseError { LeaseError::Storage(error.to_string()) }
+fn storage(error: rusqlite::Error) -> LeaseError {
+    LeaseError::Storage(error.to_string())
+}

@@ -37,7 +37,12 @@ impl EventLog for SqliteStore {
         self.shared.writer.submit(kind, AppendError::Storage, work).await
     }
 
-    async fn read(&self, session: SessionId, after: Sequence, events_max: usize) -> Result<Vec<StoredEvent>, StoreError> {
+    async fn read(
+        &self,
+        session: SessionId,
+        after: Sequence,
+        events_max: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
         let work = move |connection: &Connection| read(connection, session, after, events_max);
         self.shared.readers.read(StoreError::Storage, work).await
     }

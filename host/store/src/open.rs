@@ -90,7 +90,9 @@ pub enum Synchronous {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenStoreError {
     /// This program was linked with an SQLite that is too old.
-    #[error("this build has SQLite {found}, the session store needs {needed} or newer (as numbers): rebuild it with the bundled SQLite")]
+    #[error(
+        "this build has SQLite {found}, the session store needs {needed} or newer (as numbers): rebuild it with the bundled SQLite"
+    )]
     SqliteVersion {
         /// What there is, as `sqlite3_libversion_number` gives it.
         found: i32,
@@ -128,6 +130,12 @@ pub enum OpenStoreError {
         path: PathBuf,
         /// How long we waited, in milliseconds.
         waited_ms: u64,
+    },
+    /// The folder's file system cannot do what the log needs.
+    #[error("{} cannot have a write-ahead log: choose a folder on a local file system", path.display())]
+    NoWriteAheadLog {
+        /// The file.
+        path: PathBuf,
     },
     /// SQLite refused.
     #[error("could not open {}: {source}. If the disk is full, make room; if the file is damaged, move it away", path.display())]
@@ -208,13 +216,9 @@ pub(crate) fn open(dir: &Path, options: StoreOptions) -> Result<(Place, Connecti
             known: SCHEMA_VERSION,
         });
     }
-    connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))
-        .and_then(|mode| match mode.as_str() {
-            "wal" => Ok(()),
-            _ => Err(rusqlite::Error::InvalidColumnName(format!("no write-ahead log here: journal mode {mode}"))),
-        })
-        .map_err(database)?;
+    if !use_write_ahead_log(&connection).map_err(database)? {
+        return Err(OpenStoreError::NoWriteAheadLog { path: place.database.clone() });
+    }
     schema::migrate(&connection).map_err(database)?;
 
     let blobs = BlobFolder::new(dir);
@@ -223,13 +227,29 @@ pub(crate) fn open(dir: &Path, options: StoreOptions) -> Result<(Place, Connecti
     Ok((place, connection, blobs))
 }
 
+/// Switches to the write-ahead log for good. Says whether it is in force.
+///
+/// The switch is a transaction of its own that ends with the statement, so the statement is run to its
+/// end: on a full disk the mode is reported first and fails to be written after that. Without the log,
+/// a commit is durable only when the deletion of a journal is, which nothing here waits for.
+fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<bool> {
+    let mode = |sql: &str| -> rusqlite::Result<String> {
+        let mut statement = connection.prepare(sql)?;
+        let modes = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+        Ok(modes.concat())
+    };
+    Ok(mode("PRAGMA journal_mode = WAL")? == "wal" && mode("PRAGMA journal_mode")? == "wal")
+}
+
 fn prepare_folder(dir: &Path) -> Result<(), OpenStoreError> {
     let failed = |source| OpenStoreError::Folder { path: dir.to_owned(), source };
-    if !dir.exists() {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_folder(parent).map_err(failed)?;
-        }
+    let missing: Vec<&Path> =
+        dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    // The names of new folders must survive as well as what is in them.
+    for made in missing {
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sync_folder(parent.unwrap_or(Path::new("."))).map_err(failed)?;
     }
     tighten(dir, 0o700).map_err(failed)
 }
@@ -257,7 +277,9 @@ fn tighten(path: &Path, mode: u32) -> std::io::Result<()> {
 }
 
 /// Makes the names in a folder durable.
-pub(crate) fn sync_folder(path: &Path) -> std::io::Result<()> { File::open(path)?.sync_all() }
+pub(crate) fn sync_folder(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}
 
 /// The lock goes with the file that is returned.
 fn take_lock(dir: &Path, wait_ms: u64) -> Result<File, OpenStoreError> {

@@ -19,7 +19,9 @@ pub fn this_process() -> Holder {
 }
 
 /// Whether a holder is certainly gone.
-pub(crate) fn is_gone(holder: &Holder) -> bool { is_gone_seen_from(&machine(), holder) }
+pub(crate) fn is_gone(holder: &Holder) -> bool {
+    is_gone_seen_from(&machine(), holder)
+}
 
 fn is_gone_seen_from(here: &str, holder: &Holder) -> bool {
     if holder.machine != here {
@@ -53,7 +55,8 @@ fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).map(|text| clean(&text)).ok().filter(|text| !text.is_empty());
     let Some(boot) = read("/proc/sys/kernel/random/boot_id") else { return host };
     let id = read("/etc/machine-id").unwrap_or_default();
-    let namespace = std::fs::read_link("/proc/self/ns/pid").map(|link| clean(&link.to_string_lossy())).unwrap_or_default();
+    let namespace =
+        std::fs::read_link("/proc/self/ns/pid").map(|link| clean(&link.to_string_lossy())).unwrap_or_default();
     format!("{host}.{id}{SEPARATOR}{boot}{SEPARATOR}{namespace}")
 }
 
@@ -74,7 +77,9 @@ fn state_and_start(pid: u32) -> Presence {
     if cfg!(target_os = "linux") {
         return match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
             Ok(stat) => match parse_stat(&stat) {
-                Some((state, start)) => Presence::Present { start: Some(start), ended: matches!(state, 'Z' | 'X' | 'x') },
+                Some((state, start)) => {
+                    Presence::Present { start: Some(start), ended: matches!(state, 'Z' | 'X' | 'x') }
+                }
                 None => Presence::Unknown,
             },
             // Hidden processes (hidepid) also read as absent: ask the kernel by number as well.
@@ -126,8 +131,7 @@ mod tests {
     #[test]
     fn a_child_that_ended_is_gone_before_and_after_its_parent_looked() {
         let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
-        let holder =
-            Holder { machine: machine(), pid: child.id(), process_start: started(child.id()).unwrap_or(0) };
+        let holder = Holder { machine: machine(), pid: child.id(), process_start: started(child.id()).unwrap_or(0) };
         assert!(!is_gone(&holder));
         child.kill().unwrap();
         // SIGKILL takes effect some time later; a zombie shows it without a wait for the child.

@@ -94,11 +94,7 @@ pub(crate) struct Identity {
 pub(crate) fn identity(connection: &Connection) -> rusqlite::Result<Identity> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    Ok(Identity {
-        application: pragma("application_id")?,
-        version: pragma("user_version")?,
-        is_empty: objects == 0,
-    })
+    Ok(Identity { application: pragma("application_id")?, version: pragma("user_version")?, is_empty: objects == 0 })
 }
 
 /// Brings the database to [`SCHEMA_VERSION`]. Another process may have done so in the meantime.

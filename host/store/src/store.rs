@@ -71,4 +71,6 @@ pub(crate) fn session_row(connection: &Connection, session: SessionId) -> rusqli
 }
 
 /// A session's id as it is stored: its bits, most significant first, so that they sort as ids do.
-pub(crate) fn session_key(session: SessionId) -> [u8; 16] { session.bits().to_be_bytes() }
+pub(crate) fn session_key(session: SessionId) -> [u8; 16] {
+    session.bits().to_be_bytes()
+}

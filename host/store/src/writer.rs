@@ -147,7 +147,9 @@ where
         }
     }
 
-    fn is_settled_late(&self) -> bool { matches!(self.kind, Kind::Remove) }
+    fn is_settled_late(&self) -> bool {
+        matches!(self.kind, Kind::Remove)
+    }
 
     fn run(&mut self, desk: &mut Desk) -> Result<(), String> {
         if let Some(work) = self.work.take() {
@@ -231,7 +233,7 @@ fn commit_group(desk: &mut Desk, mut group: Vec<Box<dyn Change>>) {
         roll_back(&desk.connection);
         desk.unnamed.clear();
     }
-    let outcome = outcome.as_ref().map(|()| ()).map_err(String::as_str);
+    let outcome = outcome.as_ref().copied().map_err(String::as_str);
     let (late, now): (Vec<_>, Vec<_>) = group.into_iter().partition(|change| change.is_settled_late());
     for change in now {
         change.answer(outcome);

@@ -213,7 +213,7 @@ fn run_seed(seed: u64, faults: Faults, synchronous: Synchronous, tally: &mut Tal
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
-    let tally = run(0..30, Faults::default(), Synchronous::Full);
+    let tally = run(0..40, Faults::default(), Synchronous::Full);
     assert!(tally.broken.is_empty(), "{:#?}", tally.broken);
     assert!(tally.acknowledged > 500, "only {} events were acknowledged", tally.acknowledged);
     assert!(tally.cut_in_the_middle > 20, "only {} cuts came in the middle of work", tally.cut_in_the_middle);
@@ -222,7 +222,7 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
 #[test]
 fn nor_does_one_on_a_disk_that_fails_now_and_then() {
     let faults = Faults { sync_fails_per_mille: 60, disk_full_per_mille: 15, short_write_per_mille: 15 };
-    let tally = run(1000..1030, faults, Synchronous::Full);
+    let tally = run(1000..1040, faults, Synchronous::Full);
     assert!(tally.broken.is_empty(), "{:#?}", tally.broken);
     assert!(tally.acknowledged > 300, "only {} events were acknowledged", tally.acknowledged);
     let Injected { syncs, full, short } = tally.injected;
@@ -233,7 +233,8 @@ fn nor_does_one_on_a_disk_that_fails_now_and_then() {
 fn with_less_care_the_same_power_cuts_lose_acknowledged_events() {
     for synchronous in [Synchronous::Normal, Synchronous::Off] {
         let tally = run(0..12, Faults::default(), synchronous);
-        let lost = tally.broken.iter().filter(|what| what.contains("is lost") || what.contains("does not open")).count();
+        let lost =
+            tally.broken.iter().filter(|what| what.contains("is lost") || what.contains("does not open")).count();
         assert!(lost > 0, "{synchronous:?} lost nothing: this disk forgets nothing. {:#?}", tally.broken);
     }
 }

@@ -12,13 +12,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-fn open(dir: &Path) -> SqliteStore { SqliteStore::open(dir, StoreOptions::default()).unwrap() }
+fn open(dir: &Path) -> SqliteStore {
+    SqliteStore::open(dir, StoreOptions::default()).unwrap()
+}
 
 fn ports(store: &SqliteStore) -> Stores {
     Stores::of(Arc::new(store.clone()), this_process(), this_process(), |_| unreachable!("nothing is damaged here"))
 }
 
-fn database(dir: &Path) -> rusqlite::Connection { rusqlite::Connection::open(dir.join(DATABASE_FILE)).unwrap() }
+fn database(dir: &Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(dir.join(DATABASE_FILE)).unwrap()
+}
 
 /// Every file and folder below, with its permissions.
 fn walk(dir: &Path) -> Vec<(PathBuf, u32)> {
@@ -96,8 +100,9 @@ fn foreign_files_are_refused_and_left_alone() {
     let other_id = |path: &Path| {
         rusqlite::Connection::open(path).unwrap().pragma_update(None, "application_id", APPLICATION_ID + 1).unwrap();
     };
-    let text = |path: &Path| std::fs::write(path, "this is not a database at all, only a long text ".repeat(50)).unwrap();
-    let cases: [(&str, &dyn Fn(&Path)); 3] = [("program", &other_program), ("id", &other_id), ("text", &text)];
+    let text =
+        |path: &Path| std::fs::write(path, "this is not a database at all, only a long text ".repeat(50)).unwrap();
+    let cases: [(&str, fn(&Path)); 3] = [("program", other_program), ("id", other_id), ("text", text)];
     for (what, make) in cases {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(DATABASE_FILE);
@@ -173,7 +178,8 @@ async fn erased_bytes_are_in_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let secret = "s3cr3t-that-must-go";
     let holds_secret = || {
-        let holds = |path: &Path| std::fs::read(path).unwrap().windows(secret.len()).any(|part| part == secret.as_bytes());
+        let holds =
+            |path: &Path| std::fs::read(path).unwrap().windows(secret.len()).any(|part| part == secret.as_bytes());
         walk(folder.path()).into_iter().filter(|(path, _)| path.is_file() && holds(path)).count()
     };
     let store = open(folder.path());
@@ -181,6 +187,24 @@ async fn erased_bytes_are_in_no_file() {
     writer.append(&["before", secret, "after"]).await.unwrap();
     assert_ne!(holds_secret(), 0, "the test looks in the wrong place");
     store.erase_payload(session(1), Sequence(2)).await.unwrap();
+    assert_eq!(holds_secret(), 0);
+
+    // Rows move between pages as their neighbours grow: no copy may stay where one was.
+    let mut writers = Vec::new();
+    for number in 2..12 {
+        writers.push(Writer::acquire(&ports(&store), session(number)).await);
+    }
+    for round in 0..40 {
+        for writer in &mut writers {
+            let title = if round % 10 == 5 { secret.to_owned() } else { "y".repeat(40 * (round % 7)) };
+            writer.append(&[&title]).await.unwrap();
+        }
+    }
+    for writer in &writers {
+        for round in [5, 15, 25, 35] {
+            store.erase_payload(writer.session, Sequence(round + 1)).await.unwrap();
+        }
+    }
     assert_eq!(holds_secret(), 0);
 
     writer.append(&[secret]).await.unwrap();

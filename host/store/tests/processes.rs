@@ -1,4 +1,4 @@
-//! Real processes on one store: fencing, takeover after SIGKILL, and a delete in the middle.
+//! Real processes on one store: fencing, and takeover after SIGKILL.
 //!
 //! The children are this test's own program, told by the environment what to be.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -20,7 +20,9 @@ const FOLDER: &str = "HARNESS_STORE_TEST_FOLDER";
 /// Events that each fighter has to get acknowledged.
 const FIGHTER_EVENTS_COUNT: u64 = 40;
 
-fn open(dir: &Path) -> SqliteStore { SqliteStore::open(dir, StoreOptions::default()).unwrap() }
+fn open(dir: &Path) -> SqliteStore {
+    SqliteStore::open(dir, StoreOptions::default()).unwrap()
+}
 
 fn ports(store: &SqliteStore) -> Stores {
     Stores::of(Arc::new(store.clone()), this_process(), this_process(), |_| unreachable!("nothing is damaged here"))
@@ -106,7 +108,8 @@ async fn hold(store: &SqliteStore) {
 async fn two_processes_that_fight_for_a_session_never_mix() {
     let folder = tempfile::tempdir().unwrap();
     let mut fighters = [child("fighter", folder.path()), child("fighter", folder.path())];
-    let heard: Vec<_> = fighters.iter_mut().map(said).map(|said| std::thread::spawn(|| said.collect::<Vec<_>>())).collect();
+    let heard: Vec<_> =
+        fighters.iter_mut().map(said).map(|said| std::thread::spawn(|| said.collect::<Vec<_>>())).collect();
     let mut acknowledged = BTreeMap::new();
     for fighter in heard {
         for line in fighter.join().unwrap() {
@@ -135,7 +138,10 @@ async fn a_killed_writer_gives_way_and_loses_nothing() {
         let seen = said.nth(5).unwrap();
         // While it lives, it is not displaced.
         let refused = store.acquire(session(1), &this_process(), Takeover::IfGone).await.unwrap_err();
-        assert!(matches!(&refused, LeaseError::Held { holder: Holder { pid, .. }, .. } if *pid == holder.id()), "{refused}");
+        assert!(
+            matches!(&refused, LeaseError::Held { holder: Holder { pid, .. }, .. } if *pid == holder.id()),
+            "{refused}"
+        );
         holder.kill().unwrap();
         let last: u64 = said.last().unwrap_or(seen).parse().unwrap();
         holder.wait().unwrap();

@@ -17,8 +17,13 @@ use wasmtime_wasi_io::IoView;
 
 /// The interface that a tool exports.
 pub(crate) const TOOL_INTERFACE: &str = "harness:tool/tool@0.1.0";
+/// The types it is written with: a component imports them by name.
+const TYPES_INTERFACE: (&str, &str) = ("harness:tool/types", "0.1.0");
 /// The version of WASI behind the interfaces below.
 const WASI_VERSION: &str = "0.2.12";
+
+/// An import's name inside an error, in bytes.
+const IMPORT_NAME_BYTES_MAX: usize = 200;
 
 /// Interfaces of WASI that are offered, without their version.
 const OFFERED: &[&str] = &[
@@ -122,11 +127,16 @@ pub(crate) fn missing<'a>(imports: impl Iterator<Item = &'a str>) -> Vec<Missing
 
 fn check(import: &str) -> Option<MissingImport> {
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
-    let known = OFFERED.contains(&name);
-    if known && is_compatible(version, WASI_VERSION) {
+    let offered = match name {
+        name if name == TYPES_INTERFACE.0 => Some(TYPES_INTERFACE.1),
+        name => OFFERED.contains(&name).then_some(WASI_VERSION),
+    };
+    if offered.is_some_and(|offered| is_compatible(version, offered)) {
         return None;
     }
-    Some(MissingImport { wanted: import.to_owned(), offered: known.then(|| format!("{name}@{WASI_VERSION}")) })
+    // The name comes from the component and goes to people.
+    let wanted = crate::clean::clean_and_cut(import.as_bytes(), IMPORT_NAME_BYTES_MAX);
+    Some(MissingImport { wanted, offered: offered.map(|offered| format!("{name}@{offered}")) })
 }
 
 /// Whether a guest made for `wanted` can use `offered`: same major version, and below 1.0 the same

@@ -72,6 +72,7 @@ struct Shared {
     pulse: Arc<Pulse>,
     threads: Mutex<Vec<Arc<Thread>>>,
     numbers: AtomicU64,
+    grace: Duration,
 }
 
 /// The threads. Dropping this ends them and what they run.
@@ -85,6 +86,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> { mutex.lock().unwrap_or_else(
 impl GuestThreads {
     /// Starts so many threads.
     pub(crate) fn start(count: usize, pulse: Arc<Pulse>) -> std::io::Result<Self> {
+        Self::start_with(count, pulse, Duration::from_millis(GRACE_MS))
+    }
+
+    fn start_with(count: usize, pulse: Arc<Pulse>, grace: Duration) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             jobs: Mutex::default(),
             ready: Notify::new(),
@@ -93,6 +98,7 @@ impl GuestThreads {
             pulse,
             threads: Mutex::default(),
             numbers: AtomicU64::new(0),
+            grace,
         });
         let threads = Self(shared.clone());
         for _ in 0..count.clamp(1, THREADS_MAX) {
@@ -215,7 +221,7 @@ impl Shared {
     fn begin(&self, thread: &Arc<Thread>, job: Job) -> impl Future<Output = ()> + Send + use<> {
         let Job { slot, work, room } = job;
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let patience = Duration::from_millis(slot.deadline_ms.saturating_add(GRACE_MS));
+        let patience = Duration::from_millis(slot.deadline_ms).saturating_add(self.grace);
         // A deadline beyond the clock's range is never reached.
         if let Some(give_up) = Instant::now().checked_add(patience) {
             lock(&thread.begun).push(Begun { number, give_up, slot: slot.clone() });

@@ -4,7 +4,7 @@
 //! model's words, cleaned and cut; no answer is taken for a yes.
 
 use crate::failure::Failure;
-use crate::paint::{Paint, one_line};
+use crate::paint::{Paint, err_line, one_line};
 use harness_core::CallId;
 use harness_core::event::Answer;
 use reedline::{DefaultPrompt, DefaultPromptSegment, Reedline, Signal};
@@ -53,19 +53,19 @@ impl TerminalAsker {
             let Some(line) = line else { return Ok(None) };
             match parse(&line) {
                 Some(answer) => return Ok(Some(answer)),
-                None => eprintln!("  please answer y, n, n and a reason, or t; Ctrl-C stops the turn"),
+                None => err_line("  please answer y, n, n and a reason, or t; Ctrl-C stops the turn"),
             }
         }
     }
 
     fn show(&self, asked: &Asked) {
         let paint = self.paint;
-        eprintln!("{}", paint.ask(&format!("? {} — {}", asked.tool, asked.words)));
-        eprintln!("{}", paint.dim(&format!("  asked by rule {}", asked.rule)));
+        err_line(&paint.ask(&format!("? {} — {}", asked.tool, asked.words)));
+        err_line(&paint.dim(&format!("  asked by rule {}", asked.rule)));
         if asked.diff.is_empty() {
-            eprintln!("  {}", one_line(&asked.arguments, ARGUMENT_CHARS_MAX));
+            err_line(&format!("  {}", one_line(&asked.arguments, ARGUMENT_CHARS_MAX)));
         } else {
-            eprint!("{}", paint.diff(&asked.diff));
+            err_line(paint.diff(&asked.diff).trim_end_matches('\n'));
         }
     }
 }

@@ -4,7 +4,7 @@
 //! person reads both; with `--json` standard output holds nothing but events and one `run_ended`.
 
 use crate::exit::Exit;
-use crate::paint::{Paint, lines, one_line};
+use crate::paint::{Paint, err_line, lines, one_line, out};
 use harness_config::Color;
 use harness_core::event::{Answer, Event};
 use harness_core::item::AssistantPart;
@@ -13,7 +13,7 @@ use harness_engine::LoggedEvent;
 use harness_engine::ports::ModelDelta;
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 
 /// Arguments of a call are shown up to this many characters.
@@ -77,14 +77,14 @@ impl Screen {
     /// Words for the person beside the conversation.
     pub(crate) fn note(&self, words: &str) {
         if !self.json {
-            eprintln!("{}", self.paint.dim(&lines(words)));
+            err_line(&self.paint.dim(&lines(words)));
         }
     }
 
     /// Why the run ends as it does.
     pub(crate) fn reason(&mut self, words: &str) {
         if !self.json {
-            eprintln!("{}", self.paint.bad(&lines(words)));
+            err_line(&self.paint.bad(&lines(words)));
         }
         self.reason = Some(match self.reason.take() {
             Some(before) => format!("{before}\n{words}"),
@@ -109,7 +109,7 @@ impl Screen {
 
     /// Shows what a call changed.
     pub(crate) fn diff(&self, diff: &str) {
-        eprint!("{}", self.paint.diff(diff));
+        err_line(self.paint.diff(diff).trim_end_matches('\n'));
     }
 
     /// A piece of the response under way.
@@ -121,8 +121,7 @@ impl Screen {
             // A piece that was missed is printed with the whole response.
             ModelDelta::Text { text } if offset_bytes == self.streamed_bytes => {
                 self.streamed_bytes += text.len() as u64;
-                print!("{}", lines(text));
-                let _ = std::io::stdout().flush();
+                out(&lines(text));
             }
             ModelDelta::Text { .. }
             | ModelDelta::Reasoning { .. }
@@ -167,7 +166,7 @@ impl Screen {
 
     fn line(&self, text: &str) {
         if !self.json {
-            eprintln!("{text}");
+            err_line(text);
         }
     }
 
@@ -179,7 +178,7 @@ impl Screen {
         let text: String = texts.collect();
         if self.live && !text.is_empty() {
             let rest = text.get(self.streamed_bytes as usize..).unwrap_or(&text);
-            println!("{}", lines(rest));
+            out(&format!("{}\n", lines(rest)));
         } else if !text.is_empty() && parts.iter().any(|part| matches!(part, AssistantPart::ToolCall { .. })) {
             self.line(&lines(&text));
         }
@@ -234,15 +233,13 @@ impl Screen {
             }));
         } else if exit == Exit::Done && (!self.live || self.structured.is_some()) && !answer.is_empty() {
             // A pipe gets the answer as it is; a person has seen it stream by.
-            println!("{}", if self.live { lines(&answer) } else { answer });
+            out(&format!("{}\n", if self.live { lines(&answer) } else { answer }));
         }
     }
 }
 
 fn print_json_line(value: &impl serde::Serialize) {
     if let Ok(line) = serde_json::to_string(value) {
-        let mut out = std::io::stdout().lock();
-        // A reader that went away has seen what it wanted.
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        out(&format!("{line}\n"));
     }
 }

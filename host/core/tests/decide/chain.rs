@@ -5,7 +5,7 @@ use harness_core::envelope::{Lineage, Payload, SealContext, VerifyError, seal, v
 use harness_core::*;
 use proptest::prelude::*;
 
-const SESSION: SessionId = SessionId::from_bits(42);
+const SESSION: SessionId = SessionId::from_bits(7);
 
 /// What is stored of one event.
 pub(crate) type Stored = (Vec<u8>, Option<Payload>);

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use std::sync::Arc;
 
-const SESSION: SessionId = SessionId::from_bits(42);
+const SESSION: SessionId = SessionId::from_bits(7);
 const PATHS: [&str; 5] = ["a", "b/c", ".git/config", ".harness-host/policy", "d"];
 const TOOLS: [&str; 6] = ["read", "edit", "run", "fetch", "think", "unknown"];
 
@@ -52,7 +52,7 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
         let any = calls.get(usize::from(a) % calls.len().max(1)).map(|call| call.id);
         let chosen = fitting.get(usize::from(a) % fitting.len().max(1)).copied();
         // Now and then a call that is not at that stage, or none of ours.
-        if c % 16 == 0 {
+        if c.is_multiple_of(16) {
             any.unwrap_or(CallId::from_bits(u128::from(a)))
         } else {
             chosen.unwrap_or(CallId::from_bits(1))
@@ -61,7 +61,7 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
     match kind % 16 {
         0 => Event::SessionCreated { workspace: if a == 0 { "" } else { "/w" }.into(), title: None },
         1 => {
-            let context = (b % 2 == 0).then(|| context(a));
+            let context = b.is_multiple_of(2).then(|| context(a));
             Event::SessionOpened { host: "test".into(), epoch: Epoch(number as u64), context }
         }
         2 => Event::SessionRenamed { title: "x".repeat(usize::from(a)) },
@@ -94,7 +94,7 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
             let (approval, binds_to) =
                 chosen.map_or((ApprovalId::from_bits(1), Digest::ZERO), |it| (it.approval, it.binds_to));
             let answers = [Answer::Yes, Answer::YesForTool, Answer::No { reason: "no".into() }];
-            let binds_to = if c % 16 == 0 { Digest::of(b"other") } else { binds_to };
+            let binds_to = if c.is_multiple_of(16) { Digest::of(b"other") } else { binds_to };
             Event::ApprovalAnswered { approval, binds_to, answer: answers[usize::from(b) % 3].clone() }
         }
         _ if a < 60 => Event::InterruptRequested,
@@ -127,7 +127,8 @@ fn response(entropy: String, a: u8, b: u8, c: u8) -> Event {
         });
     }
     let stop = [ModelStop::EndOfTurn, ModelStop::ToolCalls, ModelStop::OutputLimit][usize::from(c) % 3];
-    let usage = Usage { input_tokens: u64::from(a), cost_micro_usd: (b % 2 == 0).then_some(3), ..Usage::default() };
+    let usage =
+        Usage { input_tokens: u64::from(a), cost_micro_usd: b.is_multiple_of(2).then_some(3), ..Usage::default() };
     Event::ModelResponded { entropy, parts, stop, usage, provider_response: Some("r".into()), time_ms: u64::from(c) }
 }
 

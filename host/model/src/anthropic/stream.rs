@@ -200,6 +200,19 @@ impl Stream {
         Ok(())
     }
 
+    fn end_block(&mut self, index: usize, deltas: &dyn DeltaSink) {
+        let Some(block) = self.blocks.get_mut(&index) else { return };
+        block.is_done = true;
+        // Some servers give the whole input with the beginning of the block.
+        if let Kind::Call { arguments, given, number, .. } = &mut block.kind
+            && arguments.is_empty()
+            && let Some(given) = given.take().filter(|given| given.as_object().is_some_and(|object| !object.is_empty()))
+        {
+            *arguments = given.to_string();
+            deltas.delta(ModelDelta::ToolArguments { index: *number, text: arguments.clone() });
+        }
+    }
+
     fn parts(&mut self) -> Result<Vec<AssistantPart>, ModelFailure> {
         let mut parts = Vec::with_capacity(self.blocks.len());
         for (index, block) in std::mem::take(&mut self.blocks) {
@@ -217,14 +230,7 @@ impl Stream {
                     let opaque = Some(json!({ "type": "redacted_thinking", "data": data }));
                     parts.push(AssistantPart::Reasoning { text: String::new(), opaque });
                 }
-                Kind::Call { id, name, arguments, given, .. } => {
-                    let given = given.filter(|given| given.as_object().is_some_and(|object| !object.is_empty()));
-                    let arguments = match given {
-                        Some(given) if arguments.is_empty() => given.to_string(),
-                        _ => arguments,
-                    };
-                    parts.push(tool_call(id, name, arguments));
-                }
+                Kind::Call { id, name, arguments, .. } => parts.push(tool_call(id, name, arguments)),
                 Kind::Other => {}
             }
         }
@@ -262,11 +268,7 @@ impl Decoder for Stream {
                     self.extend_block(event.index, delta, deltas)?;
                 }
             }
-            "content_block_stop" => {
-                if let Some(block) = self.blocks.get_mut(&event.index) {
-                    block.is_done = true;
-                }
-            }
+            "content_block_stop" => self.end_block(event.index, deltas),
             "message_delta" => {
                 self.usage.update(event.usage.unwrap_or_default());
                 if let Some(delta) = event.delta {

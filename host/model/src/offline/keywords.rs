@@ -111,7 +111,7 @@ fn stem(word: &str) -> &str {
         {
             // `stopped`, `running`: the doubled letter belongs to the ending.
             let bytes = stem.as_bytes();
-            let doubled = bytes.len() > STEM_CHARS_MIN && bytes[bytes.len() - 1] == bytes[bytes.len() - 2];
+            let doubled = bytes[bytes.len() - 1] == bytes[bytes.len() - 2];
             return if doubled && matches!(ending, "ed" | "ing") { &stem[..stem.len() - 1] } else { stem };
         }
     }
@@ -128,14 +128,13 @@ mod tests {
             ("What is this project?", vec![]),
             ("How does it work, please?", vec![]),
             ("Where are retries scheduled?", vec!["retr", "schedul"]),
-            ("What does `EventLog::append` promise about \"power cut\"?", vec!["EventLog::append", "power cut", "promis", "about"]),
+            ("What does `EventLog::append` promise about \"power cut\"?", vec!["EventLog::append", "power cut", "promis"]),
             ("how is model_delta sent in ports.rs", vec!["model_delta", "ports.rs", "sent"]),
             ("Which limits apply to fuel?", vec!["limit", "apply", "fuel"]),
             ("an unclosed ` quote about caching", vec!["unclos", "quot", "cach"]),
             ("Где лежит конфигурация?", vec!["где", "лежит", "конфигурация"]),
         ] {
             let found: Vec<String> = keywords(prompt).into_iter().map(|keyword| keyword.text).collect();
-            let expected: Vec<&str> = expected.into_iter().filter(|word| *word != "about").collect();
             assert_eq!(found, expected, "{prompt}");
         }
     }
@@ -143,14 +142,10 @@ mod tests {
     #[test]
     fn stems() {
         for (word, expected) in [
-            ("stopped", "stop"), ("running", "runn"), ("sessions", "session"), ("class", "class"), ("caches", "cach"),
+            ("stopped", "stop"), ("running", "run"), ("sessions", "session"), ("class", "class"), ("caches", "cach"),
             ("retry", "retry"), ("policies", "polic"), ("log", "log"), ("serialization", "serial"), ("the", "the"),
         ] {
-            let got = stem(word);
-            assert!(word.starts_with(got), "{word}");
-            if word != "stopped" {
-                assert_eq!(got, expected, "{word}");
-            }
+            assert_eq!(stem(word), expected, "{word}");
         }
     }
 }

@@ -21,7 +21,9 @@ const SMALL_BYTES: usize = 10_000;
 /// Large enough that a store may keep it elsewhere.
 const LARGE_BYTES: usize = 300 << 10;
 
-fn content(fill: u8, bytes: usize) -> Blob { Blob::new(vec![fill; bytes]) }
+fn content(fill: u8, bytes: usize) -> Blob {
+    Blob::new(vec![fill; bytes])
+}
 
 async fn keep(stores: &Stores, number: u64, blobs: Vec<Blob>) -> Result<(), AppendError> {
     Writer::acquire(stores, session(number)).await.append_with(&["keep"], blobs, None).await

@@ -170,7 +170,9 @@ async fn if_one_session_is_fenced_none_is_written(stores: Stores) {
     let third = Writer::acquire(&stores, session(3)).await;
     Writer::acquire(&stores, session(2)).await;
     let batch = [&first, &second, &third].map(|writer| writer.batch(&["x"]).0).to_vec();
-    assert!(matches!(stores.log.append(batch).await, Err(AppendError::Fenced { session: fenced, .. }) if fenced == session(2)));
+    assert!(
+        matches!(stores.log.append(batch).await, Err(AppendError::Fenced { session: fenced, .. }) if fenced == session(2))
+    );
     for number in 1..=3 {
         assert!(titles(&*stores.log, session(number)).await.is_empty(), "session {number}");
     }

@@ -18,7 +18,9 @@ cases![
     a_writer_finds_its_session_deleted,
 ];
 
-fn up_to(sessions_max: usize) -> SessionFilter { SessionFilter { sessions_max, ..SessionFilter::default() } }
+fn up_to(sessions_max: usize) -> SessionFilter {
+    SessionFilter { sessions_max, ..SessionFilter::default() }
+}
 
 async fn add(stores: &Stores, number: u64, title: &str, workspace: &str, updated: i64) {
     let mut writer = Writer::acquire(stores, session(number)).await;
@@ -108,7 +110,15 @@ async fn a_folder_is_matched_exactly(stores: Stores) {
 
 async fn a_search_takes_every_character_as_it_is(stores: Stores) {
     let titles = [
-        "100% sure", "100 sure", "snake_case", "snakeXcase", "it's \"quoted\"", "back\\slash", "STRASSE Ünï", "a*b?[c]", "日本語",
+        "100% sure",
+        "100 sure",
+        "snake_case",
+        "snakeXcase",
+        "it's \"quoted\"",
+        "back\\slash",
+        "STRASSE Ünï",
+        "a*b?[c]",
+        "日本語",
     ];
     for (number, title) in (1..).zip(titles) {
         add(&stores, number, title, if number % 2 == 0 { "/even" } else { "/odd" }, number as i64).await;

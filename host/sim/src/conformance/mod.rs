@@ -10,9 +10,10 @@ pub mod blobs;
 pub mod event_log;
 pub mod index;
 pub mod lease;
+pub mod model;
 
-use harness_core::envelope::{self, SealContext, SealedEvent, Tip};
 use harness_core::envelope::Lineage;
+use harness_core::envelope::{self, SealContext, SealedEvent, Tip};
 use harness_core::{Actor, Digest, Epoch, Event, SessionId, TenantId, TimeMs, Usage};
 use harness_engine::ports::{
     AppendError, Blob, Blobs, EventLog, Holder, Index, Lease, SessionAppend, SessionStatus, SessionSummary, Takeover,
@@ -94,7 +95,9 @@ pub async fn run_all(mut open: impl FnMut() -> Stores) {
 }
 
 /// The session of a small number. Larger numbers are younger.
-pub fn session(number: u64) -> SessionId { SessionId::new(TimeMs(1_700_000_000_000 + number as i64), &[7; 16]) }
+pub fn session(number: u64) -> SessionId {
+    SessionId::new(TimeMs(1_700_000_000_000 + number as i64), &[7; 16])
+}
 
 /// Somebody who holds a session and writes it.
 pub struct Writer {
@@ -199,4 +202,6 @@ pub async fn titles(log: &dyn EventLog, session: SessionId) -> Vec<Option<String
 }
 
 /// What [`titles`] gives for a log in which nothing was erased.
-pub fn whole(titles: &[&str]) -> Vec<Option<String>> { titles.iter().map(|title| Some((*title).to_owned())).collect() }
+pub fn whole(titles: &[&str]) -> Vec<Option<String>> {
+    titles.iter().map(|title| Some((*title).to_owned())).collect()
+}

@@ -16,10 +16,10 @@ use std::sync::Mutex;
 const SECTOR_BYTES: usize = 512;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, seeded, good enough for choosing.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,25 +28,29 @@ impl Random {
     }
 
     /// A number below `end`.
-    pub fn below(&mut self, end: u64) -> u64 { self.next() % end.max(1) }
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end.max(1)
+    }
 
-    fn per_mille(&mut self, chance: u64) -> bool { self.below(1000) < chance }
+    fn per_mille(&mut self, chance: u64) -> bool {
+        self.below(1000) < chance
+    }
 }
 
 /// How often an operation fails, in thousandths.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Faults {
-    pub sync_fails_per_mille: u64,
-    pub disk_full_per_mille: u64,
-    pub short_write_per_mille: u64,
+pub(crate) struct Faults {
+    pub(crate) sync_fails_per_mille: u64,
+    pub(crate) disk_full_per_mille: u64,
+    pub(crate) short_write_per_mille: u64,
 }
 
 /// How often each fault was injected.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Injected {
-    pub syncs: u64,
-    pub full: u64,
-    pub short: u64,
+pub(crate) struct Injected {
+    pub(crate) syncs: u64,
+    pub(crate) full: u64,
+    pub(crate) short: u64,
 }
 
 enum Step {
@@ -133,7 +137,7 @@ impl State {
 }
 
 /// A registered file system of its own.
-pub struct World {
+pub(crate) struct World {
     name: CString,
     real: *mut ffi::sqlite3_vfs,
     vfs: *mut ffi::sqlite3_vfs,
@@ -150,7 +154,7 @@ impl World {
     /// Registers a file system whose power is cut at change number `cut_at` (from 1).
     ///
     /// It is never freed: SQLite may hold on to it for as long as a connection is open.
-    pub fn register(name: &str, seed: u64, cut_at: u64, faults: Faults) -> &'static Self {
+    pub(crate) fn register(name: &str, seed: u64, cut_at: u64, faults: Faults) -> &'static Self {
         let name = CString::new(name).expect("a name without NUL");
         // SAFETY: null asks for the default VFS, which lives as long as the process.
         let real = unsafe { ffi::sqlite3_vfs_find(std::ptr::null()) };
@@ -182,24 +186,30 @@ impl World {
     }
 
     /// Takes the file system out of SQLite's list.
-    pub fn unregister(&self) {
+    pub(crate) fn unregister(&self) {
         // SAFETY: it was registered; connections that are still open keep their own pointer.
         unsafe { ffi::sqlite3_vfs_unregister(self.vfs) };
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> { self.state.lock().expect("no panic while it is held") }
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while it is held")
+    }
 
-    pub fn is_cut(&self) -> bool { self.state().is_cut }
+    pub(crate) fn is_cut(&self) -> bool {
+        self.state().is_cut
+    }
 
-    pub fn injected(&self) -> Injected { self.state().injected }
-
-    pub fn operations(&self) -> u64 { self.state().operations }
+    pub(crate) fn injected(&self) -> Injected {
+        self.state().injected
+    }
 
     /// Cuts the power if it is still there.
-    pub fn cut(&self) { self.state().is_cut = true; }
+    pub(crate) fn cut(&self) {
+        self.state().is_cut = true;
+    }
 
     /// Writes what the disk holds after the cut into another folder.
-    pub fn leave_behind(&self, folder: &Path) {
+    pub(crate) fn leave_behind(&self, folder: &Path) {
         let mut state = self.state();
         assert!(state.is_cut, "the power is still there");
         let state = &mut *state;
@@ -208,6 +218,17 @@ impl World {
             if let Some(content) = after_cut(image, &mut state.random) {
                 std::fs::write(folder.join(name), content).expect("write the image");
             }
+        }
+    }
+}
+
+/// Makes every creation and deletion so far durable.
+fn sync_names(files: &mut [Image]) {
+    for image in files {
+        image.is_named = !image.is_deleted;
+        image.before = None;
+        if image.is_deleted {
+            image.durable.clear();
         }
     }
 }
@@ -338,7 +359,9 @@ unsafe extern "C" fn open(
     }
     // SAFETY: SQLite reserved szOsFile bytes; `real` is the VFS that this file really belongs to.
     unsafe {
-        let code = (*world.real).xOpen.map_or(ffi::SQLITE_CANTOPEN, |open| open(world.real, name, real(file), flags, out_flags));
+        let code = (*world.real)
+            .xOpen
+            .map_or(ffi::SQLITE_CANTOPEN, |open| open(world.real, name, real(file), flags, out_flags));
         let ours = file.cast::<FaultyFile>();
         (*ours).world = world;
         (*ours).image = image;
@@ -358,9 +381,12 @@ unsafe extern "C" fn delete(vfs: *mut ffi::sqlite3_vfs, name: *const c_char, syn
         let index = state.find(&path);
         let image = &mut state.files[index];
         let before = if image.is_named { Some(std::mem::take(&mut image.durable)) } else { image.before.take() };
-        *image = Image { path, before: before.filter(|_| sync_folder == 0), is_deleted: true, ..Image::default() };
+        *image = Image { path, before, is_deleted: true, ..Image::default() };
         // What is durable is what stood there before, if anything does.
         image.durable = image.before.clone().unwrap_or_default();
+        if sync_folder != 0 {
+            sync_names(&mut state.files);
+        }
     }
     // SAFETY: the real VFS gets its own pointer and SQLite's name.
     unsafe { (*world.real).xDelete.map_or(ffi::SQLITE_IOERR, |delete| delete(world.real, name, sync_folder)) }
@@ -429,26 +455,38 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _flags: c_int) -> c_int 
         injected.syncs += 1;
         return ffi::SQLITE_IOERR_FSYNC;
     }
-    // The system's VFS syncs the folder together with a file it has made (UNIXFILE_DIRSYNC).
-    image.is_named = true;
-    image.before = None;
+    // The system's VFS syncs the folder together with a file it has made (UNIXFILE_DIRSYNC), and with
+    // it every name in the folder.
+    if !image.is_named {
+        sync_names(files);
+    }
     ffi::SQLITE_OK
 }
 
-unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int { forward!(file, xClose) }
+unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
+    forward!(file, xClose)
+}
 unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, data: *mut c_void, amount: c_int, offset: i64) -> c_int {
     forward!(file, xRead, data, amount, offset)
 }
-unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut i64) -> c_int { forward!(file, xFileSize, size) }
-unsafe extern "C" fn lock(file: *mut ffi::sqlite3_file, level: c_int) -> c_int { forward!(file, xLock, level) }
-unsafe extern "C" fn unlock(file: *mut ffi::sqlite3_file, level: c_int) -> c_int { forward!(file, xUnlock, level) }
+unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut i64) -> c_int {
+    forward!(file, xFileSize, size)
+}
+unsafe extern "C" fn lock(file: *mut ffi::sqlite3_file, level: c_int) -> c_int {
+    forward!(file, xLock, level)
+}
+unsafe extern "C" fn unlock(file: *mut ffi::sqlite3_file, level: c_int) -> c_int {
+    forward!(file, xUnlock, level)
+}
 unsafe extern "C" fn check_reserved_lock(file: *mut ffi::sqlite3_file, out: *mut c_int) -> c_int {
     forward!(file, xCheckReservedLock, out)
 }
 unsafe extern "C" fn file_control(file: *mut ffi::sqlite3_file, operation: c_int, argument: *mut c_void) -> c_int {
     forward!(file, xFileControl, operation, argument)
 }
-unsafe extern "C" fn sector_size(file: *mut ffi::sqlite3_file) -> c_int { forward!(file, xSectorSize) }
+unsafe extern "C" fn sector_size(file: *mut ffi::sqlite3_file) -> c_int {
+    forward!(file, xSectorSize)
+}
 unsafe extern "C" fn device_characteristics(file: *mut ffi::sqlite3_file) -> c_int {
     forward!(file, xDeviceCharacteristics)
 }
@@ -473,4 +511,6 @@ unsafe extern "C" fn shm_barrier(file: *mut ffi::sqlite3_file) {
         }
     }
 }
-unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c_int { forward!(file, xShmUnmap, delete) }
+unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c_int {
+    forward!(file, xShmUnmap, delete)
+}

@@ -193,11 +193,10 @@ impl Handle {
     /// # Errors
     /// `invalid` if it was not opened for writing; `insufficient-space` over the limit.
     pub fn set_size(&self, bytes: u64) -> Result<(), ErrorCode> {
-        let mut state = self.shared.lock();
-        state.file(self.node)?;
         if !self.writable {
             return Err(ErrorCode::Invalid);
         }
+        let mut state = self.shared.lock();
         state.set_size(self.node, bytes)
     }
 
@@ -252,7 +251,7 @@ impl Handle {
     /// `invalid` if it is none; `not-permitted` if it is absolute.
     pub fn read_link_at(&self, path: &str) -> Result<String, ErrorCode> {
         let state = self.shared.lock();
-        let Target::Entry(entry) = state.resolve(self.node, path, Follow::Never)? else { return Err(ErrorCode::Invalid) };
+        let Target::Entry(entry) = state.resolve(self.node, path, Follow::BeforeSlash)? else { return Err(ErrorCode::Invalid) };
         match entry.found {
             Found::Missing => Err(ErrorCode::NoEntry),
             Found::Base(Meta { kind: Kind::Symlink, .. }) => {
@@ -370,6 +369,8 @@ impl State {
             Target::Itself(_) if how.create && how.exclusive => Err(ErrorCode::Exist),
             Target::Itself(_) if how.write || how.create || how.truncate => Err(ErrorCode::IsDirectory),
             Target::Itself(place) => self.materialise(&place),
+            // A file cannot be created by the name of a directory, even if it exists.
+            Target::Entry(entry) if how.create && entry.directory => Err(ErrorCode::IsDirectory),
             Target::Entry(entry) => self.open_entry(&entry, how),
         }
     }
@@ -377,7 +378,6 @@ impl State {
     fn open_entry(&mut self, entry: &Entry, how: OpenHow) -> Result<NodeId, ErrorCode> {
         match self.kind_of(&entry.found) {
             None if !how.create => Err(ErrorCode::NoEntry),
-            None if entry.directory => Err(ErrorCode::IsDirectory),
             None => {
                 let modified_ns = self.tick();
                 let file = File { content: Content::Staged(Vec::new()), executable: false, modified_ns };
@@ -556,7 +556,9 @@ impl State {
     }
 
     fn create_directory(&mut self, start: NodeId, path: &str) -> Result<(), ErrorCode> {
-        let Target::Entry(entry) = self.resolve(start, path, Follow::Never)? else { return Err(ErrorCode::Exist) };
+        // `mkdir a/` means `a`, whatever stands there.
+        let bare = if path.starts_with('/') { path } else { path.trim_end_matches('/') };
+        let Target::Entry(entry) = self.resolve(start, bare, Follow::Never)? else { return Err(ErrorCode::Exist) };
         if !matches!(entry.found, Found::Missing) {
             return Err(ErrorCode::Exist);
         }

@@ -42,15 +42,21 @@ impl<'a> GuestPath<'a> {
         Ok(Self { text: trimmed, directory: trimmed.len() < text.len() })
     }
 
-    /// Its parts, without those that say nothing.
+    /// Its parts, without those that say nothing. A `.` at the end stays: it says that what is before it is
+    /// a directory that exists.
     pub(super) fn parts(self) -> impl Iterator<Item = &'a str> {
-        self.text.split('/').filter(|part| !part.is_empty() && *part != ".")
+        let is_dot = self.text == "." || self.text.ends_with("/.");
+        let named = self.text.split('/').filter(|part| !part.is_empty() && *part != ".");
+        named.chain(is_dot.then_some("."))
     }
 
-    /// Whether its parts are all names: no `..`, nothing hidden, nothing too long.
-    pub(super) fn is_plain(self) -> bool {
-        self.parts().all(|part| part != ".." && !is_hidden(part) && part.len() <= NAME_BYTES_MAX)
-    }
+    /// Whether its parts are all names: no `.` or `..`, nothing hidden, nothing too long.
+    pub(super) fn is_plain(self) -> bool { self.parts().all(is_plain) }
+}
+
+/// Whether a part is a name that something may have.
+pub(super) fn is_plain(part: &str) -> bool {
+    part != "." && part != ".." && !is_hidden(part) && part.len() <= NAME_BYTES_MAX
 }
 
 /// `parent/name`, where the root is the empty path.
@@ -101,7 +107,8 @@ mod tests {
     fn parts_and_slashes() {
         for (path, parts, directory, plain) in [
             ("a", &["a"][..], false, true),
-            (".", &[], false, true),
+            (".", &["."], false, false),
+            ("a/.", &["a", "."], false, false),
             ("a//b/./c/", &["a", "b", "c"], true, true),
             ("a/../b", &["a", "..", "b"], false, false),
             (".harness-host-call_x-1", &[".harness-host-call_x-1"], false, false),

@@ -10,7 +10,7 @@ use super::base::{Meta, code};
 use super::bindings::ErrorCode;
 use super::handle::Kind;
 use super::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX, SYMLINK_HOPS_MAX};
-use super::path::{GuestPath, is_hidden, join, split};
+use super::path::{GuestPath, is_hidden, is_plain, join, split};
 use super::tree::{Body, Found, NodeId, Place, State};
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -78,11 +78,14 @@ impl State {
         let guest = GuestPath::new(path)?;
         let mut at = self.place_of(start)?;
         let floor = at.path.clone();
-        let mut directory = ends_as_directory(guest);
+        let mut directory = guest.directory;
         let mut pending: VecDeque<String> = guest.parts().map(str::to_owned).collect();
         let mut hops = 0;
         let mut may_jump = true;
         while let Some(name) = pending.pop_front() {
+            if name == "." {
+                continue;
+            }
             if name == ".." {
                 if at.path == floor {
                     return Err(ErrorCode::NotPermitted);
@@ -136,8 +139,7 @@ impl State {
     fn jump(&self, at: &Place, name: &str, pending: &VecDeque<String>) -> Result<Option<(Place, String)>, ErrorCode> {
         let Some(base) = &self.base else { return Ok(None) };
         let Some(last) = pending.back() else { return Ok(None) };
-        let is_name = |part: &String| part != ".." && !is_hidden(part) && part.len() <= NAME_BYTES_MAX;
-        if self.upper(at, name)?.is_some() || !pending.iter().all(is_name) {
+        if self.upper(at, name)?.is_some() || !pending.iter().all(|part| is_plain(part)) {
             return Ok(None);
         }
         let mut path = join(&at.path, name);
@@ -167,7 +169,7 @@ impl State {
         for part in parts.into_iter().rev() {
             pending.push_front(part.to_owned());
         }
-        Ok(ends_as_directory(target))
+        Ok(target.directory)
     }
 
     /// A path that lies in the workspace from here on down, without `..` and the like; else nothing.
@@ -211,9 +213,4 @@ impl State {
             Err(errno) => Quick::Failed(code(errno)),
         }
     }
-}
-
-/// Whether a path says that it names a directory: a slash or a `.` at its end.
-fn ends_as_directory(path: GuestPath<'_>) -> bool {
-    path.directory || path.text == "." || path.text.ends_with("/.")
 }

@@ -1,6 +1,8 @@
 use super::*;
 
-fn threads(count: usize) -> GuestThreads { GuestThreads::start(count, Arc::default()).unwrap() }
+fn threads(count: usize) -> GuestThreads {
+    GuestThreads::start_with(count, Arc::default(), Duration::from_millis(20)).unwrap()
+}
 
 fn report(text: &str) -> CallReport { CallReport::of(Outcome::text(text)) }
 

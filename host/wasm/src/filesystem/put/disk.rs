@@ -74,8 +74,8 @@ impl<'a> Disk<'a> {
     pub(super) fn state(&mut self, path: &str, expected: [&Option<FileState>; 2]) -> Result<Now, Stop> {
         let meta = match self.base.peek(path) {
             Ok(meta) => meta,
-            // A link on the way to a path that is to be created is found by its parent's state.
-            Err(errno) if is_absent(errno) => return Ok(Now::Nothing),
+            Err(Errno::NOENT) => return Ok(Now::Nothing),
+            Err(errno) if is_absent(errno) => return self.above(path),
             Err(errno) => return Err(failed("look at", path, errno)),
         };
         match meta.kind {
@@ -98,6 +98,22 @@ impl<'a> Disk<'a> {
         let (digest, bytes) = digest_of(&file).map_err(|errno| failed("read", path, errno))?;
         self.surveyed.insert(path.to_owned(), meta);
         Ok(Now::File { digest, bytes, executable: meta.is_executable() })
+    }
+
+    /// What stands at a path below something that is no directory: nothing, unless that is a link, behind
+    /// which nobody looks.
+    fn above(&self, path: &str) -> Result<Now, Stop> {
+        let mut at = path;
+        while let Some((parent, _)) = split(at) {
+            at = parent;
+            match self.base.peek(at) {
+                Ok(meta) if meta.kind == Kind::Symlink => return Ok(Now::Other),
+                Ok(_) => return Ok(Now::Nothing),
+                Err(errno) if is_absent(errno) => {}
+                Err(errno) => return Err(failed("look at", at, errno)),
+            }
+        }
+        Ok(Now::Nothing)
     }
 
     /// Whether all names in a directory are entries of the manifest that do not stay.

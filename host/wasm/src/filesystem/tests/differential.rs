@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 const CASES: u32 = 400;
 
-fn contents(staged: &Staged) -> impl Fn(Digest) -> Option<Arc<[u8]>> + use<> {
+pub(in crate::filesystem) fn contents(staged: &Staged) -> impl Fn(Digest) -> Option<Arc<[u8]>> + use<> {
     let kept: HashMap<Digest, Arc<[u8]>> = staged.contents.iter().map(|blob| (blob.digest, Arc::clone(&blob.bytes))).collect();
     move |digest| kept.get(&digest).cloned()
 }
@@ -95,7 +95,7 @@ fn check(tree: &Tree, ops: &[Op]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn reversed(manifest: &Manifest) -> Manifest {
+pub(in crate::filesystem) fn reversed(manifest: &Manifest) -> Manifest {
     let swap = |change: &Change| Change { path: change.path.clone(), before: change.after.clone(), after: change.before.clone() };
     Manifest::new(manifest.entries().iter().map(swap).collect())
 }
@@ -126,7 +126,7 @@ fn the_same_with_links_in_the_workspace() {
 }
 
 /// What somebody else does to a path while the call runs, or before its changes are put in place.
-fn meddle(root: &Path, path: &str, how: u8) {
+pub(in crate::filesystem) fn meddle(root: &Path, path: &str, how: u8) {
     let target = root.join(path);
     let _ = std::fs::create_dir_all(target.parent().unwrap());
     let is_directory = target.is_dir();
@@ -169,19 +169,19 @@ fn what_somebody_else_changed_is_a_conflict_and_nothing_is_applied() {
             }
             drop(sides);
             let staged = layer.finish().unwrap();
-            prop_assume!(!staged.manifest.is_empty());
             let entries = staged.manifest.entries();
+            if entries.is_empty() {
+                return Ok(());
+            }
             let path = entries[which.index(entries.len())].path.clone();
             meddle(folder.path(), &path, how);
             let changed = read_disk(folder.path());
-            // A file added to a directory that stays is no conflict.
-            let still_fits = put(&base, CallId::from_bits(1), &Manifest::new(Vec::new()), |_| None);
-            prop_assert_eq!(still_fits, ApplyResult::Applied);
             match put(&base, CallId::from_bits(1), &staged.manifest, contents(&staged)) {
                 ApplyResult::Conflict { paths } => {
                     prop_assert!(!paths.is_empty());
                     prop_assert_eq!(read_disk(folder.path()), changed);
                 }
+                // A file added to a directory that was to be made, and is there now, is no conflict.
                 ApplyResult::Applied => {
                     let theirs = folder.path().join(&path).join("theirs");
                     prop_assert!(theirs.exists(), "{} was meddled with and yet applied over", path);

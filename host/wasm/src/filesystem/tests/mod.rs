@@ -1,6 +1,6 @@
 //! Tests of the staged filesystem without a guest. The guests' own are in `host/wasm/tests/filesystem.rs`.
 
-mod differential;
+pub(super) mod differential;
 mod escapes;
 mod overlay;
 pub(super) mod world;

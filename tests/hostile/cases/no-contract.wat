@@ -1,0 +1,4 @@
+;; Exports no tool.
+(component
+  ;; @tools
+)
