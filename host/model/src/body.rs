@@ -35,11 +35,15 @@ impl ChunkedBody {
 
     /// All bytes in one piece.
     #[cfg(test)]
-    pub(crate) fn to_vec(&self) -> Vec<u8> { self.clone().into_vec() }
+    pub(crate) fn to_vec(&self) -> Vec<u8> {
+        self.clone().into_vec()
+    }
 
     /// The chunks.
     #[cfg(test)]
-    pub(crate) fn chunks(&self) -> impl Iterator<Item = &Bytes> { self.chunks.iter() }
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = &Bytes> {
+        self.chunks.iter()
+    }
 }
 
 impl http_body::Body for ChunkedBody {
@@ -56,7 +60,11 @@ impl http_body::Body for ChunkedBody {
         }))
     }
 
-    fn is_end_stream(&self) -> bool { self.chunks.is_empty() }
+    fn is_end_stream(&self) -> bool {
+        self.chunks.is_empty()
+    }
 
-    fn size_hint(&self) -> SizeHint { SizeHint::with_exact(self.left_bytes) }
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left_bytes)
+    }
 }

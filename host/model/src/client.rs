@@ -43,7 +43,9 @@ pub(crate) async fn get(is_local: bool) -> Result<Client, ModelFailure> {
 }
 
 fn broken(what: &str) -> ModelFailure {
-    let message = format!("could not set up secure connections: {what}. Is a package of root certificates installed, or SSL_CERT_FILE set?");
+    let message = format!(
+        "could not set up secure connections: {what}. Is a package of root certificates installed, or SSL_CERT_FILE set?"
+    );
     failure::failure(ModelFailureKind::Refused, message)
 }
 

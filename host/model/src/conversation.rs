@@ -8,8 +8,8 @@
 //! Not here: how a wire writes it down.
 
 use crate::writer::Writer;
-use harness_core::item::{AssistantPart, Item};
 use harness_core::Digest;
+use harness_core::item::{AssistantPart, Item};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -88,8 +88,10 @@ impl Conversation {
                 }
             }
             Item::ToolResults { results } => {
-                let results: Vec<_> =
-                    results.iter().map(|result| (result.provider_call.as_str(), result.text.as_str(), result.is_error)).collect();
+                let results: Vec<_> = results
+                    .iter()
+                    .map(|result| (result.provider_call.as_str(), result.text.as_str(), result.is_error))
+                    .collect();
                 self.answer_pending(wire, &results);
             }
         }
@@ -164,7 +166,9 @@ fn call_id(is_own: bool, id: &str) -> String {
     if fits { id.to_owned() } else { hashed_id(id) }
 }
 
-fn hashed_id(text: &str) -> String { format!("call_{}", &Digest::of(text.as_bytes()).hex()[..32]) }
+fn hashed_id(text: &str) -> String {
+    format!("call_{}", &Digest::of(text.as_bytes()).hex()[..32])
+}
 
 /// A name that providers take, also where the model made one up.
 fn tool_name(name: &str) -> Cow<'_, str> {
@@ -191,13 +195,15 @@ fn object(arguments: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use harness_core::item::{ModelRef, ToolResult};
     use harness_core::CallId;
+    use harness_core::item::{ModelRef, ToolResult};
 
     /// A wire that can be read.
     struct Plain;
     impl WriteConversation for Plain {
-        fn user(&self, text: &str, out: &mut Writer) { out.raw(&format!("user({text}) ")) }
+        fn user(&self, text: &str, out: &mut Writer) {
+            out.raw(&format!("user({text}) "))
+        }
         fn assistant(&self, parts: &[SentPart<'_>], out: &mut Writer) {
             for part in parts {
                 match part {
@@ -210,17 +216,23 @@ mod tests {
         fn result(&self, id: &str, text: &str, is_error: bool, out: &mut Writer) {
             out.raw(&format!("result({id},{},{is_error}) ", text.split(':').next().unwrap_or_default()));
         }
-        fn close(&self, out: &mut Writer) { out.raw("end") }
+        fn close(&self, out: &mut Writer) {
+            out.raw("end")
+        }
     }
 
-    fn user(text: &str) -> Item { Item::User { text: text.to_owned() } }
+    fn user(text: &str) -> Item {
+        Item::User { text: text.to_owned() }
+    }
     fn assistant(parts: Vec<AssistantPart>) -> Item {
         Item::Assistant { model: ModelRef { provider: "own".into(), name: "m".into() }, parts }
     }
     fn call(id: &str, tool: &str, arguments: &str) -> AssistantPart {
         AssistantPart::ToolCall { provider_call: id.into(), tool: tool.into(), arguments: arguments.into() }
     }
-    fn said(text: &str) -> AssistantPart { AssistantPart::Text { text: text.into() } }
+    fn said(text: &str) -> AssistantPart {
+        AssistantPart::Text { text: text.into() }
+    }
     fn thought(text: &str) -> AssistantPart {
         AssistantPart::Reasoning { text: text.into(), opaque: Some(Value::Null) }
     }
@@ -249,15 +261,33 @@ mod tests {
         let calls = || assistant(vec![call("a", "t", "{}"), call("b", "t", "{}")]);
         let two = "call(a,t,{}) call(b,t,{}) ";
         for (items, expected) in [
-            (vec![calls(), results(&[("a", "1"), ("b", "2")])], format!("{two}result(a,1,false) result(b,2,false) end")),
-            (vec![calls(), results(&[("b", "2"), ("a", "1")])], format!("{two}result(a,1,false) result(b,2,false) end")),
+            (
+                vec![calls(), results(&[("a", "1"), ("b", "2")])],
+                format!("{two}result(a,1,false) result(b,2,false) end"),
+            ),
+            (
+                vec![calls(), results(&[("b", "2"), ("a", "1")])],
+                format!("{two}result(a,1,false) result(b,2,false) end"),
+            ),
             (vec![calls(), results(&[("b", "2")])], format!("{two}result(a,Interrupted,true) result(b,2,false) end")),
-            (vec![calls(), results(&[("x", "2")]), user("u")], format!("{two}result(a,Interrupted,true) result(b,Interrupted,true) user(u) end")),
-            (vec![calls(), user("u")], format!("{two}result(a,Interrupted,true) result(b,Interrupted,true) user(u) end")),
-            (vec![calls(), assistant(vec![said("t")])], format!("{two}result(a,Interrupted,true) result(b,Interrupted,true) text(t) end")),
+            (
+                vec![calls(), results(&[("x", "2")]), user("u")],
+                format!("{two}result(a,Interrupted,true) result(b,Interrupted,true) user(u) end"),
+            ),
+            (
+                vec![calls(), user("u")],
+                format!("{two}result(a,Interrupted,true) result(b,Interrupted,true) user(u) end"),
+            ),
+            (
+                vec![calls(), assistant(vec![said("t")])],
+                format!("{two}result(a,Interrupted,true) result(b,Interrupted,true) text(t) end"),
+            ),
             (vec![calls()], format!("{two}result(a,Interrupted,true) result(b,Interrupted,true) end")),
             (vec![results(&[("a", "1")]), user("u")], "user(u) end".to_owned()),
-            (vec![calls(), results(&[("a", " "), ("b", "")])], format!("{two}result(a,(no output),false) result(b,(no output),false) end")),
+            (
+                vec![calls(), results(&[("a", " "), ("b", "")])],
+                format!("{two}result(a,(no output),false) result(b,(no output),false) end"),
+            ),
         ] {
             assert_eq!(written("own", &items), expected);
         }
@@ -278,7 +308,10 @@ mod tests {
             (vec![said(" \n")], "end"),
             (vec![thought("r")], "end"),
             (vec![thought("r"), said("t"), thought("r")], "reasoning(r) text(t) end"),
-            (vec![said("t"), call("a", "bad name!", "{}")], "text(t) call(a,bad_name_,{}) result(a,Interrupted,true) end"),
+            (
+                vec![said("t"), call("a", "bad name!", "{}")],
+                "text(t) call(a,bad_name_,{}) result(a,Interrupted,true) end",
+            ),
             (vec![call("a", "", "")], "call(a,unknown,{}) result(a,Interrupted,true) end"),
             (vec![call("a", "t", "[1")], "call(a,t,{\"invalid_arguments\":\"[1\"}) result(a,Interrupted,true) end"),
             (vec![call("a", "t", "[]")], "call(a,t,{\"invalid_arguments\":\"[]\"}) result(a,Interrupted,true) end"),
@@ -304,7 +337,10 @@ mod tests {
 
     #[test]
     fn equal_ids_in_one_message_are_told_apart() {
-        let text = written("own", &[assistant(vec![call("a", "t", "{}"), call("a", "t", "{}")]), results(&[("a", "1"), ("a", "2")])]);
+        let text = written(
+            "own",
+            &[assistant(vec![call("a", "t", "{}"), call("a", "t", "{}")]), results(&[("a", "1"), ("a", "2")])],
+        );
         let ids: Vec<&str> = text.split("result(").skip(1).filter_map(|rest| rest.split(',').next()).collect();
         assert_eq!(ids.len(), 2);
         assert_ne!(ids[0], ids[1]);

@@ -76,7 +76,9 @@ impl Endpoint {
     }
 
     /// Whether it is OpenAI's own host, which refuses parameters that others need.
-    pub(crate) fn is_openai(&self) -> bool { self.respond.host_str() == Some("api.openai.com") }
+    pub(crate) fn is_openai(&self) -> bool {
+        self.respond.host_str() == Some("api.openai.com")
+    }
 
     /// Host and port, for people.
     pub(crate) fn shown(&self) -> String {
@@ -108,7 +110,11 @@ mod tests {
             (Wire::Anthropic, "https://x.test/anthropic", "https://x.test/anthropic/v1/messages"),
             (Wire::OpenAiChat, "https://api.openai.com/v1", "https://api.openai.com/v1/chat/completions"),
             (Wire::OpenAiChat, "https://api.openai.com", "https://api.openai.com/v1/chat/completions"),
-            (Wire::OpenAiChat, "https://api.openai.com/v1/chat/completions", "https://api.openai.com/v1/chat/completions"),
+            (
+                Wire::OpenAiChat,
+                "https://api.openai.com/v1/chat/completions",
+                "https://api.openai.com/v1/chat/completions",
+            ),
             (Wire::OpenAiChat, "http://127.0.0.1:11434", "http://127.0.0.1:11434/v1/chat/completions"),
             (Wire::OpenAiChat, "http://127.0.0.1:11434/v1//", "http://127.0.0.1:11434/v1/chat/completions"),
             (Wire::OpenAiChat, "https://openrouter.ai/api", "https://openrouter.ai/api/v1/chat/completions"),

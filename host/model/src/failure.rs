@@ -117,11 +117,14 @@ impl Reported {
             words: [word("type"), word("code")],
             status: object.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok()),
             message,
-            flagged: metadata.is_some_and(|metadata| metadata.get("reasons").is_some() || metadata.get("flagged_input").is_some()),
+            flagged: metadata
+                .is_some_and(|metadata| metadata.get("reasons").is_some() || metadata.get("flagged_input").is_some()),
         })
     }
 
-    fn is_one_of(&self, known: &[&str]) -> bool { self.words.iter().any(|word| known.contains(&word.as_str())) }
+    fn is_one_of(&self, known: &[&str]) -> bool {
+        self.words.iter().any(|word| known.contains(&word.as_str()))
+    }
 
     /// Whether it says that the conversation does not fit.
     fn is_too_long(&self) -> bool {
@@ -201,7 +204,9 @@ pub(crate) fn from_status(status: u16, body: &[u8], location: Option<&str>) -> M
     let hint = match kind {
         ModelFailureKind::Authentication => ". Check the API key of this provider",
         ModelFailureKind::Refused if status == 404 => ". Check the model's name and the provider's base URL",
-        ModelFailureKind::Refused if (300..400).contains(&status) => ". Redirects are not followed, keys stay with the host they are for; set the base URL to the new address",
+        ModelFailureKind::Refused if (300..400).contains(&status) => {
+            ". Redirects are not followed, keys stay with the host they are for; set the base URL to the new address"
+        }
         _ => "",
     };
     let location = location.map(|to| format!(" (to {to})")).unwrap_or_default();
@@ -217,7 +222,8 @@ fn reported_in(body: &[u8]) -> Reported {
     if let Ok(value) = serde_json::from_str::<Value>(text) {
         // Google's compatible endpoint wraps the object in a list.
         let value = value.as_array().and_then(|list| list.first()).unwrap_or(&value);
-        return Reported::from_json(value).unwrap_or_else(|| Reported { message: text.to_owned(), ..Reported::default() });
+        return Reported::from_json(value)
+            .unwrap_or_else(|| Reported { message: text.to_owned(), ..Reported::default() });
     }
     let message = if text.starts_with('<') { html_title(text) } else { text.to_owned() };
     Reported { message, ..Reported::default() }
@@ -298,27 +304,87 @@ mod tests {
     #[test]
     fn real_answers_of_servers_have_their_kind() {
         for (status, body, kind) in [
-            (400, r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 207791 tokens > 200000 maximum"}}"#, ContextTooLong),
-            (400, r#"{"type":"error","error":{"type":"invalid_request_error","message":"input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000, decrease input length or `max_tokens` and try again"}}"#, ContextTooLong),
-            (400, r#"{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens: Field required"}}"#, Refused),
-            (400, r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the Anthropic API."}}"#, Refused),
-            (401, r#"{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}"#, Authentication),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 207791 tokens > 200000 maximum"}}"#,
+                ContextTooLong,
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000, decrease input length or `max_tokens` and try again"}}"#,
+                ContextTooLong,
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens: Field required"}}"#,
+                Refused,
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the Anthropic API."}}"#,
+                Refused,
+            ),
+            (
+                401,
+                r#"{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}"#,
+                Authentication,
+            ),
             (403, r#"{"type":"error","error":{"type":"permission_error","message":"no access"}}"#, Authentication),
             (404, r#"{"type":"error","error":{"type":"not_found_error","message":"model: nope"}}"#, Refused),
-            (413, r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#, ContextTooLong),
+            (
+                413,
+                r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#,
+                ContextTooLong,
+            ),
             (429, r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}"#, Retryable),
             (529, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, Retryable),
-            (400, r#"{"error":{"message":"This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#, ContextTooLong),
-            (400, r#"{"error":{"message":"Your input exceeds the context window of this model. Please adjust your input and try again.","type":"invalid_request_error","param":"input","code":"context_length_exceeded"}}"#, ContextTooLong),
-            (401, r#"{"error":{"message":"Incorrect API key provided","type":"invalid_request_error","code":"invalid_api_key"}}"#, Authentication),
-            (429, r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#, Refused),
-            (429, r#"{"error":{"message":"Rate limit reached","type":"tokens","code":"rate_limit_exceeded"}}"#, Retryable),
-            (400, r#"{"object":"error","message":"This model's maximum context length is 4096 tokens.","type":"BadRequestError","code":400}"#, ContextTooLong),
-            (400, r#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}"#, ContextTooLong),
-            (400, r#"{"error":"Trying to keep the first 9000 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens"}"#, ContextTooLong),
+            (
+                400,
+                r#"{"error":{"message":"This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#,
+                ContextTooLong,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Your input exceeds the context window of this model. Please adjust your input and try again.","type":"invalid_request_error","param":"input","code":"context_length_exceeded"}}"#,
+                ContextTooLong,
+            ),
+            (
+                401,
+                r#"{"error":{"message":"Incorrect API key provided","type":"invalid_request_error","code":"invalid_api_key"}}"#,
+                Authentication,
+            ),
+            (
+                429,
+                r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+                Refused,
+            ),
+            (
+                429,
+                r#"{"error":{"message":"Rate limit reached","type":"tokens","code":"rate_limit_exceeded"}}"#,
+                Retryable,
+            ),
+            (
+                400,
+                r#"{"object":"error","message":"This model's maximum context length is 4096 tokens.","type":"BadRequestError","code":400}"#,
+                ContextTooLong,
+            ),
+            (
+                400,
+                r#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}"#,
+                ContextTooLong,
+            ),
+            (
+                400,
+                r#"{"error":"Trying to keep the first 9000 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens"}"#,
+                ContextTooLong,
+            ),
             (404, r#"{"error":{"message":"model 'x' not found, try pulling it first","type":"api_error"}}"#, Refused),
             (402, r#"{"error":{"code":402,"message":"Insufficient credits"}}"#, Refused),
-            (403, r#"{"error":{"code":403,"message":"flagged","metadata":{"reasons":["violence"],"flagged_input":"x"}}}"#, Refused),
+            (
+                403,
+                r#"{"error":{"code":403,"message":"flagged","metadata":{"reasons":["violence"],"flagged_input":"x"}}}"#,
+                Refused,
+            ),
             (400, r#"[{"error":{"code":400,"message":"Bad","status":"INVALID_ARGUMENT"}}]"#, Refused),
             (422, r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#, Refused),
             (500, "Internal Server Error", Retryable),
@@ -338,7 +404,10 @@ mod tests {
         for (body, kind) in [
             (r#"{"error":{"type":"overloaded_error","message":"Overloaded"}}"#, Retryable),
             (r#"{"error":{"type":"api_error","message":"Internal server error"}}"#, Retryable),
-            (r#"{"error":{"type":"invalid_request_error","message":"prompt is too long: 2 tokens > 1 maximum"}}"#, ContextTooLong),
+            (
+                r#"{"error":{"type":"invalid_request_error","message":"prompt is too long: 2 tokens > 1 maximum"}}"#,
+                ContextTooLong,
+            ),
             (r#"{"error":{"type":"invalid_request_error","message":"messages: bad"}}"#, Refused),
             (r#"{"error":{"code":"server_error","message":"Provider disconnected unexpectedly"}}"#, Retryable),
             (r#"{"error":{"code":502,"message":"Upstream"}}"#, Retryable),
@@ -364,7 +433,10 @@ mod tests {
 
     #[test]
     fn a_page_is_known_by_its_title() {
-        assert_eq!(html_title("<!doctype html><TITLE>Sign in</TITLE>"), "a web page, not an answer of a model: Sign in");
+        assert_eq!(
+            html_title("<!doctype html><TITLE>Sign in</TITLE>"),
+            "a web page, not an answer of a model: Sign in"
+        );
         assert_eq!(html_title("<html>İ<title>"), "a web page, not an answer of a model");
     }
 }

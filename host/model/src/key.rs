@@ -17,10 +17,14 @@ pub struct ApiKey(String);
 
 impl ApiKey {
     /// A key, without the white space around it that files and variables tend to have.
-    pub fn new(key: &str) -> Self { Self(key.trim().to_owned()) }
+    pub fn new(key: &str) -> Self {
+        Self(key.trim().to_owned())
+    }
 
     /// The key itself, for the request.
-    pub(crate) fn expose(&self) -> &str { &self.0 }
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
 
     /// The text without the key and without long pieces of its beginning or end.
     pub(crate) fn scrub(&self, text: &str) -> String {
@@ -46,7 +50,9 @@ impl ApiKey {
 }
 
 impl fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str("ApiKey([key])") }
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey([key])")
+    }
 }
 
 /// Why a key could not be read. Must not hold the key.
@@ -61,7 +67,9 @@ pub trait KeyProvider: Send + Sync + 'static {
 }
 
 impl<F: Fn() -> Result<Option<ApiKey>, KeyError> + Send + Sync + 'static> KeyProvider for F {
-    fn key(&self) -> Result<Option<ApiKey>, KeyError> { self() }
+    fn key(&self) -> Result<Option<ApiKey>, KeyError> {
+        self()
+    }
 }
 
 /// A key that was read once and is kept until a server refuses it.
@@ -71,7 +79,9 @@ pub(crate) struct KeptKey {
 }
 
 impl KeptKey {
-    pub(crate) fn new(provider: Option<Arc<dyn KeyProvider>>) -> Self { Self { provider, kept: Mutex::new(None) } }
+    pub(crate) fn new(provider: Option<Arc<dyn KeyProvider>>) -> Self {
+        Self { provider, kept: Mutex::new(None) }
+    }
 
     /// The key, read at the first call.
     pub(crate) async fn get(&self) -> Result<Option<ApiKey>, KeyError> {
@@ -89,7 +99,9 @@ impl KeptKey {
     }
 
     /// Forgets the key, so that a new one is read next time.
-    pub(crate) fn forget(&self) { *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None; }
+    pub(crate) fn forget(&self) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 #[cfg(test)]

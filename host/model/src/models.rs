@@ -145,7 +145,9 @@ impl Models {
     }
 
     /// The providers' names.
-    pub fn names(&self) -> Vec<&str> { self.providers.keys().map(String::as_str).collect() }
+    pub fn names(&self) -> Vec<&str> {
+        self.providers.keys().map(String::as_str).collect()
+    }
 
     /// Whether a provider answers, and what it offers. Costs nothing at any known provider.
     pub async fn probe(&self, provider: &str) -> Result<Reachable, ModelFailure> {

@@ -171,7 +171,8 @@ impl Provider {
     }
 
     async fn read_key(&self) -> Raw<Option<ApiKey>> {
-        let authentication = |message: String| self.shown(failure::failure(ModelFailureKind::Authentication, message), None);
+        let authentication =
+            |message: String| self.shown(failure::failure(ModelFailureKind::Authentication, message), None);
         match self.key.get().await {
             Ok(None) if self.endpoint.wants_key() => Err(authentication("no API key is set".to_owned())),
             Ok(key) => Ok(key),
@@ -183,7 +184,9 @@ impl Provider {
         tokio::time::timeout(Duration::from_millis(wait_ms), work).await.map_err(|_| silent(wait_ms))
     }
 
-    fn is_local(&self) -> bool { self.endpoint.is_loopback() && self.endpoint.respond.scheme() == "http" }
+    fn is_local(&self) -> bool {
+        self.endpoint.is_loopback() && self.endpoint.respond.scheme() == "http"
+    }
 
     /// The failure as it may be shown and logged.
     fn shown(&self, mut failure: ModelFailure, key: Option<&ApiKey>) -> ModelFailure {
@@ -262,7 +265,11 @@ impl StreamReader {
         if let Some(body) = self.other {
             let text = String::from_utf8_lossy(&body);
             let page = text.trim_start().starts_with('<');
-            return Err(if page { failure::malformed(failure::html_title(&text)) } else { failure::from_whole_json(&body) });
+            return Err(if page {
+                failure::malformed(failure::html_title(&text))
+            } else {
+                failure::from_whole_json(&body)
+            });
         }
         if self.progress != Progress::Done {
             self.parser.finish(&mut self.events);

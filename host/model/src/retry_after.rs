@@ -182,7 +182,11 @@ mod tests {
             (429, vec![("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "6m0s")], Some(360_000)),
             (429, vec![("x-ratelimit-remaining-tokens", "9"), ("x-ratelimit-reset-tokens", "6m0s")], None),
             (500, vec![("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "6m0s")], None),
-            (429, vec![("date", "Fri, 01 Nov 2024 00:00:00 GMT"), ("x-ratelimit-reset", "1730419230000")], Some(30_000)),
+            (
+                429,
+                vec![("date", "Fri, 01 Nov 2024 00:00:00 GMT"), ("x-ratelimit-reset", "1730419230000")],
+                Some(30_000),
+            ),
             (429, vec![("date", "Fri, 01 Nov 2024 00:00:00 GMT"), ("x-ratelimit-reset", "1730419230")], Some(30_000)),
             (429, vec![("x-ratelimit-reset", "3")], Some(3_000)),
             (

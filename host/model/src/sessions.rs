@@ -87,7 +87,9 @@ struct Kept {
 
 impl Sessions {
     /// Bytes of items that were encoded since the start.
-    pub(crate) fn encoded_bytes(&self) -> u64 { self.encoded_bytes.load(Ordering::Relaxed) }
+    pub(crate) fn encoded_bytes(&self) -> u64 {
+        self.encoded_bytes.load(Ordering::Relaxed)
+    }
 
     /// Follows a session's items and hands its text to `make`. Work is done outside the lock; two
     /// requests of one session at once are allowed, one of them then encodes all.
@@ -138,13 +140,17 @@ mod tests {
 
     struct Plain;
     impl WriteConversation for Plain {
-        fn user(&self, text: &str, out: &mut Writer) { out.raw(text) }
+        fn user(&self, text: &str, out: &mut Writer) {
+            out.raw(text)
+        }
         fn assistant(&self, _: &[SentPart<'_>], _: &mut Writer) {}
         fn result(&self, _: &str, _: &str, _: bool, _: &mut Writer) {}
         fn close(&self, _: &mut Writer) {}
     }
 
-    fn item(text: &str) -> Arc<Item> { Arc::new(Item::User { text: text.to_owned() }) }
+    fn item(text: &str) -> Arc<Item> {
+        Arc::new(Item::User { text: text.to_owned() })
+    }
     fn text(sessions: &Sessions, session: u128, items: &[Arc<Item>]) -> String {
         sessions.with(SessionId::from_bits(session), "own", &Plain, items, |encoded| {
             String::from_utf8(encoded.conversation.writer.body(Bytes::new(), None, Bytes::new()).into_vec()).unwrap()

@@ -49,10 +49,14 @@ pub struct SseParser {
 
 impl SseParser {
     /// A parser at the beginning of a stream.
-    pub fn new() -> Self { Self::default() }
+    pub fn new() -> Self {
+        Self::default()
+    }
 
     /// Lines so far that no event stream has: neither a field of one nor a comment nor empty.
-    pub fn foreign_lines(&self) -> u64 { self.foreign_lines }
+    pub fn foreign_lines(&self) -> u64 {
+        self.foreign_lines
+    }
 
     /// Takes the next bytes and adds the events that they complete.
     pub fn push(&mut self, mut bytes: &[u8], events: &mut Vec<SseEvent>) -> Result<(), SseError> {
@@ -155,7 +159,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn event(name: &str, data: &str) -> SseEvent { SseEvent { name: name.to_owned(), data: data.to_owned() } }
+    fn event(name: &str, data: &str) -> SseEvent {
+        SseEvent { name: name.to_owned(), data: data.to_owned() }
+    }
 
     fn parse(pieces: &[&[u8]]) -> Vec<SseEvent> {
         let mut parser = SseParser::new();

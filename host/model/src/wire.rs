@@ -58,7 +58,9 @@ pub(crate) trait Protocol: WriteConversation {
     fn head(&self, request: &ModelRequest, endpoint: &Endpoint) -> Vec<u8>;
 
     /// What is put before the closing brace of a block that the provider's cache should reach to.
-    fn cache_mark(&self) -> Option<&'static str> { None }
+    fn cache_mark(&self) -> Option<&'static str> {
+        None
+    }
 
     /// The headers that carry the key and name the protocol's version.
     fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ModelFailure>;
@@ -118,7 +120,9 @@ pub(crate) fn tool_call(provider_call: String, tool: String, arguments: String) 
 }
 
 /// Whether text is whole JSON.
-pub(crate) fn is_json(text: &str) -> bool { serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() }
+pub(crate) fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
 
 /// A whole response. Where the output limit was reached, a last call that is not whole is left out; a
 /// response without parts gets an empty text, since an item of a conversation is never empty.
@@ -155,7 +159,11 @@ pub(crate) fn response(
 fn part_bytes(part: &AssistantPart) -> usize {
     match part {
         AssistantPart::Text { text } => text.len(),
-        AssistantPart::Reasoning { text, opaque } => text.len() + opaque.as_ref().map_or(0, |opaque| opaque.to_string().len()),
-        AssistantPart::ToolCall { provider_call, tool, arguments } => provider_call.len() + tool.len() + arguments.len(),
+        AssistantPart::Reasoning { text, opaque } => {
+            text.len() + opaque.as_ref().map_or(0, |opaque| opaque.to_string().len())
+        }
+        AssistantPart::ToolCall { provider_call, tool, arguments } => {
+            provider_call.len() + tool.len() + arguments.len()
+        }
     }
 }

@@ -39,16 +39,24 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Bytes so far.
-    pub(crate) fn len(&self) -> u64 { self.blocks_bytes + self.last.len() as u64 }
+    pub(crate) fn len(&self) -> u64 {
+        self.blocks_bytes + self.last.len() as u64
+    }
 
     /// Whether nothing was written.
-    pub(crate) fn is_empty(&self) -> bool { self.len() == 0 }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 
     /// Adds JSON text.
-    pub(crate) fn raw(&mut self, text: &str) { self.last.extend_from_slice(text.as_bytes()); }
+    pub(crate) fn raw(&mut self, text: &str) {
+        self.last.extend_from_slice(text.as_bytes());
+    }
 
     /// Adds a JSON string.
-    pub(crate) fn string(&mut self, text: &str) { push_string(&mut self.last, text); }
+    pub(crate) fn string(&mut self, text: &str) {
+        push_string(&mut self.last, text);
+    }
 
     /// Adds what is inside the quotes of a JSON string.
     pub(crate) fn string_inside(&mut self, text: &str) {
@@ -59,10 +67,14 @@ impl Writer {
     }
 
     /// Adds a JSON value.
-    pub(crate) fn value(&mut self, value: &serde_json::Value) { push_value(&mut self.last, value); }
+    pub(crate) fn value(&mut self, value: &serde_json::Value) {
+        push_value(&mut self.last, value);
+    }
 
     /// The last byte, a closing brace, ends a block that a cache mark may go into.
-    pub(crate) fn mark_user_side(&mut self) { self.marks[1] = self.len().checked_sub(1); }
+    pub(crate) fn mark_user_side(&mut self) {
+        self.marks[1] = self.len().checked_sub(1);
+    }
 
     /// The model has answered what came before.
     pub(crate) fn mark_assistant(&mut self) {

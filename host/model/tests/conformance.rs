@@ -42,11 +42,16 @@ impl Remote {
                         json!({"type":"content_block_stop","index":at}),
                     ]
                 };
-                let end = [json!({"type":"message_delta","delta":{"stop_reason":"tool_use"}}), json!({"type":"message_stop"})];
+                let end = [
+                    json!({"type":"message_delta","delta":{"stop_reason":"tool_use"}}),
+                    json!({"type":"message_stop"}),
+                ];
                 calls.iter().enumerate().flat_map(call).chain(end).collect()
             }
             (Wire::Anthropic, _) => {
-                vec![json!({"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"x","name":"read_file","input":{}}})]
+                vec![
+                    json!({"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"x","name":"read_file","input":{}}}),
+                ]
             }
             (Wire::OpenAiResponses, Wanted::Text(text)) => vec![
                 json!({"type":"response.output_text.delta","output_index":0,"delta":text}),
@@ -66,27 +71,36 @@ impl Remote {
                 calls.iter().enumerate().flat_map(call).chain(end).collect()
             }
             (Wire::OpenAiResponses, _) => {
-                vec![json!({"type":"response.output_item.added","output_index":0,"item":{"type":"function_call","call_id":"x","name":"read_file","arguments":""}})]
+                vec![
+                    json!({"type":"response.output_item.added","output_index":0,"item":{"type":"function_call","call_id":"x","name":"read_file","arguments":""}}),
+                ]
             }
             (_, Wanted::Text(text)) => {
-                vec![json!({"choices":[{"delta":{"content":text}}]}), json!({"choices":[{"delta":{},"finish_reason":"stop"}]})]
+                vec![
+                    json!({"choices":[{"delta":{"content":text}}]}),
+                    json!({"choices":[{"delta":{},"finish_reason":"stop"}]}),
+                ]
             }
             (_, Wanted::Calls(calls)) => {
-                let call = |(at, (tool, arguments)): (usize, &(String, String))| {
-                    json!({"choices":[{"delta":{"tool_calls":[{"index":at,"id":id(),"function":{"name":tool,"arguments":arguments}}]}}]})
-                };
+                let call = |(at, (tool, arguments)): (usize, &(String, String))| json!({"choices":[{"delta":{"tool_calls":[{"index":at,"id":id(),"function":{"name":tool,"arguments":arguments}}]}}]});
                 let end = [json!({"choices":[{"delta":{},"finish_reason":"tool_calls"}]})];
                 calls.iter().enumerate().map(call).chain(end).collect()
             }
-            _ => vec![json!({"choices":[{"delta":{"tool_calls":[{"index":0,"id":"x","function":{"name":"read_file","arguments":"{\"pa"}}]}}]})],
+            _ => vec![
+                json!({"choices":[{"delta":{"tool_calls":[{"index":0,"id":"x","function":{"name":"read_file","arguments":"{\"pa"}}]}}]}),
+            ],
         }
     }
 }
 
 #[async_trait]
 impl Subject for Remote {
-    fn model(&self) -> Arc<dyn Model> { self.models.clone() }
-    fn name(&self) -> ModelRef { "test/some-model".parse().unwrap() }
+    fn model(&self) -> Arc<dyn Model> {
+        self.models.clone()
+    }
+    fn name(&self) -> ModelRef {
+        "test/some-model".parse().unwrap()
+    }
     async fn arrange(&self, wanted: &Wanted) -> Option<String> {
         let body: String = self.events(wanted).iter().map(|event| format!("data: {event}\n\n")).collect();
         self.server.push(match wanted {
@@ -119,8 +133,12 @@ struct Offline(Arc<Models>);
 
 #[async_trait]
 impl Subject for Offline {
-    fn model(&self) -> Arc<dyn Model> { self.0.clone() }
-    fn name(&self) -> ModelRef { "offline/offline".parse().unwrap() }
+    fn model(&self) -> Arc<dyn Model> {
+        self.0.clone()
+    }
+    fn name(&self) -> ModelRef {
+        "offline/offline".parse().unwrap()
+    }
     async fn arrange(&self, wanted: &Wanted) -> Option<String> {
         match wanted {
             Wanted::Text(text) => Some(format!("ANSWER {text}")),
@@ -133,6 +151,12 @@ impl Subject for Offline {
 
 #[tokio::test]
 async fn the_offline_model_conforms() {
-    let config = ProviderConfig { name: "offline".into(), wire: Wire::Offline, base_url: String::new(), key: None, prices: BTreeMap::new() };
+    let config = ProviderConfig {
+        name: "offline".into(),
+        wire: Wire::Offline,
+        base_url: String::new(),
+        key: None,
+        prices: BTreeMap::new(),
+    };
     model::run(&Offline(Arc::new(Models::new(vec![config]).unwrap()))).await;
 }

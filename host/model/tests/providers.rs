@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-fn text_stream(name: &str) -> Vec<u8> { std::fs::read(folder("streams").join(name).join("text/response.sse")).unwrap() }
+fn text_stream(name: &str) -> Vec<u8> {
+    std::fs::read(folder("streams").join(name).join("text/response.sse")).unwrap()
+}
 
 #[tokio::test]
 async fn connections_are_used_again_also_after_failures() {
@@ -61,7 +63,8 @@ async fn keys_are_read_when_needed_and_again_after_a_refusal() {
     for _ in 0..4 {
         let _ = ask_once(&models).await;
     }
-    let sent: Vec<String> = server.requests().iter().map(|request| request.header("x-api-key").unwrap().to_owned()).collect();
+    let sent: Vec<String> =
+        server.requests().iter().map(|request| request.header("x-api-key").unwrap().to_owned()).collect();
     assert_eq!(sent, ["key-number-0", "key-number-0", "key-number-0", "key-number-1"]);
 }
 
@@ -82,16 +85,20 @@ async fn keys_that_are_missing_or_broken_are_failures_of_authentication() {
 
 #[tokio::test]
 async fn a_request_goes_to_the_provider_it_names() {
-    let (one, two) = (HttpServer::start([Reply::stream(&text_stream("openai_chat"))]).await.unwrap(), HttpServer::start([]).await.unwrap());
-    let named = |name: &str, server: &HttpServer| ProviderConfig { name: name.to_owned(), ..config(Wire::OpenAiChat, server.url()) };
+    let (one, two) = (
+        HttpServer::start([Reply::stream(&text_stream("openai_chat"))]).await.unwrap(),
+        HttpServer::start([]).await.unwrap(),
+    );
+    let named = |name: &str, server: &HttpServer| ProviderConfig {
+        name: name.to_owned(),
+        ..config(Wire::OpenAiChat, server.url())
+    };
     let models = Models::new(vec![named("test", &one), named("other", &two)]).unwrap();
     ask_once(&models).await.unwrap();
     assert_eq!((one.requests().len(), two.requests().len()), (1, 0));
     let mut unknown = request(vec![user("Hello")]);
-    unknown.context = Arc::new(harness_core::event::Context {
-        model: "nobody/m".parse().unwrap(),
-        ..(*unknown.context).clone()
-    });
+    unknown.context =
+        Arc::new(harness_core::event::Context { model: "nobody/m".parse().unwrap(), ..(*unknown.context).clone() });
     let failure = ask(&models, unknown).await.0.unwrap_err();
     assert_eq!(failure.kind, ModelFailureKind::Refused);
     assert_eq!(failure.message, "no provider named `nobody` is configured; there are: other, test");
@@ -105,7 +112,10 @@ async fn a_request_goes_to_the_provider_it_names() {
 async fn prices_give_costs() {
     let server = HttpServer::start([Reply::stream(&text_stream("openai_responses"))]).await.unwrap();
     let price = Price { input: 2.0, cached_input: Some(0.5), cache_write: None, output: 10.0 };
-    let config = ProviderConfig { prices: BTreeMap::from([("some-model".into(), price)]), ..config(Wire::OpenAiResponses, server.url()) };
+    let config = ProviderConfig {
+        prices: BTreeMap::from([("some-model".into(), price)]),
+        ..config(Wire::OpenAiResponses, server.url())
+    };
     let usage = ask_once(&Models::new(vec![config]).unwrap()).await.unwrap().usage;
     // 29 x 2.0 + 8 x 0.5 + 11 x 10.0
     assert_eq!((usage.input_tokens, usage.cached_input_tokens, usage.output_tokens), (37, 8, 11));
@@ -115,7 +125,10 @@ async fn prices_give_costs() {
 #[tokio::test]
 async fn a_probe_says_whether_a_provider_answers() {
     let list = r#"{"data":[{"id":"model-a"},{"id":"model-b"}]}"#;
-    let server = HttpServer::start([Reply::status(200, &[], list), Reply::status(401, &[], "{}"), Reply::status(200, &[], "?")]).await.unwrap();
+    let server =
+        HttpServer::start([Reply::status(200, &[], list), Reply::status(401, &[], "{}"), Reply::status(200, &[], "?")])
+            .await
+            .unwrap();
     let models = models(Wire::Anthropic, &server);
     let reachable = models.probe("test").await.unwrap();
     assert_eq!(reachable.models, ["model-a", "model-b"]);

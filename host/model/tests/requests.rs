@@ -23,7 +23,9 @@ fn assistant(provider: &str, parts: Vec<AssistantPart>) -> Arc<Item> {
     Arc::new(Item::Assistant { model: ModelRef { provider: provider.into(), name: "some-model".into() }, parts })
 }
 
-fn said(text: &str) -> AssistantPart { AssistantPart::Text { text: text.into() } }
+fn said(text: &str) -> AssistantPart {
+    AssistantPart::Text { text: text.into() }
+}
 
 fn call(id: &str, arguments: &str) -> AssistantPart {
     AssistantPart::ToolCall { provider_call: id.into(), tool: "read_file".into(), arguments: arguments.into() }
@@ -44,17 +46,25 @@ fn results(list: &[(&str, &str, bool)]) -> Arc<Item> {
 fn opaque(wire: Wire) -> Value {
     match wire {
         Wire::Anthropic => json!({ "type": "thinking", "signature": "c2ln" }),
-        Wire::OpenAiResponses => json!({ "type": "reasoning", "summary": [{"type": "summary_text", "text": "I think."}], "encrypted_content": "gAAA" }),
+        Wire::OpenAiResponses => {
+            json!({ "type": "reasoning", "summary": [{"type": "summary_text", "text": "I think."}], "encrypted_content": "gAAA" })
+        }
         _ => json!({ "field": "reasoning_content" }),
     }
 }
 
 fn conversation(wire: Wire) -> Vec<Arc<Item>> {
     let thought = AssistantPart::Reasoning { text: "I think.".into(), opaque: Some(opaque(wire)) };
-    let foreign = AssistantPart::Reasoning { text: "Others think.".into(), opaque: Some(json!({ "encrypted_content": "foreign" })) };
+    let foreign = AssistantPart::Reasoning {
+        text: "Others think.".into(),
+        opaque: Some(json!({ "encrypted_content": "foreign" })),
+    };
     vec![
         user("Read \"a\" and b.\n"),
-        assistant("test", vec![thought, said("I read."), call("call_a", "{\"path\": \"a\"}"), call("call_b", "{\"path\":\"b\"}")]),
+        assistant(
+            "test",
+            vec![thought, said("I read."), call("call_a", "{\"path\": \"a\"}"), call("call_b", "{\"path\":\"b\"}")],
+        ),
         results(&[("call_a", "ä\u{1}\n", false), ("call_b", "Failed: no b", true)]),
         assistant("other", vec![foreign, call("functions.read_file:0", "{\"path\":")]),
         results(&[("functions.read_file:0", "", true)]),
@@ -107,7 +117,10 @@ fn check_head(wire: Wire, request: &SeenRequest) {
 /// Every call has one result right after it, and the sides alternate where they have to.
 fn check_pairs(wire: Wire, body: &Value) {
     let ids = |list: &[Value], kind: &str, field: &str| -> Vec<String> {
-        list.iter().filter(|block| block["type"] == kind).map(|block| block[field].as_str().unwrap().to_owned()).collect()
+        list.iter()
+            .filter(|block| block["type"] == kind)
+            .map(|block| block[field].as_str().unwrap().to_owned())
+            .collect()
     };
     match wire {
         Wire::Anthropic => {
@@ -118,7 +131,10 @@ fn check_pairs(wire: Wire, body: &Value) {
                 if !calls.is_empty() {
                     let next = messages[at + 1]["content"].as_array().unwrap();
                     assert_eq!(ids(next, "tool_result", "tool_use_id"), calls);
-                    assert!(next[..calls.len()].iter().all(|block| block["type"] == "tool_result"), "results come first");
+                    assert!(
+                        next[..calls.len()].iter().all(|block| block["type"] == "tool_result"),
+                        "results come first"
+                    );
                 }
             }
             assert!(body.to_string().matches("cache_control").count() <= 4);
@@ -132,7 +148,11 @@ fn check_pairs(wire: Wire, body: &Value) {
             for (at, message) in messages.iter().enumerate() {
                 for (number, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
                     assert_eq!(messages[at + 1 + number]["tool_call_id"], call["id"]);
-                    assert!(serde_json::from_str::<Value>(call["function"]["arguments"].as_str().unwrap()).unwrap().is_object());
+                    assert!(
+                        serde_json::from_str::<Value>(call["function"]["arguments"].as_str().unwrap())
+                            .unwrap()
+                            .is_object()
+                    );
                 }
                 assert!(at == 0 || message["role"] != "user" || messages[at - 1]["role"] != "user");
             }
@@ -159,7 +179,8 @@ async fn a_request_begins_with_the_one_before() {
             let now = prefix(&request.body, end);
             if let Some(before) = before.replace(now.clone()) {
                 // In Chat, the words of the user's last message are closed by a quote and a brace.
-                let before = if wire == Wire::OpenAiChat { before.strip_suffix("\"}").unwrap_or(&before) } else { &before };
+                let before =
+                    if wire == Wire::OpenAiChat { before.strip_suffix("\"}").unwrap_or(&before) } else { &before };
                 assert!(now.starts_with(before), "{name} at {count}:\n{before}\n{now}");
             }
         }
@@ -171,7 +192,10 @@ async fn a_request_begins_with_the_one_before() {
 fn marked(request: &SeenRequest) -> Vec<String> {
     let body = request.json();
     let blocks = body["messages"].as_array().unwrap().iter().flat_map(|message| message["content"].as_array().unwrap());
-    blocks.filter(|block| block.get("cache_control").is_some()).map(|block| block["text"].as_str().or(block["content"].as_str()).unwrap().to_owned()).collect()
+    blocks
+        .filter(|block| block.get("cache_control").is_some())
+        .map(|block| block["text"].as_str().or(block["content"].as_str()).unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -190,7 +214,10 @@ async fn cache_marks_move_with_the_conversation() {
         items.push(assistant("test", vec![call(&format!("c{step}"), "{}")]));
         items.push(results(&[(&format!("c{step}"), &format!("result {step}"), false)]));
     }
-    assert_eq!(seen, [vec!["one"], vec!["one", "result 0"], vec!["result 0", "result 1"], vec!["result 1", "result 2"]]);
+    assert_eq!(
+        seen,
+        [vec!["one"], vec!["one", "result 0"], vec!["result 0", "result 1"], vec!["result 1", "result 2"]]
+    );
     // Without what was kept of the session, the same request comes out.
     let again = self::models(wire, &server);
     items.truncate(7);
@@ -227,7 +254,9 @@ async fn a_new_step_encodes_only_what_is_new() {
 async fn models_that_think_are_asked_to_show_it() {
     let server = HttpServer::start((0..2).map(|_| answer(Wire::Anthropic))).await.unwrap();
     let models = models(Wire::Anthropic, &server);
-    for (model, thinking) in [("claude-sonnet-5-5", json!({"type": "adaptive", "display": "summarized"})), ("claude-haiku-4-5", Value::Null)] {
+    for (model, thinking) in
+        [("claude-sonnet-5-5", json!({"type": "adaptive", "display": "summarized"})), ("claude-haiku-4-5", Value::Null)]
+    {
         let mut request = request(vec![user("Hello")]);
         request.context = common::context(model);
         request.output_tokens_max = None;

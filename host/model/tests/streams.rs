@@ -24,7 +24,9 @@ fn cases(name: &str) -> Vec<(String, std::path::PathBuf)> {
     cases
 }
 
-fn expected(case: &Path) -> Value { serde_json::from_slice(&std::fs::read(case.join("expected.json")).unwrap()).unwrap() }
+fn expected(case: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(case.join("expected.json")).unwrap()).unwrap()
+}
 
 fn reply(case: &Path) -> Reply {
     if let Ok(body) = std::fs::read(case.join("response.sse")) {
@@ -142,12 +144,19 @@ async fn a_cut_stream_never_gives_a_call() {
             for place in places {
                 cuts += 1;
                 match ask_once(&models).await {
-                    Err(failure) => assert_eq!(failure.kind, ModelFailureKind::Disconnected, "{folder}/{name} at {place}: {failure:?}"),
+                    Err(failure) => assert_eq!(
+                        failure.kind,
+                        ModelFailureKind::Disconnected,
+                        "{folder}/{name} at {place}: {failure:?}"
+                    ),
                     // All that matters had come: only usage, the mark of the end or the last line end is missing.
                     Ok(response) => {
                         assert_eq!(wire, Wire::OpenAiChat, "{folder}/{name} at {place}: {response:?}");
                         let rest = &body[place..];
-                        assert!(!rest.contains("\"finish_reason\":\"") && !rest.contains("tool_calls"), "{folder}/{name} at {place}: {response:?}");
+                        assert!(
+                            !rest.contains("\"finish_reason\":\"") && !rest.contains("tool_calls"),
+                            "{folder}/{name} at {place}: {response:?}"
+                        );
                         assert_eq!(json!(response.parts), whole["response"]["parts"], "{folder}/{name} at {place}");
                     }
                 }
@@ -178,29 +187,46 @@ async fn any_split_gives_the_same_response() {
 fn large_call(wire: Wire, arguments: &str) -> String {
     let piece = |text: &str| -> Value {
         match wire {
-            Wire::Anthropic => json!({"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":text}}),
-            Wire::OpenAiResponses => json!({"type":"response.function_call_arguments.delta","output_index":0,"delta":text}),
+            Wire::Anthropic => {
+                json!({"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":text}})
+            }
+            Wire::OpenAiResponses => {
+                json!({"type":"response.function_call_arguments.delta","output_index":0,"delta":text})
+            }
             _ => json!({"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":text}}]}}]}),
         }
     };
     let (before, after) = match wire {
         Wire::Anthropic => (
-            vec![json!({"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t","name":"write","input":{}}})],
-            vec![json!({"type":"content_block_stop","index":0}), json!({"type":"message_delta","delta":{"stop_reason":"tool_use"}}), json!({"type":"message_stop"})],
+            vec![
+                json!({"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t","name":"write","input":{}}}),
+            ],
+            vec![
+                json!({"type":"content_block_stop","index":0}),
+                json!({"type":"message_delta","delta":{"stop_reason":"tool_use"}}),
+                json!({"type":"message_stop"}),
+            ],
         ),
         Wire::OpenAiResponses => {
-            let item = |arguments: &str| json!({"type":"function_call","call_id":"t","name":"write","arguments":arguments});
+            let item =
+                |arguments: &str| json!({"type":"function_call","call_id":"t","name":"write","arguments":arguments});
             (
                 vec![json!({"type":"response.output_item.added","output_index":0,"item":item("")})],
-                vec![json!({"type":"response.output_item.done","output_index":0,"item":item(arguments)}), json!({"type":"response.completed","response":{"output":[item(arguments)]}})],
+                vec![
+                    json!({"type":"response.output_item.done","output_index":0,"item":item(arguments)}),
+                    json!({"type":"response.completed","response":{"output":[item(arguments)]}}),
+                ],
             )
         }
         _ => (
-            vec![json!({"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"t","function":{"name":"write"}}]}}]})],
+            vec![
+                json!({"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"t","function":{"name":"write"}}]}}]}),
+            ],
             vec![json!({"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]})],
         ),
     };
-    let pieces: Vec<Value> = arguments.as_bytes().chunks(4_000).map(|chunk| piece(std::str::from_utf8(chunk).unwrap())).collect();
+    let pieces: Vec<Value> =
+        arguments.as_bytes().chunks(4_000).map(|chunk| piece(std::str::from_utf8(chunk).unwrap())).collect();
     before.into_iter().chain(pieces).chain(after).map(|event| format!("data: {event}\n\n")).collect()
 }
 
@@ -212,7 +238,8 @@ async fn a_megabyte_of_arguments_is_whole() {
         let body = large_call(wire, &arguments);
         let server = HttpServer::start([Reply::stream_in_pieces(body.as_bytes().chunks(10_007))]).await.unwrap();
         let response = ask_once(&models(wire, &server)).await.unwrap();
-        let call = AssistantPart::ToolCall { provider_call: "t".into(), tool: "write".into(), arguments: arguments.clone() };
+        let call =
+            AssistantPart::ToolCall { provider_call: "t".into(), tool: "write".into(), arguments: arguments.clone() };
         assert!(response.parts == [call], "{name}");
     }
 }

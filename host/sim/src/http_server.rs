@@ -43,10 +43,14 @@ pub struct Reply {
 
 impl Reply {
     /// These bytes, head included, then the connection is closed.
-    pub fn raw(bytes: impl Into<Vec<u8>>) -> Self { Self { pieces: vec![bytes.into()], after: After::Close } }
+    pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { pieces: vec![bytes.into()], after: After::Close }
+    }
 
     /// A whole stream of events in one piece.
-    pub fn stream(body: &[u8]) -> Self { Self::stream_in_pieces([body]) }
+    pub fn stream(body: &[u8]) -> Self {
+        Self::stream_in_pieces([body])
+    }
 
     /// A whole stream of events, one HTTP chunk for each piece.
     pub fn stream_in_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
@@ -57,7 +61,9 @@ impl Reply {
     }
 
     /// A stream of events whose connection is closed before its end.
-    pub fn cut_stream(body: &[u8]) -> Self { Self::stream_without_end([body]) }
+    pub fn cut_stream(body: &[u8]) -> Self {
+        Self::stream_without_end([body])
+    }
 
     fn stream_without_end<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -102,7 +108,9 @@ impl SeenRequest {
     }
 
     /// The body as JSON; null if it is none.
-    pub fn json(&self) -> serde_json::Value { serde_json::from_slice(&self.body).unwrap_or_default() }
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -112,7 +120,9 @@ struct Shared {
     accepts: AtomicUsize,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> { mutex.lock().unwrap_or_else(PoisonError::into_inner) }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The server; it ends when dropped.
 #[derive(Debug)]
@@ -133,20 +143,30 @@ impl HttpServer {
     }
 
     /// `http://127.0.0.1:PORT`
-    pub fn url(&self) -> String { format!("http://{}", self.address) }
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
 
     /// Adds a reply at the end.
-    pub fn push(&self, reply: Reply) { lock(&self.shared.replies).push_back(reply) }
+    pub fn push(&self, reply: Reply) {
+        lock(&self.shared.replies).push_back(reply)
+    }
 
     /// The requests so far.
-    pub fn requests(&self) -> Vec<SeenRequest> { lock(&self.shared.requests).clone() }
+    pub fn requests(&self) -> Vec<SeenRequest> {
+        lock(&self.shared.requests).clone()
+    }
 
     /// How many connections were made.
-    pub fn accepts(&self) -> usize { self.shared.accepts.load(Ordering::SeqCst) }
+    pub fn accepts(&self) -> usize {
+        self.shared.accepts.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for HttpServer {
-    fn drop(&mut self) { self.task.abort() }
+    fn drop(&mut self) {
+        self.task.abort()
+    }
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
@@ -195,7 +215,8 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Resul
     let head = String::from_utf8_lossy(&buffer[..head_end]).into_owned();
     let mut lines = head.split("\r\n");
     let line = lines.next().unwrap_or_default().to_owned();
-    let header = |line: &str| line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
+    let header =
+        |line: &str| line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
     let headers: Vec<(String, String)> = lines.filter_map(header).collect();
     let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
     let length = length.unwrap_or(0).min(BODY_BYTES_MAX);

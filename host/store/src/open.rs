@@ -216,10 +216,16 @@ pub(crate) fn open(dir: &Path, options: StoreOptions) -> Result<(Place, Connecti
             known: SCHEMA_VERSION,
         });
     }
+    // Only now is it known that folder and file are ours to close to others.
+    for (path, mode) in [(dir, 0o700), (place.database.as_path(), 0o600)] {
+        tighten(path, mode).map_err(|source| OpenStoreError::Folder { path: path.to_owned(), source })?;
+    }
     if !use_write_ahead_log(&connection).map_err(database)? {
         return Err(OpenStoreError::NoWriteAheadLog { path: place.database.clone() });
     }
-    schema::migrate(&connection).map_err(database)?;
+    if identity.version < SCHEMA_VERSION {
+        schema::migrate(&connection).map_err(database)?;
+    }
 
     let blobs = BlobFolder::new(dir);
     blobs.prepare().map_err(|source| OpenStoreError::Folder { path: blobs.path().to_owned(), source })?;
@@ -251,7 +257,7 @@ fn prepare_folder(dir: &Path) -> Result<(), OpenStoreError> {
         let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
         sync_folder(parent.unwrap_or(Path::new("."))).map_err(failed)?;
     }
-    tighten(dir, 0o700).map_err(failed)
+    Ok(())
 }
 
 /// Makes the database's file before SQLite does, so that it never exists with wider permissions; its
@@ -263,7 +269,7 @@ fn prepare_file(path: &Path) -> Result<(), OpenStoreError> {
             file.sync_all().map_err(failed)?;
             path.parent().map_or(Ok(()), sync_folder).map_err(failed)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => tighten(path, 0o600).map_err(failed),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failed(error)),
     }
 }

@@ -102,8 +102,7 @@ fn foreign_files_are_refused_and_left_alone() {
     };
     let text =
         |path: &Path| std::fs::write(path, "this is not a database at all, only a long text ".repeat(50)).unwrap();
-    let cases: [(&str, fn(&Path)); 3] = [("program", other_program), ("id", other_id), ("text", text)];
-    for (what, make) in cases {
+    for (what, make) in [("program", other_program as fn(&Path)), ("id", other_id), ("text", text)] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(DATABASE_FILE);
         make(&path);

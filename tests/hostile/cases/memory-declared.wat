@@ -2,7 +2,7 @@
 (component
   ;; @tools
   (core module $m
-    (memory (export "memory") 1000)
+    (memory (export "memory") 100)
     ;; @realloc
     ;; @ok
     (func (export "call") (param i32 i32 i32 i32) (result i32)

@@ -63,7 +63,9 @@ impl Protocol for Anthropic {
         head
     }
 
-    fn cache_mark(&self) -> Option<&'static str> { Some(CACHE_MARK) }
+    fn cache_mark(&self) -> Option<&'static str> {
+        Some(CACHE_MARK)
+    }
 
     fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ModelFailure> {
         let mut headers = HeaderMap::new();
@@ -74,7 +76,9 @@ impl Protocol for Anthropic {
         Ok(headers)
     }
 
-    fn decoder(&self, step: usize) -> Box<dyn Decoder> { Box::new(stream::Stream::new(step)) }
+    fn decoder(&self, step: usize) -> Box<dyn Decoder> {
+        Box::new(stream::Stream::new(step))
+    }
 }
 
 /// The first number in a Claude model's name: `claude-sonnet-5-5` is of generation 5,
@@ -158,7 +162,11 @@ fn open(side: OpenMessage, out: &mut Writer) {
     if matches!(out.message, OpenMessage::User | OpenMessage::Assistant) {
         out.raw("]},");
     }
-    out.raw(if side == OpenMessage::User { "{\"role\":\"user\",\"content\":[" } else { "{\"role\":\"assistant\",\"content\":[" });
+    out.raw(if side == OpenMessage::User {
+        "{\"role\":\"user\",\"content\":["
+    } else {
+        "{\"role\":\"assistant\",\"content\":["
+    });
     out.message = side;
 }
 

@@ -100,9 +100,20 @@ impl RawUsage {
 
 enum Kind {
     Text(String),
-    Thinking { text: String, signature: String },
-    Redacted { data: String },
-    Call { id: String, name: String, arguments: String, given: Option<Value>, number: usize },
+    Thinking {
+        text: String,
+        signature: String,
+    },
+    Redacted {
+        data: String,
+    },
+    Call {
+        id: String,
+        name: String,
+        arguments: String,
+        given: Option<Value>,
+        number: usize,
+    },
     /// Of no use here, such as a server's own tools.
     Other,
 }

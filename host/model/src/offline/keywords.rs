@@ -9,22 +9,17 @@ const KEYWORDS_MAX: usize = 6;
 const STEM_CHARS_MIN: usize = 4;
 
 /// Words that say nothing of what is looked for.
-const STOP_WORDS: &[&str] = &[
-    "a", "about", "above", "actually", "after", "again", "all", "also", "always", "am", "an", "and", "any", "anything",
-    "are", "as", "at", "be", "because", "been", "before", "being", "below", "between", "both", "but", "by", "can",
-    "code", "codebase", "come", "comes", "could", "describe", "detail", "details", "did", "do", "does", "doing", "done",
-    "down", "during", "each", "exactly", "explain", "few", "file", "files", "find", "folder", "for", "from", "get",
-    "gets", "give", "go", "goes", "had", "happen", "happens", "has", "have", "having", "he", "help", "her", "here",
-    "him", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just", "kind", "know", "let", "like", "list",
-    "located", "look", "made", "make", "makes", "many", "may", "me", "mean", "means", "might", "more", "most", "much",
-    "must", "my", "no", "nor", "not", "now", "of", "off", "on", "once", "one", "only", "or", "other", "our", "out",
-    "over", "overview", "own", "please", "project", "purpose", "put", "quick", "really", "repo", "repository", "same",
-    "say", "see", "she", "should", "show", "so", "some", "something", "source", "such", "summarise", "summarize",
-    "summary", "take", "tell", "than", "that", "the", "their", "them", "then", "there", "these", "they", "thing",
-    "things", "this", "those", "through", "to", "too", "tree", "under", "understand", "until", "up", "use", "used",
-    "uses", "using", "very", "want", "was", "way", "we", "were", "what", "when", "where", "which", "while", "who",
-    "whole", "whose", "why", "will", "with", "work", "works", "workspace", "would", "write", "written", "you", "your",
-];
+const STOP_WORDS: &str = "\
+    a about above actually after again all also always am an and any anything are as at be because been before being \
+    below between both but by can code codebase come comes could describe detail details did do does doing done down \
+    during each exactly explain few file files find folder for from get gets give go goes had happen happens has \
+    have having he help her here him his how i if in into is it its just kind know let like list located look made \
+    make makes many may me mean means might more most much must my no nor not now of off on once one only or other \
+    our out over overview own please project purpose put quick really repo repository same say see she should show \
+    so some something source such summarise summarize summary take tell than that the their them then there these \
+    they thing things this those through to too tree under understand until up use used uses using very want was way \
+    we were what when where which while who whole whose why will with work works workspace would write written you \
+    your";
 
 /// A word to search for.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +28,10 @@ pub(super) struct Keyword {
     pub(super) text: String,
     /// How much a hit says.
     pub(super) weight: f64,
+}
+
+fn is_stop_word(word: &str) -> bool {
+    STOP_WORDS.split(' ').any(|known| known == word)
 }
 
 /// The words worth searching for, best first.
@@ -54,14 +53,18 @@ pub(super) fn keywords(prompt: &str) -> Vec<Keyword> {
         }
         rest.push(' ');
     }
-    let words = || rest.split(|c: char| c.is_whitespace() || ",;!?()[]{}<>|*=\"'`".contains(c)).map(|word| word.trim_matches([':', '.', '-', '/']));
+    let words = || {
+        rest.split(|c: char| c.is_whitespace() || ",;!?()[]{}<>|*=\"'`".contains(c))
+            .map(|word| word.trim_matches([':', '.', '-', '/']))
+    };
     for word in words().filter(|word| is_name(word)) {
         add(word, 3.0);
     }
     for word in words().filter(|word| !is_name(word)) {
         let lower = word.to_lowercase();
-        let is_short = lower.chars().count() < 3 && lower.is_ascii() && !lower.bytes().any(|byte| byte.is_ascii_digit());
-        if !is_short && !STOP_WORDS.contains(&lower.as_str()) {
+        let is_short =
+            lower.chars().count() < 3 && lower.is_ascii() && !lower.bytes().any(|byte| byte.is_ascii_digit());
+        if !is_short && !is_stop_word(&lower) {
             add(stem(&lower), 1.0);
         }
     }
@@ -77,7 +80,10 @@ fn quoted_pieces(prompt: &str) -> Vec<(bool, &str)> {
         let Some(open) = rest[start..].chars().next() else { break };
         let close = if open == '“' { '”' } else { open };
         let inside = &rest[start + open.len_utf8()..];
-        let Some(end) = inside.find(close).filter(|end| (1..=200).contains(end) && !inside[..*end].contains('\n')) else { break };
+        let Some(end) = inside.find(close).filter(|end| (1..=200).contains(end) && !inside[..*end].contains('\n'))
+        else {
+            break;
+        };
         pieces.push((false, &rest[..start]));
         pieces.push((true, &inside[..end]));
         rest = &inside[end + close.len_utf8()..];
@@ -104,7 +110,9 @@ fn stem(word: &str) -> &str {
     if !word.is_ascii() {
         return word;
     }
-    for ending in ["izations", "ization", "ations", "ation", "ingly", "ings", "ing", "edly", "ies", "ed", "es", "ly", "s"] {
+    for ending in
+        ["izations", "ization", "ations", "ation", "ingly", "ings", "ing", "edly", "ies", "ed", "es", "ly", "s"]
+    {
         if let Some(stem) = word.strip_suffix(ending)
             && stem.len() >= STEM_CHARS_MIN
             && !(ending == "s" && stem.ends_with('s'))
@@ -128,7 +136,10 @@ mod tests {
             ("What is this project?", vec![]),
             ("How does it work, please?", vec![]),
             ("Where are retries scheduled?", vec!["retr", "schedul"]),
-            ("What does `EventLog::append` promise about \"power cut\"?", vec!["EventLog::append", "power cut", "promis"]),
+            (
+                "What does `EventLog::append` promise about \"power cut\"?",
+                vec!["EventLog::append", "power cut", "promis"],
+            ),
             ("how is model_delta sent in ports.rs", vec!["model_delta", "ports.rs", "sent"]),
             ("Which limits apply to fuel?", vec!["limit", "apply", "fuel"]),
             ("an unclosed ` quote about caching", vec!["unclos", "quot", "cach"]),
@@ -142,8 +153,16 @@ mod tests {
     #[test]
     fn stems() {
         for (word, expected) in [
-            ("stopped", "stop"), ("running", "run"), ("sessions", "session"), ("class", "class"), ("caches", "cach"),
-            ("retry", "retry"), ("policies", "polic"), ("log", "log"), ("serialization", "serial"), ("the", "the"),
+            ("stopped", "stop"),
+            ("running", "run"),
+            ("sessions", "session"),
+            ("class", "class"),
+            ("caches", "cach"),
+            ("retry", "retry"),
+            ("policies", "polic"),
+            ("log", "log"),
+            ("serialization", "serial"),
+            ("the", "the"),
         ] {
             assert_eq!(stem(word), expected, "{word}");
         }

@@ -12,13 +12,33 @@ const LINES_BEFORE: u64 = 3;
 /// Lines of a passage.
 pub(super) const PASSAGE_LINES: u64 = 24;
 /// Paths that are seldom what a question is about.
-const MINOR_PATHS: &[&str] = &["lock", "changelog", "license", "/vendor/", "node_modules", ".min.", "/snapshots/", ".svg"];
+const MINOR_PATHS: &[&str] =
+    &["lock", "changelog", "license", "/vendor/", "node_modules", ".min.", "/snapshots/", ".svg"];
 /// Paths that come after others.
 const LATER_PATHS: &[&str] = &["test", "example", "bench", "fixture"];
 /// What begins a definition, after `pub` and its like.
 const DEFINITIONS: &[&str] = &[
-    "fn ", "struct ", "enum ", "trait ", "type ", "const ", "static ", "mod ", "macro_rules!", "class ", "def ", "function ",
-    "interface ", "func ", "# ", "## ", "### ", "impl ", "package ", "record ", "world ",
+    "fn ",
+    "struct ",
+    "enum ",
+    "trait ",
+    "type ",
+    "const ",
+    "static ",
+    "mod ",
+    "macro_rules!",
+    "class ",
+    "def ",
+    "function ",
+    "interface ",
+    "func ",
+    "# ",
+    "## ",
+    "### ",
+    "impl ",
+    "package ",
+    "record ",
+    "world ",
 ];
 
 /// A file with the lines that were found in it.
@@ -75,7 +95,9 @@ impl Matches {
     pub(super) fn best(&self) -> Vec<(&str, &Found)> {
         let mut files: Vec<(&str, &Found)> =
             self.files.iter().filter(|(_, file)| file.score > 0.0).map(|(path, file)| (path.as_str(), file)).collect();
-        files.sort_by(|(one_path, one), (other_path, other)| other.score.total_cmp(&one.score).then(one_path.cmp(other_path)));
+        files.sort_by(|(one_path, one), (other_path, other)| {
+            other.score.total_cmp(&one.score).then(one_path.cmp(other_path))
+        });
         files
     }
 
@@ -124,13 +146,28 @@ impl Matches {
 }
 
 /// A word says the more, the fewer files have it.
-fn worth(word: &Keyword, spread: usize) -> f64 { word.weight / (1.0 + (spread.max(1) as f64).ln()) }
+fn worth(word: &Keyword, spread: usize) -> f64 {
+    word.weight / (1.0 + (spread.max(1) as f64).ln())
+}
 
-fn holds(line: &str, word: &Keyword) -> bool { line.to_lowercase().contains(&word.text.to_lowercase()) }
+fn holds(line: &str, word: &Keyword) -> bool {
+    line.to_lowercase().contains(&word.text.to_lowercase())
+}
 
 fn is_definition(line: &str) -> bool {
     let mut line = line.trim_start();
-    for before in ["export ", "default ", "pub(crate) ", "pub(super) ", "pub ", "async ", "unsafe ", "public ", "private ", "static "] {
+    for before in [
+        "export ",
+        "default ",
+        "pub(crate) ",
+        "pub(super) ",
+        "pub ",
+        "async ",
+        "unsafe ",
+        "public ",
+        "private ",
+        "static ",
+    ] {
         line = line.strip_prefix(before).unwrap_or(line);
     }
     DEFINITIONS.iter().any(|definition| line.starts_with(definition))

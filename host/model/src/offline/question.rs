@@ -19,8 +19,7 @@ const OTHERS_MAX: usize = 8;
 /// Bytes quoted of one passage.
 const QUOTED_BYTES_MAX: usize = 3_000;
 /// Files whose beginning says what a project is.
-const TELLING_FILES: &str =
-    "{README*,readme*,Readme*,Cargo.toml,package.json,pyproject.toml,go.mod,pom.xml,setup.py,composer.json,CMakeLists.txt}";
+const TELLING_FILES: &str = "{README*,readme*,Readme*,Cargo.toml,package.json,pyproject.toml,go.mod,pom.xml,setup.py,composer.json,CMakeLists.txt}";
 
 type Call = (String, Value);
 
@@ -62,10 +61,14 @@ fn search(turn: &Turn<'_>, keywords: &[Keyword]) -> Vec<Call> {
         // A word that is everywhere must not hide the files that have all of them.
         for word in keywords {
             let pattern = escape(&word.text);
-            add("grep", json!({ "pattern": pattern, "case_insensitive": true, "files_only": true, "max_matches": MATCHES_MAX }));
+            add(
+                "grep",
+                json!({ "pattern": pattern, "case_insensitive": true, "files_only": true, "max_matches": MATCHES_MAX }),
+            );
         }
     }
-    let names: Vec<String> = keywords.iter().filter(|word| word.text.chars().all(fits_glob)).map(|word| glob_part(&word.text)).collect();
+    let names: Vec<String> =
+        keywords.iter().filter(|word| word.text.chars().all(fits_glob)).map(|word| glob_part(&word.text)).collect();
     if !names.is_empty() {
         add("glob", json!({ "pattern": format!("**/*{{{}}}*", names.join(",")) }));
     }
@@ -77,7 +80,9 @@ fn any_of(keywords: &[Keyword]) -> String {
     keywords.iter().map(|word| escape(&word.text)).collect::<Vec<_>>().join("|")
 }
 
-fn fits_glob(character: char) -> bool { character.is_alphanumeric() || "_-.".contains(character) }
+fn fits_glob(character: char) -> bool {
+    character.is_alphanumeric() || "_-.".contains(character)
+}
 
 /// A word as a glob that does not care for the case of its first letter.
 fn glob_part(word: &str) -> String {
@@ -98,7 +103,8 @@ fn look_closer(turn: &Turn<'_>, keywords: &[Keyword]) -> Vec<Call> {
     if turn.rounds == 1 && !blind.is_empty() && turn.offers("grep") {
         let pattern = any_of(keywords);
         let look = |path: &str| {
-            let arguments = json!({ "pattern": pattern, "path": path, "case_insensitive": true, "max_matches": FILE_MATCHES_MAX });
+            let arguments =
+                json!({ "pattern": pattern, "path": path, "case_insensitive": true, "max_matches": FILE_MATCHES_MAX });
             ("grep".to_owned(), arguments)
         };
         return blind.into_iter().map(|(path, _)| look(path)).collect();
@@ -108,7 +114,9 @@ fn look_closer(turn: &Turn<'_>, keywords: &[Keyword]) -> Vec<Call> {
     }
     // A file that fits far less than the best one only distracts.
     let worth_reading = best.first().map_or(0.0, |(_, file)| file.score * 0.4);
-    let read = |path: &str, first: u64| ("read_file".to_owned(), json!({ "path": path, "offset": first, "limit": PASSAGE_LINES }));
+    let read = |path: &str, first: u64| {
+        ("read_file".to_owned(), json!({ "path": path, "offset": first, "limit": PASSAGE_LINES }))
+    };
     best.into_iter()
         .filter(|(_, file)| file.score >= worth_reading)
         .map(|(path, file)| read(path, matches.passage(file, keywords)))
@@ -120,10 +128,18 @@ fn read_telling(turn: &Turn<'_>) -> Vec<Call> {
     if !turn.offers("read_file") {
         return Vec::new();
     }
-    let mut files: Vec<&str> = turn.done.iter().filter(|done| done.tool == "glob" && !done.is_error).flat_map(|done| paths(done.text)).collect();
+    let mut files: Vec<&str> = turn
+        .done
+        .iter()
+        .filter(|done| done.tool == "glob" && !done.is_error)
+        .flat_map(|done| paths(done.text))
+        .collect();
     if files.is_empty() {
-        let listed = turn.done.iter().filter(|done| done.tool == "list_dir" && !done.is_error).flat_map(|done| names(done.text));
-        files = listed.filter(|name| !name.ends_with('/') && (name.to_lowercase().contains("readme") || name.ends_with(".md"))).collect();
+        let listed =
+            turn.done.iter().filter(|done| done.tool == "list_dir" && !done.is_error).flat_map(|done| names(done.text));
+        files = listed
+            .filter(|name| !name.ends_with('/') && (name.to_lowercase().contains("readme") || name.ends_with(".md")))
+            .collect();
     }
     // What people wrote for people comes first.
     files.sort_by_key(|path| !path.to_lowercase().contains("readme"));
@@ -132,7 +148,9 @@ fn read_telling(turn: &Turn<'_>) -> Vec<Call> {
 }
 
 /// The names in a listing of `list_dir`.
-fn names(text: &str) -> impl Iterator<Item = &str> { paths(text).filter_map(|line| line.split('\t').next()) }
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    paths(text).filter_map(|line| line.split('\t').next())
+}
 
 /// The answer out of what was read.
 fn answer(turn: &Turn<'_>, keywords: &[Keyword]) -> String {
@@ -164,7 +182,9 @@ fn answer(turn: &Turn<'_>, keywords: &[Keyword]) -> String {
         .into_iter()
         .filter(|(path, _)| !quoted.iter().any(|known| known == path))
         .take(OTHERS_MAX)
-        .map(|(path, file)| if file.lines.is_empty() { path.to_owned() } else { format!("{path}:{}", matches.passage(file, keywords)) })
+        .map(|(path, file)| {
+            if file.lines.is_empty() { path.to_owned() } else { format!("{path}:{}", matches.passage(file, keywords)) }
+        })
         .collect();
     if !others.is_empty() {
         text.push_str(&format!("\n\nAlso: {}.", others.join(", ")));
@@ -174,7 +194,12 @@ fn answer(turn: &Turn<'_>, keywords: &[Keyword]) -> String {
 
 /// The answer when there is nothing to quote.
 fn nothing(turn: &Turn<'_>, keywords: &[Keyword]) -> String {
-    let failed: Vec<String> = turn.done.iter().filter(|done| done.is_error).map(|done| format!("{}: {}", done.tool, cut(done.text, 3, 300))).collect();
+    let failed: Vec<String> = turn
+        .done
+        .iter()
+        .filter(|done| done.is_error)
+        .map(|done| format!("{}: {}", done.tool, cut(done.text, 3, 300)))
+        .collect();
     let mut text = if keywords.is_empty() {
         format!("{FIRST_WORDS} I found no file that tells what this is.")
     } else {
@@ -184,7 +209,11 @@ fn nothing(turn: &Turn<'_>, keywords: &[Keyword]) -> String {
             format!("{FIRST_WORDS} I searched the workspace for {} and found nothing.", shown(keywords))
         } else {
             let places: Vec<&str> = best.into_iter().take(OTHERS_MAX).map(|(path, _)| path).collect();
-            format!("{FIRST_WORDS} I searched the workspace for {} and found it in {}, which I cannot read here.", shown(keywords), places.join(", "))
+            format!(
+                "{FIRST_WORDS} I searched the workspace for {} and found it in {}, which I cannot read here.",
+                shown(keywords),
+                places.join(", ")
+            )
         }
     };
     if !failed.is_empty() {
@@ -196,14 +225,19 @@ fn nothing(turn: &Turn<'_>, keywords: &[Keyword]) -> String {
 
 /// What is at the top of the workspace.
 fn listing(turn: &Turn<'_>) -> String {
-    let Some(done) = turn.done.iter().find(|done| done.tool == "list_dir" && !done.is_error) else { return String::new() };
+    let Some(done) = turn.done.iter().find(|done| done.tool == "list_dir" && !done.is_error) else {
+        return String::new();
+    };
     let entries: Vec<&str> = names(done.text).collect();
     if entries.is_empty() {
         return "\n\nThe workspace is empty.".to_owned();
     }
     let more = entries.len().saturating_sub(40);
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("\n\nIn the workspace: {}{rest}.", entries.iter().take(40).map(|entry| format!("`{entry}`")).collect::<Vec<_>>().join(", "))
+    format!(
+        "\n\nIn the workspace: {}{rest}.",
+        entries.iter().take(40).map(|entry| format!("`{entry}`")).collect::<Vec<_>>().join(", ")
+    )
 }
 
 fn shown(keywords: &[Keyword]) -> String {

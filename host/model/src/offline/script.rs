@@ -35,7 +35,8 @@ impl Script {
     pub(super) fn parse(prompt: &str) -> Option<Self> {
         let lines = || prompt.lines().map(str::trim).filter(|line| !line.is_empty());
         let calls: Vec<Call> = lines().filter_map(call).take(CALLS_MAX).collect();
-        let answer = lines().last().and_then(|line| line.strip_prefix("ANSWER ")).map(|text| text.trim().to_owned());
+        let answer =
+            lines().next_back().and_then(|line| line.strip_prefix("ANSWER ")).map(|text| text.trim().to_owned());
         (!calls.is_empty() || answer.is_some()).then_some(Self { calls, answer })
     }
 
@@ -57,8 +58,15 @@ impl Script {
             None => Next::Say(match &self.answer {
                 Some(answer) => answer.clone(),
                 None => {
-                    let count = if turn.done.len() == 1 { "the one call".to_owned() } else { format!("the {} calls", turn.done.len()) };
-                    format!("{FIRST_WORDS} I made {count} of your script, and none failed.{}", self.quoted(turn, turn.done.len()))
+                    let count = if turn.done.len() == 1 {
+                        "the one call".to_owned()
+                    } else {
+                        format!("the {} calls", turn.done.len())
+                    };
+                    format!(
+                        "{FIRST_WORDS} I made {count} of your script, and none failed.{}",
+                        self.quoted(turn, turn.done.len())
+                    )
                 }
             }),
         }
@@ -71,7 +79,8 @@ impl Script {
             1 => " The call after it was not made.".to_owned(),
             _ => format!(" The {left} calls after it were not made."),
         };
-        let line = self.calls.get(at).map_or_else(|| turn.done[at].tool.to_owned(), |call| cut(&call.line, 1, LINE_BYTES_MAX));
+        let line =
+            self.calls.get(at).map_or_else(|| turn.done[at].tool.to_owned(), |call| cut(&call.line, 1, LINE_BYTES_MAX));
         let text = fenced(&cut(turn.done[at].text, QUOTED_LINES_MAX, QUOTED_BYTES_MAX));
         let before = if at > 0 { format!("\n\nBefore it:{}", self.quoted(turn, at)) } else { String::new() };
         format!("{FIRST_WORDS} call {} of your script failed, so I stopped.{rest}\n\n`{line}`\n{text}{before}", at + 1)
@@ -81,7 +90,8 @@ impl Script {
     fn quoted(&self, turn: &Turn<'_>, count: usize) -> String {
         let mut text = String::new();
         for (number, done) in turn.done.iter().take(count).enumerate() {
-            let line = self.calls.get(number).map_or_else(|| done.tool.to_owned(), |call| cut(&call.line, 1, LINE_BYTES_MAX));
+            let line =
+                self.calls.get(number).map_or_else(|| done.tool.to_owned(), |call| cut(&call.line, 1, LINE_BYTES_MAX));
             let quoted = fenced(&cut(done.text, QUOTED_LINES_MAX, QUOTED_BYTES_MAX));
             text.push_str(&format!("\n\n{}. `{line}`\n{quoted}", number + 1));
         }
@@ -103,6 +113,7 @@ fn call(line: &str) -> Option<Call> {
         return Some(Call { tool, arguments, line: line.to_owned() });
     }
     let (tool, arguments) = rest.split_once(char::is_whitespace).unwrap_or((rest, "{}"));
-    let arguments = serde_json::from_str(arguments.trim()).unwrap_or_else(|_| Value::String(arguments.trim().to_owned()));
+    let arguments =
+        serde_json::from_str(arguments.trim()).unwrap_or_else(|_| Value::String(arguments.trim().to_owned()));
     (!tool.is_empty()).then(|| Call { tool: tool.to_owned(), arguments, line: line.to_owned() })
 }

@@ -34,16 +34,29 @@ fn run(files: &BTreeMap<&str, &str>, tool: &str, arguments: &Value) -> (String, 
         "list_dir" => {
             let mut names: Vec<String> = files
                 .iter()
-                .map(|(path, text)| path.split_once('/').map_or_else(|| format!("{path}\t{} B", text.len()), |(folder, _)| format!("{folder}/")))
+                .map(|(path, text)| {
+                    path.split_once('/')
+                        .map_or_else(|| format!("{path}\t{} B", text.len()), |(folder, _)| format!("{folder}/"))
+                })
                 .collect();
             names.dedup();
             names.join("\n")
         }
         "glob" => {
             let pattern = word("pattern");
-            let wanted: Vec<String> = pattern.trim_start_matches("**/*").trim_matches(['{', '}', '*']).split(',').map(|part| part.trim_matches('*').replace(['[', ']'], "").to_lowercase()).collect();
+            let wanted: Vec<String> = pattern
+                .trim_start_matches("**/*")
+                .trim_matches(['{', '}', '*'])
+                .split(',')
+                .map(|part| part.trim_matches('*').replace(['[', ']'], "").to_lowercase())
+                .collect();
             // `[rR]etry` became `rretry`: the first letter is there twice.
-            let fits = |path: &str| wanted.iter().any(|want| path.to_lowercase().contains(want.as_str()) || want.get(1..).is_some_and(|want| path.to_lowercase().contains(want)));
+            let fits = |path: &str| {
+                wanted.iter().any(|want| {
+                    path.to_lowercase().contains(want.as_str())
+                        || want.get(1..).is_some_and(|want| path.to_lowercase().contains(want))
+                })
+            };
             files.keys().filter(|path| fits(path)).copied().collect::<Vec<_>>().join("\n")
         }
         "grep" => {
@@ -53,7 +66,11 @@ fn run(files: &BTreeMap<&str, &str>, tool: &str, arguments: &Value) -> (String, 
             for (path, text) in files.iter().filter(|(path, _)| only.is_empty() || **path == only) {
                 for (number, line) in text.lines().enumerate() {
                     if wanted.iter().any(|want| line.to_lowercase().contains(want.as_str())) {
-                        lines.push(if arguments.get("files_only").is_some() { (*path).to_owned() } else { format!("{path}:{}:{line}", number + 1) });
+                        lines.push(if arguments.get("files_only").is_some() {
+                            (*path).to_owned()
+                        } else {
+                            format!("{path}:{}:{line}", number + 1)
+                        });
                     }
                 }
             }
@@ -62,9 +79,15 @@ fn run(files: &BTreeMap<&str, &str>, tool: &str, arguments: &Value) -> (String, 
         }
         "read_file" => match files.get(word("path").as_str()) {
             Some(text) => {
-                let number = |name: &str, default| arguments.get(name).and_then(Value::as_u64).map_or(default, |n| n as usize);
+                let number =
+                    |name: &str, default| arguments.get(name).and_then(Value::as_u64).map_or(default, |n| n as usize);
                 let (offset, limit) = (number("offset", 1), number("limit", 2000));
-                text.lines().enumerate().skip(offset - 1).take(limit).map(|(at, line)| format!("{:>6}\t{line}\n", at + 1)).collect()
+                text.lines()
+                    .enumerate()
+                    .skip(offset - 1)
+                    .take(limit)
+                    .map(|(at, line)| format!("{:>6}\t{line}\n", at + 1))
+                    .collect()
             }
             None => return ("Failed (not-found): no such file".to_owned(), true),
         },
@@ -93,7 +116,13 @@ fn play(tools: &[&str], files: &BTreeMap<&str, &str>, prompt: &str) -> (Vec<Stri
                 AssistantPart::ToolCall { provider_call, tool, arguments } => {
                     made.push(format!("{tool} {arguments}"));
                     let (text, is_error) = run(files, tool, &serde_json::from_str(arguments).unwrap_or(Value::Null));
-                    results.push(ToolResult { call: CallId::from_bits(1), provider_call: provider_call.clone(), tool: tool.clone(), text, is_error });
+                    results.push(ToolResult {
+                        call: CallId::from_bits(1),
+                        provider_call: provider_call.clone(),
+                        tool: tool.clone(),
+                        text,
+                        is_error,
+                    });
                 }
                 AssistantPart::Reasoning { .. } => panic!("it does not reason"),
             }
@@ -109,17 +138,24 @@ fn scripts_call_one_tool_after_the_other() {
     let files = BTreeMap::new();
     let prompt = "Please do this:\nTOOL write_file {\"path\":\"a\"}\nTOOL {\"name\":\"edit_file\",\"arguments\":{\"path\":\"b\"}}\n$ cargo test\nTOOL list";
     let (made, answer) = play(&["shell"], &files, prompt);
-    assert_eq!(made, ["write_file {\"path\":\"a\"}", "edit_file {\"path\":\"b\"}", "shell {\"command\":\"cargo test\"}", "list {}"]);
+    assert_eq!(
+        made,
+        ["write_file {\"path\":\"a\"}", "edit_file {\"path\":\"b\"}", "shell {\"command\":\"cargo test\"}", "list {}"]
+    );
     assert!(answer.starts_with(FIRST_WORDS), "{answer}");
     assert!(answer.contains("the 4 calls") && answer.contains("shell did {\"command\":\"cargo test\"}"), "{answer}");
 }
 
 #[test]
 fn a_script_stops_at_the_first_failure_and_quotes_it() {
-    let (made, answer) = play(&[], &BTreeMap::new(), "TOOL a {}\nTOOL fail {}\nTOOL b {}\nTOOL c {}\nANSWER {\"ok\":true}");
+    let (made, answer) =
+        play(&[], &BTreeMap::new(), "TOOL a {}\nTOOL fail {}\nTOOL b {}\nTOOL c {}\nANSWER {\"ok\":true}");
     assert_eq!(made, ["a {}", "fail {}"]);
     assert!(answer.starts_with(FIRST_WORDS) && answer.contains("call 2 of your script failed"), "{answer}");
-    assert!(answer.contains("Failed (boom): it broke") && answer.contains("The 2 calls after it were not made"), "{answer}");
+    assert!(
+        answer.contains("Failed (boom): it broke") && answer.contains("The 2 calls after it were not made"),
+        "{answer}"
+    );
     assert!(answer.contains("a did {}"), "{answer}");
 }
 
@@ -163,7 +199,10 @@ fn project() -> BTreeMap<&'static str, &'static str> {
         ("README.md", "# Teapot\n\nTeapot brews tea over HTTP.\n"),
         ("Cargo.toml", "[package]\nname = \"teapot\"\n"),
         ("Cargo.lock", "retry\ndelay\nretry delay first\n"),
-        ("src/retry.rs", "//! Repeating requests.\n\n/// Wait before the first repetition; it doubles.\npub const RETRY_DELAY_FIRST_MS: u64 = 500;\n\npub fn delay(attempt: u32) -> u64 {\n    RETRY_DELAY_FIRST_MS << attempt\n}\n"),
+        (
+            "src/retry.rs",
+            "//! Repeating requests.\n\n/// Wait before the first repetition; it doubles.\npub const RETRY_DELAY_FIRST_MS: u64 = 500;\n\npub fn delay(attempt: u32) -> u64 {\n    RETRY_DELAY_FIRST_MS << attempt\n}\n",
+        ),
         ("src/brew.rs", "/// Pours.\npub fn pour() {}\n// no retry here\n"),
         ("docs/notes.md", "Some words about kettles and water.\n"),
     ])
@@ -215,4 +254,35 @@ fn text_comes_in_pieces_that_make_the_text() {
     assert!(list.len() > 3);
     assert_eq!(list.concat(), text);
     assert_eq!(pieces("").count(), 0);
+}
+
+/// The files of a folder, with paths as the tools give them.
+fn tree(root: &std::path::Path, below: &str, files: &mut BTreeMap<&'static str, &'static str>) {
+    for entry in std::fs::read_dir(root).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+        if entry.file_type().unwrap().is_dir() {
+            tree(&entry.path(), &path, files);
+        } else if let Ok(text) = std::fs::read_to_string(entry.path()) {
+            files.insert(path.leak(), text.leak());
+        }
+    }
+}
+
+#[test]
+fn questions_about_these_very_sources_find_their_place() {
+    let mut files = BTreeMap::new();
+    tree(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut files);
+    for (question, place) in [
+        ("Where is the retry-after date parsed?", "**retry_after.rs:"),
+        ("How long may a line of server-sent events be?", "**sse.rs:"),
+        ("What does ChunkedBody do?", "**body.rs:"),
+        ("Which timeouts are there for connecting?", "**client.rs:"),
+        ("How are prices turned into cost_micro_usd?", "**price.rs:"),
+        ("How is the key scrubbed from errors?", "**key.rs:"),
+    ] {
+        let (made, answer) = play(LOOKING, &files, question);
+        assert!(answer.contains(place), "{question}\n{}\n{answer}", made.join("\n"));
+    }
 }

@@ -20,7 +20,9 @@ pub(super) struct Done<'a> {
 
 impl Done<'_> {
     /// A text argument.
-    pub(super) fn argument(&self, name: &str) -> Option<&str> { self.arguments.get(name).and_then(Value::as_str) }
+    pub(super) fn argument(&self, name: &str) -> Option<&str> {
+        self.arguments.get(name).and_then(Value::as_str)
+    }
 }
 
 /// Everything since the last prompt.
@@ -65,7 +67,9 @@ impl<'a> Turn<'a> {
     }
 
     /// Whether the context offers a tool.
-    pub(super) fn offers(&self, tool: &str) -> bool { self.tools.contains(&tool) }
+    pub(super) fn offers(&self, tool: &str) -> bool {
+        self.tools.contains(&tool)
+    }
 
     /// The names of the tools, for people.
     pub(super) fn tools(&self) -> String {

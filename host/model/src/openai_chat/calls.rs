@@ -43,7 +43,9 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn is_empty(&self) -> bool { self.calls.is_empty() }
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
 
     /// Takes a piece.
     pub(super) fn push(&mut self, piece: Piece, deltas: &dyn DeltaSink) -> Result<(), ModelFailure> {
@@ -87,7 +89,10 @@ impl Calls {
         let call = &self.calls[at];
         // Another id under the same index, or, without ids, a name when the call has all it needs.
         let is_other_id = !id.is_empty() && !call.id.is_empty() && call.id != id;
-        let is_next = id.is_empty() && !name.is_empty() && crate::wire::is_json(&call.arguments) && (call.name != name || index.is_none());
+        let is_next = id.is_empty()
+            && !name.is_empty()
+            && crate::wire::is_json(&call.arguments)
+            && (call.name != name || index.is_none());
         (!is_other_id && !is_next).then_some(at)
     }
 

@@ -65,7 +65,9 @@ impl Protocol for OpenAiChat {
         Ok(headers)
     }
 
-    fn decoder(&self, step: usize) -> Box<dyn Decoder> { Box::new(stream::Stream::new(step)) }
+    fn decoder(&self, step: usize) -> Box<dyn Decoder> {
+        Box::new(stream::Stream::new(step))
+    }
 }
 
 impl WriteConversation for OpenAiChat {
@@ -84,8 +86,13 @@ impl WriteConversation for OpenAiChat {
     fn assistant(&self, parts: &[SentPart<'_>], out: &mut Writer) {
         begin(out);
         out.raw("{\"role\":\"assistant\",\"content\":");
-        let texts: Vec<&str> = parts.iter().filter_map(|part| if let SentPart::Text(text) = part { Some(*text) } else { None }).collect();
-        if texts.is_empty() { out.raw("null") } else { out.string(&texts.concat()) }
+        let texts: Vec<&str> =
+            parts.iter().filter_map(|part| if let SentPart::Text(text) = part { Some(*text) } else { None }).collect();
+        if texts.is_empty() {
+            out.raw("null")
+        } else {
+            out.string(&texts.concat())
+        }
         for part in parts {
             if let SentPart::Reasoning { text, opaque } = part {
                 reasoning(text, opaque, out);

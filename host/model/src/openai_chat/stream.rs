@@ -154,7 +154,9 @@ impl Stream {
 fn join_detail(details: &mut Vec<Value>, piece: Value) {
     let Value::Object(piece) = piece else { return };
     let same = |known: &Map<String, Value>| {
-        known.get("type") == piece.get("type") && known.get("index") == piece.get("index") && piece.get("index").is_some()
+        known.get("type") == piece.get("type")
+            && known.get("index") == piece.get("index")
+            && piece.get("index").is_some()
     };
     let Some(known) = details.last_mut().and_then(Value::as_object_mut).filter(|known| same(known)) else {
         details.push(Value::Object(piece));
@@ -163,7 +165,9 @@ fn join_detail(details: &mut Vec<Value>, piece: Value) {
     for (name, value) in piece {
         match (known.get_mut(&name), value) {
             (_, Value::Null) => {}
-            (Some(Value::String(text)), Value::String(more)) if matches!(name.as_str(), "text" | "summary" | "data") => {
+            (Some(Value::String(text)), Value::String(more))
+                if matches!(name.as_str(), "text" | "summary" | "data") =>
+            {
                 text.push_str(&more);
             }
             (_, value) => {

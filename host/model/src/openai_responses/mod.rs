@@ -66,7 +66,9 @@ impl Protocol for OpenAiResponses {
         Ok(headers)
     }
 
-    fn decoder(&self, step: usize) -> Box<dyn Decoder> { Box::new(stream::Stream::new(step)) }
+    fn decoder(&self, step: usize) -> Box<dyn Decoder> {
+        Box::new(stream::Stream::new(step))
+    }
 }
 
 impl WriteConversation for OpenAiResponses {
@@ -82,7 +84,9 @@ impl WriteConversation for OpenAiResponses {
             begin(out);
             match part {
                 SentPart::Text(text) => {
-                    out.raw("{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"text\":");
+                    out.raw(
+                        "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"text\":",
+                    );
                     out.string(text);
                     out.raw("}]}");
                 }
@@ -109,7 +113,9 @@ impl WriteConversation for OpenAiResponses {
         out.raw("}");
     }
 
-    fn close(&self, out: &mut Writer) { out.raw("]}") }
+    fn close(&self, out: &mut Writer) {
+        out.raw("]}")
+    }
 }
 
 /// Separates an item from the one before.

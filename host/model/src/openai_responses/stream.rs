@@ -123,7 +123,9 @@ impl Stream {
     }
 }
 
-fn word<'a>(item: &'a Value, name: &str) -> &'a str { item.get(name).and_then(Value::as_str).unwrap_or_default() }
+fn word<'a>(item: &'a Value, name: &str) -> &'a str {
+    item.get(name).and_then(Value::as_str).unwrap_or_default()
+}
 
 /// The texts of the parts of one kind.
 fn texts<'a>(item: &'a Value, list: &str, kind: &'a str, field: &'a str) -> impl Iterator<Item = &'a str> {

@@ -18,7 +18,9 @@ pub const KEY: &str = "sk-test-0123456789abcdef";
 pub const WIRES: &[(Wire, &str)] =
     &[(Wire::Anthropic, "anthropic"), (Wire::OpenAiChat, "openai_chat"), (Wire::OpenAiResponses, "openai_responses")];
 
-pub fn folder(name: &str) -> PathBuf { PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(name) }
+pub fn folder(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
 
 pub fn config(wire: Wire, base_url: String) -> ProviderConfig {
     ProviderConfig {
@@ -60,10 +62,17 @@ pub fn context(model: &str) -> Arc<Context> {
     })
 }
 
-pub fn user(text: &str) -> Arc<Item> { Arc::new(Item::User { text: text.to_owned() }) }
+pub fn user(text: &str) -> Arc<Item> {
+    Arc::new(Item::User { text: text.to_owned() })
+}
 
 pub fn request(items: Vec<Arc<Item>>) -> ModelRequest {
-    ModelRequest { session: SessionId::from_bits(7), context: context("some-model"), items, output_tokens_max: Some(1_000) }
+    ModelRequest {
+        session: SessionId::from_bits(7),
+        context: context("some-model"),
+        items,
+        output_tokens_max: Some(1_000),
+    }
 }
 
 pub async fn ask(models: &Models, request: ModelRequest) -> (Result<ModelResponse, ModelFailure>, Vec<ModelDelta>) {
@@ -74,4 +83,6 @@ pub async fn ask(models: &Models, request: ModelRequest) -> (Result<ModelRespons
     (result, deltas)
 }
 
-pub async fn ask_once(models: &Models) -> Result<ModelResponse, ModelFailure> { ask(models, request(vec![user("Hello?")])).await.0 }
+pub async fn ask_once(models: &Models) -> Result<ModelResponse, ModelFailure> {
+    ask(models, request(vec![user("Hello?")])).await.0
+}

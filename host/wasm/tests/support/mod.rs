@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The corpus.
-pub fn corpus() -> PathBuf { Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/hostile") }
+pub(crate) fn corpus() -> PathBuf { Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/hostile") }
 
 /// Puts the shared parts in place of their marks, and assembles.
-pub fn assemble(text: &str) -> Vec<u8> {
+pub(crate) fn assemble(text: &str) -> Vec<u8> {
     let part = |name: &str| std::fs::read_to_string(corpus().join("parts").join(name)).unwrap();
     let mut whole = String::new();
     let mut contract = None;
@@ -47,22 +47,22 @@ pub fn assemble(text: &str) -> Vec<u8> {
 
 fn tools_section(json: &str) -> String { format!("(@custom \"harness:tools\" \"{}\")", json.replace('"', "\\\"")) }
 
-pub fn read(name: &str, bytes: Vec<u8>, limits: CallLimits) -> Result<Arc<Component>, ReadComponentError> {
+pub(crate) fn read(name: &str, bytes: Vec<u8>, limits: CallLimits) -> Result<Arc<Component>, ReadComponentError> {
     Component::read_with(ComponentSource { name: name.to_owned(), bytes: Cow::Owned(bytes) }, limits)
 }
 
 /// A built-in tool as components/build made it.
-pub fn built_in(name: &str) -> Arc<Component> {
+pub(crate) fn built_in(name: &str) -> Arc<Component> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../components/dist/{name}.wasm"));
     read(name, std::fs::read(path).unwrap(), CallLimits::DEFAULT).unwrap()
 }
 
-pub fn hands(runtime: &Arc<Runtime>, workspace: &Path, components: &[Arc<Component>]) -> ComponentHands {
+pub(crate) fn hands(runtime: &Arc<Runtime>, workspace: &Path, components: &[Arc<Component>]) -> ComponentHands {
     let base = Arc::new(Base::open(workspace, &[]).unwrap());
     ComponentHands::new(runtime.clone(), base, components.to_vec()).unwrap()
 }
 
-pub async fn call(hands: &ComponentHands, tool: &str, arguments: &str) -> CallReport {
+pub(crate) async fn call(hands: &ComponentHands, tool: &str, arguments: &str) -> CallReport {
     let request = CallRequest {
         session: SessionId::from_bits(1),
         call: CallId::from_bits(1),
