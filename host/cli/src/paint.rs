@@ -89,3 +89,43 @@ pub(crate) fn one_line(text: &str, chars_max: usize) -> String {
     }
     line
 }
+
+/// Arguments of a call for people: what it is about first, then the rest, long texts by their size.
+pub(crate) fn arguments(json: &str, chars_max: usize) -> String {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(json) else { return one_line(json, chars_max) };
+    /// What a call is about, in the tools' own words.
+    const SUBJECTS: &[&str] = &["path", "pattern", "command", "url"];
+    /// A text longer than this, or of several lines, is told by its size. Characters.
+    const TEXT_CHARS_MAX: usize = 80;
+    let shown = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) if text.chars().count() > TEXT_CHARS_MAX || text.contains('\n') => {
+            format!("({} bytes)", text.len())
+        }
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let subjects = SUBJECTS.iter().filter_map(|key| fields.get(*key)).map(shown);
+    let rest = fields.iter().filter(|(key, _)| !SUBJECTS.contains(&key.as_str()));
+    let rest = rest.map(|(key, value)| format!("{key}={}", shown(value)));
+    one_line(&subjects.chain(rest).collect::<Vec<_>>().join(" "), chars_max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_begin_with_what_they_are_about() {
+        let json = r#"{"limit":5,"path":"src/a.rs","pattern":"x\u001b[2J"}"#;
+        assert_eq!(arguments(json, 100), "src/a.rs x\\u{1b}[2J limit=5");
+        assert_eq!(arguments(r#"{"path":"a","content":"1\n2\n"}"#, 100), "a content=(4 bytes)");
+        assert_eq!(arguments("{", 100), "{");
+    }
+
+    #[test]
+    fn one_line_says_that_there_is_more() {
+        assert_eq!(one_line("first\nsecond", 100), "first…");
+        assert_eq!(one_line("abcdef", 3), "abc…");
+        assert_eq!(one_line("short", 100), "short");
+    }
+}

@@ -24,7 +24,7 @@ use harness_engine::ports::{SessionFilter, Takeover};
 use harness_engine::{NewSession, Session};
 use screen::Screen;
 use std::io::{IsTerminal, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Attempts to get an answer that fits the schema, the first included.
 const ANSWER_ATTEMPTS_MAX: u32 = 3;
@@ -41,15 +41,28 @@ pub(crate) async fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
 }
 
 async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit, Failure> {
-    let workspace = settings::workspace_folder(args.workspace.as_deref())?;
+    let mut workspace = settings::workspace_folder(args.workspace.as_deref())?;
     let said = Said::from_cli(cli).with_run(args.model.clone(), args.approve, args.max_steps);
-    let settings = settings::read(&said, Some(&workspace))?;
+    let mut settings = settings::read(&said, Some(&workspace))?;
     screen.set_color(settings.resolved.ui.color.value);
     let schema = args.output_schema.as_deref().map(AnswerSchema::read).transpose()?;
     let somebody = std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && !args.json;
     let prompt = given_prompt(args)?;
-    let wiring = wiring::wire(&settings)?;
+    let mut wiring = wiring::wire(&settings)?;
     let existing = chosen_session(&wiring, args, &workspace).await?;
+    if let Some(own) = other_workspace(&wiring, existing, &workspace).await? {
+        if args.workspace.is_some() {
+            return Err(Failure::usage(format!(
+                "that session works in {}, not in {}",
+                own.display(),
+                workspace.display()
+            )));
+        }
+        // The session's own folder is what its settings are read for.
+        workspace = settings::workspace_folder(Some(&own))?;
+        settings = settings::read(&said, Some(&workspace))?;
+        wiring = wiring::wire(&settings)?;
+    }
     let piped = prompt.is_none() && !std::io::stdin().is_terminal();
     let prompt = match prompt {
         // What a session still waits for comes first; a pipe is read only where nothing else is to do.
@@ -191,6 +204,18 @@ async fn chosen_session(wiring: &Wiring, args: &RunArgs, workspace: &Path) -> Re
     }
 }
 
+/// The folder of a session, if it is another one.
+async fn other_workspace(
+    wiring: &Wiring,
+    session: Option<SessionId>,
+    workspace: &Path,
+) -> Result<Option<PathBuf>, Failure> {
+    let Some(id) = session else { return Ok(None) };
+    let summary = wiring.host.ports().index.summary(id).await;
+    let own = PathBuf::from(summary.map_err(|error| Failure::because("reading the session", &error))?.workspace);
+    Ok((own != workspace).then_some(own))
+}
+
 /// Whether a session has a turn under way.
 async fn waits(wiring: &Wiring, session: Option<SessionId>) -> Result<bool, Failure> {
     let Some(id) = session else { return Ok(false) };
@@ -216,12 +241,8 @@ async fn open(
             .map_err(|error| Failure::because("creating a session", &error));
     };
     let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
-    let own = Path::new(&loaded.state.workspace);
-    if args.workspace.is_some() && own != workspace {
-        return Err(Failure::usage(format!("{id} works in {}, not in {}", own.display(), workspace.display())));
-    }
-    let hands = wiring.hands(settings, own)?;
-    let mut context = wiring.context(settings, own, hands.as_ref())?;
+    let hands = wiring.hands(settings, workspace)?;
+    let mut context = wiring.context(settings, workspace, hands.as_ref())?;
     // A session keeps its model unless another one is asked for.
     if let (None, Some(before)) = (&args.model, &loaded.state.context)
         && settings.resolved.providers.contains_key(&before.model.provider)

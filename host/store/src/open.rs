@@ -216,9 +216,10 @@ pub(crate) fn open(dir: &Path, options: StoreOptions) -> Result<(Place, Connecti
             known: SCHEMA_VERSION,
         });
     }
-    // Only now is it known that folder and file are ours to close to others.
-    for (path, mode) in [(dir, 0o700), (place.database.as_path(), 0o600)] {
-        tighten(path, mode).map_err(|source| OpenStoreError::Folder { path: path.to_owned(), source })?;
+    // Only now is it known that all this is ours to close to others.
+    tighten(dir, 0o700)?;
+    for ending in ["", "-wal", "-shm"] {
+        tighten(&dir.join(format!("{DATABASE_FILE}{ending}")), 0o600)?;
     }
     if !use_write_ahead_log(&connection).map_err(database)? {
         return Err(OpenStoreError::NoWriteAheadLog { path: place.database.clone() });
@@ -274,12 +275,18 @@ fn prepare_file(path: &Path) -> Result<(), OpenStoreError> {
     }
 }
 
-fn tighten(path: &Path, mode: u32) -> std::io::Result<()> {
-    let found = std::fs::metadata(path)?.permissions().mode() & 0o777;
-    if found & !mode != 0 {
-        std::fs::set_permissions(path, Permissions::from_mode(found & mode))?;
+/// Takes away permissions beyond `mode`, if the file is there.
+fn tighten(path: &Path, mode: u32) -> Result<(), OpenStoreError> {
+    let tighten = || {
+        let found = std::fs::metadata(path)?.permissions().mode() & 0o777;
+        if found & !mode == 0 { Ok(()) } else { std::fs::set_permissions(path, Permissions::from_mode(found & mode)) }
+    };
+    match tighten() {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(OpenStoreError::Folder { path: path.to_owned(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// Makes the names in a folder durable.

@@ -38,7 +38,7 @@
     ;; @ok
     (data (i32.const 100) "\1b[2J\0dNothing is wrong\e2\80\ae, \00call\07 again...")
     (func (export "call") (param i32 i32 i32 i32) (result i32)
-      (call $write (call $get) (i32.const 100) (i32.const 37) (i32.const 512))
+      (call $write (call $get) (i32.const 100) (i32.const 38) (i32.const 512))
       (unreachable)))
   (core instance $i (instantiate $m (with "libc" (instance $libc)) (with "host" (instance $host))))
   ;; @tool

@@ -140,7 +140,7 @@ impl Screen {
             Event::ModelRequested { .. } => self.streamed_bytes = 0,
             Event::ModelResponded { parts, .. } => self.responded(parts),
             Event::CallRequested { tool, arguments, .. } => {
-                let shown = one_line(arguments, ARGUMENT_CHARS_MAX);
+                let shown = crate::paint::arguments(arguments, ARGUMENT_CHARS_MAX);
                 self.line(&format!("• {} {}", self.paint.bold(&one_line(tool, 64)), self.paint.dim(&shown)));
             }
             Event::CallReported { outcome, .. } if outcome.is_success() => {}

@@ -173,6 +173,21 @@ fn is_definition(line: &str) -> bool {
     DEFINITIONS.iter().any(|definition| line.starts_with(definition))
 }
 
+/// How much a hit on this line says: words for people much, imports and checks little.
+fn quality(line: &str) -> f64 {
+    let line = line.trim_start();
+    let begins = |with: &[&str]| with.iter().any(|with| line.starts_with(with));
+    if begins(&["use ", "pub use ", "import ", "from ", "#include", "require", "mod ", "pub mod "]) {
+        0.2
+    } else if line.contains("assert") || line.starts_with("#[") {
+        0.4
+    } else if begins(&["//!", "///", "\"\"\"", "/**", "* ", "- ", "#"]) {
+        1.4
+    } else {
+        1.0
+    }
+}
+
 /// The line where the passage with most of the words begins, and how well it fits.
 fn best_window(lines: &BTreeMap<u64, String>, keywords: &[Keyword], spread: &[usize]) -> Option<(u64, f64)> {
     let mut best: Option<(u64, f64)> = None;
@@ -180,14 +195,15 @@ fn best_window(lines: &BTreeMap<u64, String>, keywords: &[Keyword], spread: &[us
         let within = lines.range(start..start + PASSAGE_LINES - LINES_BEFORE);
         let mut fit = 0.0;
         for (number, word) in keywords.iter().enumerate() {
-            let count = within.clone().filter(|(_, line)| holds(line, word)).count();
+            let hits = within.clone().filter(|(_, line)| holds(line, word));
+            let (count, best) = hits.fold((0usize, 0.0f64), |(n, best), (_, line)| (n + 1, best.max(quality(line))));
             if count > 0 {
-                fit += worth(word, spread[number]) * (1.0 + 0.1 * (count.min(5) - 1) as f64);
+                fit += worth(word, spread[number]) * (best + 0.1 * (count.min(5) - 1) as f64);
             }
         }
         let on_first = keywords.iter().enumerate().filter(|(_, word)| holds(first, word));
         let on_first: f64 = on_first.map(|(number, word)| worth(word, spread[number])).sum();
-        fit += on_first * if is_definition(first) { 1.0 } else { 0.3 };
+        fit += on_first * quality(first) * if is_definition(first) { 1.0 } else { 0.3 };
         if best.is_none_or(|(_, known)| fit > known + 1e-9) {
             best = Some((start, fit));
         }

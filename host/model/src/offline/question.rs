@@ -142,7 +142,7 @@ fn read_telling(turn: &Turn<'_>) -> Vec<Call> {
             .collect();
     }
     // What people wrote for people comes first.
-    files.sort_by_key(|path| !path.to_lowercase().contains("readme"));
+    files.sort_by_key(|path| (path.matches('/').count(), !path.to_lowercase().contains("readme")));
     let read = |path: &str| ("read_file".to_owned(), json!({ "path": path, "offset": 1, "limit": README_LINES }));
     files.into_iter().take(2).map(read).collect()
 }

@@ -27,8 +27,8 @@ fn is_known_difference(op: &Op, layer: ErrorCode, plain: Errno) -> bool {
         (op, layer, plain),
         // `rmdir a/..`: Linux sees that it is not empty, we that it has no name to remove.
         (Op::RemoveDirectory { .. }, ErrorCode::Invalid, Errno::NOTEMPTY)
-        // A slash after the name of a file to be created: Linux does not look whether it exists.
-        | (Op::Open { .. } | Op::Put { .. }, ErrorCode::NotDirectory, Errno::ISDIR)
+        // A slash after the name of a file to be created: Linux does not look what is there.
+        | (Op::Open { .. } | Op::Put { .. }, ErrorCode::NotDirectory | ErrorCode::NoEntry, Errno::ISDIR)
         // Several things are wrong at once, and Linux looks in another order.
         | (Op::Rename { .. }, _, _)
     )
