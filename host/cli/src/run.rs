@@ -72,6 +72,9 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
     for withheld in &settings.resolved.withheld {
         screen.note(&format!("{withheld} (harness-host config trust, to trust it)"));
     }
+    let (models, provider) = (wiring.models.clone(), settings.model()?.0.provider);
+    // Certificates and the key are read while the session opens.
+    tokio::spawn(async move { models.warm(&provider).await });
     let (session, before) = open(&wiring, &settings, args, &workspace, existing).await?;
     screen.session(session.id(), &settings.model()?.0, &workspace);
     let subscription = session.subscribe(before);

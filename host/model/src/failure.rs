@@ -301,98 +301,97 @@ mod tests {
     use super::*;
     use ModelFailureKind::*;
 
+    /// Status, body, and the kind they have.
+    const ANSWERS: &[(u16, &str, ModelFailureKind)] = &[
+        (
+            400,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 207791 tokens > 200000 maximum"}}"#,
+            ContextTooLong,
+        ),
+        (
+            400,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000, decrease input length or `max_tokens` and try again"}}"#,
+            ContextTooLong,
+        ),
+        (
+            400,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens: Field required"}}"#,
+            Refused,
+        ),
+        (
+            400,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the Anthropic API."}}"#,
+            Refused,
+        ),
+        (
+            401,
+            r#"{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}"#,
+            Authentication,
+        ),
+        (403, r#"{"type":"error","error":{"type":"permission_error","message":"no access"}}"#, Authentication),
+        (404, r#"{"type":"error","error":{"type":"not_found_error","message":"model: nope"}}"#, Refused),
+        (
+            413,
+            r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#,
+            ContextTooLong,
+        ),
+        (429, r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}"#, Retryable),
+        (529, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, Retryable),
+        (
+            400,
+            r#"{"error":{"message":"This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#,
+            ContextTooLong,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Your input exceeds the context window of this model. Please adjust your input and try again.","type":"invalid_request_error","param":"input","code":"context_length_exceeded"}}"#,
+            ContextTooLong,
+        ),
+        (
+            401,
+            r#"{"error":{"message":"Incorrect API key provided","type":"invalid_request_error","code":"invalid_api_key"}}"#,
+            Authentication,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+            Refused,
+        ),
+        (429, r#"{"error":{"message":"Rate limit reached","type":"tokens","code":"rate_limit_exceeded"}}"#, Retryable),
+        (
+            400,
+            r#"{"object":"error","message":"This model's maximum context length is 4096 tokens.","type":"BadRequestError","code":400}"#,
+            ContextTooLong,
+        ),
+        (
+            400,
+            r#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}"#,
+            ContextTooLong,
+        ),
+        (
+            400,
+            r#"{"error":"Trying to keep the first 9000 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens"}"#,
+            ContextTooLong,
+        ),
+        (404, r#"{"error":{"message":"model 'x' not found, try pulling it first","type":"api_error"}}"#, Refused),
+        (402, r#"{"error":{"code":402,"message":"Insufficient credits"}}"#, Refused),
+        (
+            403,
+            r#"{"error":{"code":403,"message":"flagged","metadata":{"reasons":["violence"],"flagged_input":"x"}}}"#,
+            Refused,
+        ),
+        (400, r#"[{"error":{"code":400,"message":"Bad","status":"INVALID_ARGUMENT"}}]"#, Refused),
+        (422, r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#, Refused),
+        (500, "Internal Server Error", Retryable),
+        (502, "<html><head><title>502 Bad Gateway</title></head></html>", Retryable),
+        (503, "", Retryable),
+        (504, "", Retryable),
+        (307, "", Refused),
+    ];
+
     #[test]
     fn real_answers_of_servers_have_their_kind() {
-        for (status, body, kind) in [
-            (
-                400,
-                r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 207791 tokens > 200000 maximum"}}"#,
-                ContextTooLong,
-            ),
-            (
-                400,
-                r#"{"type":"error","error":{"type":"invalid_request_error","message":"input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000, decrease input length or `max_tokens` and try again"}}"#,
-                ContextTooLong,
-            ),
-            (
-                400,
-                r#"{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens: Field required"}}"#,
-                Refused,
-            ),
-            (
-                400,
-                r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the Anthropic API."}}"#,
-                Refused,
-            ),
-            (
-                401,
-                r#"{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}"#,
-                Authentication,
-            ),
-            (403, r#"{"type":"error","error":{"type":"permission_error","message":"no access"}}"#, Authentication),
-            (404, r#"{"type":"error","error":{"type":"not_found_error","message":"model: nope"}}"#, Refused),
-            (
-                413,
-                r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#,
-                ContextTooLong,
-            ),
-            (429, r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}"#, Retryable),
-            (529, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, Retryable),
-            (
-                400,
-                r#"{"error":{"message":"This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#,
-                ContextTooLong,
-            ),
-            (
-                400,
-                r#"{"error":{"message":"Your input exceeds the context window of this model. Please adjust your input and try again.","type":"invalid_request_error","param":"input","code":"context_length_exceeded"}}"#,
-                ContextTooLong,
-            ),
-            (
-                401,
-                r#"{"error":{"message":"Incorrect API key provided","type":"invalid_request_error","code":"invalid_api_key"}}"#,
-                Authentication,
-            ),
-            (
-                429,
-                r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#,
-                Refused,
-            ),
-            (
-                429,
-                r#"{"error":{"message":"Rate limit reached","type":"tokens","code":"rate_limit_exceeded"}}"#,
-                Retryable,
-            ),
-            (
-                400,
-                r#"{"object":"error","message":"This model's maximum context length is 4096 tokens.","type":"BadRequestError","code":400}"#,
-                ContextTooLong,
-            ),
-            (
-                400,
-                r#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}"#,
-                ContextTooLong,
-            ),
-            (
-                400,
-                r#"{"error":"Trying to keep the first 9000 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens"}"#,
-                ContextTooLong,
-            ),
-            (404, r#"{"error":{"message":"model 'x' not found, try pulling it first","type":"api_error"}}"#, Refused),
-            (402, r#"{"error":{"code":402,"message":"Insufficient credits"}}"#, Refused),
-            (
-                403,
-                r#"{"error":{"code":403,"message":"flagged","metadata":{"reasons":["violence"],"flagged_input":"x"}}}"#,
-                Refused,
-            ),
-            (400, r#"[{"error":{"code":400,"message":"Bad","status":"INVALID_ARGUMENT"}}]"#, Refused),
-            (422, r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#, Refused),
-            (500, "Internal Server Error", Retryable),
-            (502, "<html><head><title>502 Bad Gateway</title></head></html>", Retryable),
-            (503, "", Retryable),
-            (504, "", Retryable),
-            (307, "", Refused),
-        ] {
+        for &(status, body, kind) in ANSWERS {
             let failure = from_status(status, body.as_bytes(), None);
             assert_eq!(failure.kind, kind, "{status} {body}");
             assert_eq!(failure.status, Some(status));

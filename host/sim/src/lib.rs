@@ -1,6 +1,13 @@
 //! What tests stand on: fakes of the ports, and the cases that real implementations must pass too.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod clock;
 pub mod conformance;
+pub mod fake_hands;
+pub mod files;
+pub mod gate;
 pub mod http_server;
+pub mod ids;
 pub mod memory_store;
+pub mod native_hand;
+pub mod scripted_model;

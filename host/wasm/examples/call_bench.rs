@@ -9,7 +9,7 @@
 use harness_core::{CallId, SessionId};
 use harness_engine::ports::{CallRequest, Hands};
 use harness_wasm::filesystem::Base;
-use harness_wasm::{Component, ComponentHands, ComponentSource, LoadedComponent, Runtime, RuntimeSettings};
+use harness_wasm::{CACHE_BYTES_MAX_DEFAULT, CacheSettings, Component, ComponentHands, ComponentSource, LoadedComponent, Runtime, RuntimeSettings};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -135,17 +135,52 @@ fn measure<F: Future<Output = ()>>(name: &str, calls: usize, call: impl Fn() -> 
     result
 }
 
+/// What stands before the first call of a process: reading all built-in tools, starting the engine.
+fn start_up() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../components/dist");
+    let files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+        .collect();
+    let binaries: Vec<_> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
+    let bytes: usize = binaries.iter().map(Vec::len).sum();
+    let started = Instant::now();
+    for (file, bytes) in files.iter().zip(binaries) {
+        Component::read(ComponentSource { name: file.display().to_string(), bytes: bytes.into() }).unwrap();
+    }
+    let read = started.elapsed();
+    println!("reading {} components of {} KiB: {:.2} ms", files.len(), bytes >> 10, read.as_secs_f64() * 1e3);
+}
+
 fn main() {
+    start_up();
     let calls = std::env::args().nth(1).map_or(CALLS, |text| text.parse().expect("a number of calls"));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../components/dist/{TOOL}.wasm"));
     let bytes = std::fs::read(&path).expect("components/build makes it");
     let work = tempfile::tempdir().unwrap();
-    let base = Arc::new(Base::open(work.path(), &[]).unwrap());
+    let workspace = work.path().join("workspace");
+    std::fs::create_dir(&workspace).unwrap();
+    let base = Arc::new(Base::open(&workspace, &[]).unwrap());
     let runtime = Arc::new(Runtime::new(RuntimeSettings { threads: 2, ..RuntimeSettings::default() }));
     let component = Component::read(ComponentSource { name: TOOL.to_owned(), bytes: bytes.clone().into() }).unwrap();
     let hands = ComponentHands::new(runtime.clone(), base.clone(), vec![component.clone()]).unwrap();
     let loading = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let started = Instant::now();
     let loaded: LoadedComponent = loading.block_on(runtime.load(&component)).unwrap();
+    println!("starting the engine and compiling {TOOL}: {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
+    let cache = CacheSettings {
+        folder: work.path().join("cache"),
+        key_file: work.path().join("state/key"),
+        bytes_max: CACHE_BYTES_MAX_DEFAULT,
+    };
+    for what in ["and compiling into the cache", "and loading from the cache"] {
+        let settings = RuntimeSettings { threads: 2, cache: Some(cache.clone()), ..RuntimeSettings::default() };
+        let started = Instant::now();
+        let other = Runtime::new(settings);
+        loading.block_on(other.load(&component)).unwrap();
+        println!("starting the engine {what}: {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
+    }
 
     let bare = BareTool::new(&bytes);
     let a = measure("(a) bare wasmtime", calls, || bare.call());

@@ -141,7 +141,7 @@ impl Loader {
 
     fn load_here(&self, component: &Arc<Component>) -> Result<Arc<Loaded>, LoadError> {
         let key = CacheKey::new(&component.digest(), self.engine.precompile_compatibility_hash());
-        let compiled = match self.from_cache(&key) {
+        let compiled = match self.cached(&key) {
             Some(compiled) => compiled,
             None => self.compile(component, &key)?,
         };
@@ -150,7 +150,7 @@ impl Loader {
         Ok(Arc::new(Loaded { component: component.clone(), engine: self.engine.clone(), instance_pre }))
     }
 
-    fn from_cache(&self, key: &CacheKey) -> Option<wasmtime::component::Component> {
+    fn cached(&self, key: &CacheKey) -> Option<wasmtime::component::Component> {
         let code = self.cache.as_ref()?.get(key)?;
         // SAFETY: the bytes are exactly what this host's own engine made for this key: the MAC over
         // them was checked after they were read into memory.

@@ -74,7 +74,7 @@ impl Runtime {
         })?;
         let loaded = core.loader.load(component).await?;
         let limits = self.settings.limits.lowered_to(component.limits());
-        Ok(LoadedComponent { loaded, limits })
+        Ok(LoadedComponent { loaded, limits, pulse: core.pulse.clone() })
     }
 
     /// Runs a call on one of the runtime's threads. Dropping the future ends the call.
@@ -124,6 +124,7 @@ impl Runtime {
 pub struct LoadedComponent {
     loaded: Arc<Loaded>,
     limits: CallLimits,
+    pulse: Arc<Pulse>,
 }
 
 impl LoadedComponent {
@@ -133,13 +134,14 @@ impl LoadedComponent {
     /// Lowers the limits of calls made through this handle.
     #[must_use]
     pub fn lowered_to(&self, limits: &CallLimits) -> Self {
-        Self { loaded: self.loaded.clone(), limits: self.limits.lowered_to(limits) }
+        let (loaded, pulse) = (self.loaded.clone(), self.pulse.clone());
+        Self { loaded, limits: self.limits.lowered_to(limits), pulse }
     }
 
     /// Runs a call on this thread, for callers that have threads of their own for guests. A tokio
-    /// runtime with time must be around it. The epoch moves only while the runtime has calls of its
-    /// own: the deadline is then kept by the timer alone, so fuel must bound the guest.
+    /// runtime with time must be around it. Nobody looks after a call that hangs in the operating system.
     pub async fn call_here(&self, base: &Arc<Base>, tool: &str, arguments: &str) -> CallReport {
+        let _running = self.pulse.run();
         call::run(&self.loaded, base, &self.limits, tool, arguments).await
     }
 }

@@ -204,17 +204,21 @@ impl Shared {
             if self.closed.load(Ordering::SeqCst) || thread.lost.load(Ordering::SeqCst) {
                 return None;
             }
-            let mut jobs = lock(&self.jobs);
-            if let Some(job) = jobs.pop_front() {
-                // One wake-up may stand for several jobs: another thread takes the next.
-                if !jobs.is_empty() {
-                    self.ready.notify_one();
-                }
+            if let Some(job) = self.take() {
                 return Some(job);
             }
-            drop(jobs);
             ready.await;
         }
+    }
+
+    fn take(&self) -> Option<Job> {
+        let mut jobs = lock(&self.jobs);
+        let job = jobs.pop_front()?;
+        // One wake-up may stand for several jobs: another thread takes the next.
+        if !jobs.is_empty() {
+            self.ready.notify_one();
+        }
+        Some(job)
     }
 
     /// Registers a job, and gives the task that runs it.

@@ -68,6 +68,18 @@ async fn tools_are_listed_without_compiling_and_called_with_one_compilation() {
 }
 
 #[tokio::test]
+async fn preparing_compiles_all_before_the_first_call() {
+    let (root, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (runtime, compiled) = runtime(root.path());
+    let components = [support::built_in("read_file"), support::built_in("list_dir")];
+    let hands = support::hands(&runtime, work.path(), &components);
+    hands.prepare().await.unwrap();
+    assert_eq!(*compiled.lock().unwrap(), ["read_file", "list_dir"]);
+    assert!(support::call(&hands, "list_dir", "{}").await.outcome.is_success());
+    assert_eq!(compiled.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn the_cache_spares_compiling_unless_it_was_touched() {
     let (root, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let used = |folder: &Path| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();

@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken expectation is a failed case")]
 
 pub mod blobs;
+pub mod clock;
 pub mod event_log;
+pub mod hands;
 pub mod index;
 pub mod lease;
 pub mod model;

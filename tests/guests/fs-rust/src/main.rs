@@ -96,6 +96,7 @@ fn links(root: &Path) {
     report("where it landed", fs::read_to_string(root.join("landing")));
     report("create new through a link", OpenOptions::new().write(true).create_new(true).open(root.join("link")).map(|_| ()));
     report("hard link", fs::hard_link(root.join("base.txt"), root.join("hard")));
+    let _ = fs::remove_file(root.join("hard"));
 }
 
 fn writing(root: &Path) {
