@@ -242,6 +242,10 @@ impl<'a> Course<'a> {
                 self.problems.push(format!("step {number} printed {text:?}"));
             }
         }
+        // Nothing that a terminal acts on: there is no terminal here, and the text is not the program's.
+        if let Some(control) = ran.stderr.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+            self.problems.push(format!("step {number} wrote {control:?} to standard error"));
+        }
         for text in step.stderr_has.iter().filter(|text| !ran.stderr.contains(text.as_str())) {
             self.problems.push(format!("step {number} did not say {text:?} but:\n{}", ran.stderr));
         }

@@ -107,7 +107,8 @@ impl Settings {
         TurnLimits {
             steps_max: number(self.resolved.max_steps.value),
             output_tokens_max: Some(number(self.resolved.limits.model_output_tokens_max.value)),
-            retry_attempts_max: number(self.resolved.limits.retry_attempts_max.value),
+            // The setting counts repetitions, the core attempts.
+            retry_attempts_max: number(self.resolved.limits.retry_attempts_max.value).saturating_add(1),
         }
     }
 

@@ -44,7 +44,7 @@ impl FakeHands {
         Self { files, seen: Mutex::default() }
     }
 
-    /// From now on calls of this tool have done their work and then wait at the gate.
+    /// From now on calls of this tool that succeed have done their work and then wait at the gate.
     pub fn hold(&self, tool: &str, gate: &Gate) {
         self.seen().call_gates.insert(tool.to_owned(), gate.clone());
     }
@@ -160,7 +160,7 @@ impl Hands for FakeHands {
             seen.call_gates.get(&call.tool).cloned()
         };
         let report = self.run(&call.tool, &call.arguments);
-        if let Some(gate) = gate {
+        if let Some(gate) = gate.filter(|_| report.outcome.is_success()) {
             gate.pass().await;
         }
         report

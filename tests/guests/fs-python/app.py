@@ -5,9 +5,9 @@ files; the lines must be equal but for those that the host's test lists.
 """
 
 import csv
+import encodings.cp437  # zipfile looks it up by name; a component has only what was imported
 import errno
 import glob
-import io
 import json
 import os
 import pathlib
@@ -207,7 +207,9 @@ def database(root):
         with sqlite3.connect(f"{root}/data.db") as connection:
             connection.execute("create table t (a, b)")
             connection.executemany("insert into t values (?, ?)", [(n, str(n)) for n in range(100)])
-        return list(sqlite3.connect(f"{root}/data.db").execute("select count(*), sum(a) from t"))
+        found = list(sqlite3.connect(f"{root}/data.db").execute("select count(*), sum(a) from t"))
+        os.unlink(f"{root}/data.db")
+        return found
 
     report("sqlite3", work)
 

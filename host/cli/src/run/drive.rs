@@ -117,7 +117,9 @@ impl Driver {
                                 return Ok(result);
                             }
                         }
-                        Some(Event::CallEnded { changes, call, .. }) if screen.wants_diff(*call) => {
+                        Some(Event::CallEnded { changes, call, .. })
+                            if !changes.is_empty() && screen.wants_diff(*call) =>
+                        {
                             let diff = diff::unified(changes, self.blobs.as_ref()).await;
                             screen.diff(&diff.map_err(|error| Failure::because("reading what changed", &error))?);
                         }

@@ -90,7 +90,9 @@ pub(super) struct Meta {
 
 impl Meta {
     /// Whether its owner may execute it.
-    pub(super) fn is_executable(&self) -> bool { self.mode & 0o100 != 0 }
+    pub(super) fn is_executable(&self) -> bool {
+        self.mode & 0o100 != 0
+    }
 
     /// Whether this is the same file in the same state, as far as its metadata tells.
     pub(super) fn is_same_state(&self, other: &Self) -> bool {
@@ -107,7 +109,9 @@ impl Meta {
     }
 
     /// Of something open.
-    pub(super) fn of_open(file: &OwnedFd) -> Result<Self, Errno> { Ok(Self::of(&rustix::fs::fstat(file)?)) }
+    pub(super) fn of_open(file: &OwnedFd) -> Result<Self, Errno> {
+        Ok(Self::of(&rustix::fs::fstat(file)?))
+    }
 
     // The widths of these fields differ from system to system.
     #[allow(clippy::unnecessary_cast, clippy::useless_conversion)]
@@ -148,7 +152,9 @@ pub(super) enum ListError {
 }
 
 impl From<Errno> for ListError {
-    fn from(errno: Errno) -> Self { Self::Errno(errno) }
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
 }
 
 impl Base {
@@ -181,10 +187,15 @@ impl Base {
         Ok(base)
     }
 
+    /// The same, every path walked name by name.
+    #[cfg(test)]
+    pub(super) fn walking(self) -> Self {
+        Self { walk_always: true, ..self }
+    }
+
     /// Whether this is a directory that guests must not reach.
     fn is_forbidden(&self, meta: &Meta) -> bool {
-        meta.kind == Kind::Directory
-            && self.forbidden.contains(&Identity { device: meta.device, inode: meta.inode })
+        meta.kind == Kind::Directory && self.forbidden.contains(&Identity { device: meta.device, inode: meta.inode })
     }
 
     /// Opens a path that has no symbolic link in it, nor at its end. `""` is the workspace itself.
@@ -200,10 +211,8 @@ impl Base {
             // `O_PATH` knows only a few other flags; the rest is an error with `openat2`.
             let known = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::DIRECTORY;
             let flags = if flags.contains(OFlags::PATH) { flags & known } else { flags };
-            let resolve = ResolveFlags::BENEATH
-                | ResolveFlags::NO_SYMLINKS
-                | ResolveFlags::NO_MAGICLINKS
-                | ResolveFlags::NO_XDEV;
+            let resolve =
+                ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
             match rustix::fs::openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve) {
                 // Not known to the kernel, refused by a seccomp filter, a mount point, a race.
                 Err(Errno::NOSYS | Errno::PERM | Errno::XDEV | Errno::AGAIN | Errno::INVAL) => {}
@@ -212,7 +221,12 @@ impl Base {
         }
         let (parent, name) = split(path).unwrap_or(("", "."));
         let parent = self.walk(parent)?;
-        rustix::fs::openat(parent.as_ref().map_or(self.root.as_fd(), AsFd::as_fd), name, flags, Mode::empty())
+        let from = parent.as_ref().map_or(self.root.as_fd(), AsFd::as_fd);
+        let opened = rustix::fs::openat(from, name, flags, Mode::empty())?;
+        if !self.forbidden.is_empty() && self.is_forbidden(&Meta::of_open(&opened)?) {
+            return Err(Errno::NOENT);
+        }
+        Ok(opened)
     }
 
     /// Opens a directory name by name; nothing for the workspace itself.
@@ -222,7 +236,7 @@ impl Base {
             let from = at.as_ref().map_or(self.root.as_fd(), AsFd::as_fd);
             let flags = SEARCH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let next = rustix::fs::openat(from, name, flags, Mode::empty())?;
-            if !self.forbidden.is_empty() && self.is_forbidden(&Meta::of(&rustix::fs::fstat(&next)?)) {
+            if !self.forbidden.is_empty() && self.is_forbidden(&Meta::of_open(&next)?) {
                 return Err(Errno::NOENT);
             }
             at = Some(next);

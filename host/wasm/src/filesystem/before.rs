@@ -34,11 +34,9 @@ impl Before {
         match self {
             Self::Nothing => None,
             Self::Directory => Some(FileState::Directory),
-            Self::File { image, executable } => Some(FileState::File {
-                digest: Digest::of(image),
-                bytes: image.len() as u64,
-                executable: *executable,
-            }),
+            Self::File { image, executable } => {
+                Some(FileState::File { digest: Digest::of(image), bytes: image.len() as u64, executable: *executable })
+            }
         }
     }
 }
@@ -70,7 +68,9 @@ impl State {
     }
 
     /// Records that nothing stands at a path.
-    pub(super) fn touch_nothing(&mut self, path: &str) -> Result<(), ErrorCode> { self.touch(path, || Before::Nothing) }
+    pub(super) fn touch_nothing(&mut self, path: &str) -> Result<(), ErrorCode> {
+        self.touch(path, || Before::Nothing)
+    }
 
     /// Records that a directory stands at a path.
     pub(super) fn touch_directory(&mut self, path: &str) -> Result<(), ErrorCode> {
@@ -149,7 +149,13 @@ impl State {
     }
 
     /// The node of a file of the workspace that is open already.
-    pub(super) fn add_base_file(&mut self, parent: &Place, name: &str, file: OwnedFd, meta: Meta) -> Result<NodeId, ErrorCode> {
+    pub(super) fn add_base_file(
+        &mut self,
+        parent: &Place,
+        name: &str,
+        file: OwnedFd,
+        meta: Meta,
+    ) -> Result<NodeId, ErrorCode> {
         let parent = self.materialise(parent)?;
         let modified_ns = u64::try_from(meta.modified_s).unwrap_or(0).saturating_mul(1_000_000_000);
         let executable = meta.is_executable();

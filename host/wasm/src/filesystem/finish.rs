@@ -68,8 +68,11 @@ impl State {
             }
             changes.push(Change { path, before, after });
         }
-        let paths: Vec<String> =
-            changes.iter().filter(|change| self.stale.contains(&change.path)).map(|change| change.path.clone()).collect();
+        let paths: Vec<String> = changes
+            .iter()
+            .filter(|change| self.stale.contains(&change.path))
+            .map(|change| change.path.clone())
+            .collect();
         if !paths.is_empty() {
             return Err(FinishError::Conflict { paths });
         }

@@ -94,7 +94,13 @@ impl Drop for Handle {
 }
 
 impl Handle {
-    pub(super) fn hold(shared: &Shared, node: NodeId, access: Access, readable: bool, writable: bool) -> Result<Self, ErrorCode> {
+    pub(super) fn hold(
+        shared: &Shared,
+        node: NodeId,
+        access: Access,
+        readable: bool,
+        writable: bool,
+    ) -> Result<Self, ErrorCode> {
         let mut state = shared.lock();
         state.room_for_handle()?;
         state.take(node);
@@ -111,10 +117,14 @@ impl Handle {
     }
 
     /// What may be done through it.
-    pub fn access(&self) -> Access { self.access }
+    pub fn access(&self) -> Access {
+        self.access
+    }
 
     /// Whether it is a directory.
-    pub fn is_directory(&self) -> bool { matches!(self.shared.lock().node(self.node).body, Body::Directory(_)) }
+    pub fn is_directory(&self) -> bool {
+        matches!(self.shared.lock().node(self.node).body, Body::Directory(_))
+    }
 
     /// Opens a path relative to this directory.
     ///
@@ -177,7 +187,9 @@ impl Handle {
     ///
     /// # Errors
     /// As for [`Handle::write_at`].
-    pub fn append(&self, bytes: &[u8]) -> Result<(), ErrorCode> { self.change(|_| None, bytes) }
+    pub fn append(&self, bytes: &[u8]) -> Result<(), ErrorCode> {
+        self.change(|_| None, bytes)
+    }
 
     fn change(&self, at: impl FnOnce(&State) -> Option<u64>, bytes: &[u8]) -> Result<(), ErrorCode> {
         if !self.writable {
@@ -204,7 +216,9 @@ impl Handle {
     ///
     /// # Errors
     /// `io` if the system fails.
-    pub fn stat(&self) -> Result<Stat, ErrorCode> { self.shared.lock().stat_node(self.node) }
+    pub fn stat(&self) -> Result<Stat, ErrorCode> {
+        self.shared.lock().stat_node(self.node)
+    }
 
     /// What stands at a path.
     ///
@@ -232,7 +246,9 @@ impl Handle {
     }
 
     /// Whether both are the same file or directory.
-    pub fn is_same(&self, other: &Self) -> bool { self.shared.is(&other.shared) && self.node == other.node }
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.shared.is(&other.shared) && self.node == other.node
+    }
 
     /// The names in this directory, sorted.
     ///
@@ -251,7 +267,9 @@ impl Handle {
     /// `invalid` if it is none; `not-permitted` if it is absolute.
     pub fn read_link_at(&self, path: &str) -> Result<String, ErrorCode> {
         let state = self.shared.lock();
-        let Target::Entry(entry) = state.resolve(self.node, path, Follow::BeforeSlash)? else { return Err(ErrorCode::Invalid) };
+        let Target::Entry(entry) = state.resolve(self.node, path, Follow::BeforeSlash)? else {
+            return Err(ErrorCode::Invalid);
+        };
         match entry.found {
             Found::Missing => Err(ErrorCode::NoEntry),
             Found::Base(Meta { kind: Kind::Symlink, .. }) => {
@@ -306,7 +324,9 @@ impl Handle {
     }
 
     /// Bytes of the file now.
-    pub(super) fn bytes(&self) -> Result<u64, ErrorCode> { self.stat().map(|stat| stat.bytes) }
+    pub(super) fn bytes(&self) -> Result<u64, ErrorCode> {
+        self.stat().map(|stat| stat.bytes)
+    }
 }
 
 /// 128 bits of a path: FNV-1a, with the offset and prime of its authors' publication
@@ -595,7 +615,9 @@ impl State {
     }
 
     fn unlink(&mut self, start: NodeId, path: &str) -> Result<(), ErrorCode> {
-        let Target::Entry(entry) = self.resolve(start, path, Follow::Never)? else { return Err(ErrorCode::IsDirectory) };
+        let Target::Entry(entry) = self.resolve(start, path, Follow::Never)? else {
+            return Err(ErrorCode::IsDirectory);
+        };
         match self.kind_of(&entry.found) {
             None => return Err(ErrorCode::NoEntry),
             Some(Kind::File) => {}

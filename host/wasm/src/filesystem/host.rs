@@ -7,11 +7,11 @@
 //! Not here: what the operations do (`handle.rs`), the other interfaces a guest imports (the linker).
 
 use super::bindings::ErrorCode;
-use super::bindings::wasi::filesystem::types::{
-    self, Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry as WasiEntry, Filesize, MetadataHashValue,
-    NewTimestamp, OpenFlags, PathFlags,
-};
 use super::bindings::wasi::filesystem::preopens;
+use super::bindings::wasi::filesystem::types::{
+    self, Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry as WasiEntry, Filesize,
+    MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+};
 use super::handle::{DirectoryEntry, Handle, Kind, OpenHow, Stat};
 use super::layer::{Access, Layer, Shared};
 use super::stream::{FileInput, FileOutput, StreamFailure};
@@ -30,7 +30,9 @@ pub enum Failure {
 }
 
 impl From<ErrorCode> for Failure {
-    fn from(code: ErrorCode) -> Self { Self::Code(code) }
+    fn from(code: ErrorCode) -> Self {
+        Self::Code(code)
+    }
 }
 
 impl From<ResourceTableError> for Failure {
@@ -158,7 +160,9 @@ impl types::HostDescriptor for FilesystemCtxView<'_> {
         self.output(&file, Some(offset))
     }
 
-    fn append_via_stream(&mut self, file: Resource<Handle>) -> Answer<Resource<DynOutputStream>> { self.output(&file, None) }
+    fn append_via_stream(&mut self, file: Resource<Handle>) -> Answer<Resource<DynOutputStream>> {
+        self.output(&file, None)
+    }
 
     fn advise(&mut self, file: Resource<Handle>, _: Filesize, _: Filesize, _: Advice) -> Answer<()> {
         let handle = self.table.get(&file)?;
@@ -166,7 +170,9 @@ impl types::HostDescriptor for FilesystemCtxView<'_> {
         if handle.is_directory() { Err(ErrorCode::BadDescriptor.into()) } else { Ok(()) }
     }
 
-    fn sync_data(&mut self, file: Resource<Handle>) -> Answer<()> { self.sync(file) }
+    fn sync_data(&mut self, file: Resource<Handle>) -> Answer<()> {
+        self.sync(file)
+    }
 
     fn get_flags(&mut self, file: Resource<Handle>) -> Answer<DescriptorFlags> {
         let handle = self.table.get(&file)?;
@@ -227,7 +233,9 @@ impl types::HostDescriptor for FilesystemCtxView<'_> {
         Ok(self.table.get(&file)?.create_directory_at(&path)?)
     }
 
-    fn stat(&mut self, file: Resource<Handle>) -> Answer<DescriptorStat> { Ok(wasi_stat(&self.table.get(&file)?.stat()?)) }
+    fn stat(&mut self, file: Resource<Handle>) -> Answer<DescriptorStat> {
+        Ok(wasi_stat(&self.table.get(&file)?.stat()?))
+    }
 
     fn stat_at(&mut self, file: Resource<Handle>, flags: PathFlags, path: String) -> Answer<DescriptorStat> {
         Ok(wasi_stat(&self.table.get(&file)?.stat_at(&path, follows(flags))?))
@@ -249,7 +257,14 @@ impl types::HostDescriptor for FilesystemCtxView<'_> {
         }
     }
 
-    fn link_at(&mut self, file: Resource<Handle>, _: PathFlags, _: String, to: Resource<Handle>, _: String) -> Answer<()> {
+    fn link_at(
+        &mut self,
+        file: Resource<Handle>,
+        _: PathFlags,
+        _: String,
+        to: Resource<Handle>,
+        _: String,
+    ) -> Answer<()> {
         self.table.get(&file)?;
         self.table.get(&to)?;
         Err(ErrorCode::NotPermitted.into())
@@ -305,7 +320,12 @@ impl types::HostDescriptor for FilesystemCtxView<'_> {
         Ok(wasi_hash(self.table.get(&file)?.identity()))
     }
 
-    fn metadata_hash_at(&mut self, file: Resource<Handle>, flags: PathFlags, path: String) -> Answer<MetadataHashValue> {
+    fn metadata_hash_at(
+        &mut self,
+        file: Resource<Handle>,
+        flags: PathFlags,
+        path: String,
+    ) -> Answer<MetadataHashValue> {
         Ok(wasi_hash(self.table.get(&file)?.identity_at(&path, follows(flags))?))
     }
 
@@ -329,7 +349,9 @@ impl FilesystemCtxView<'_> {
     }
 }
 
-fn follows(flags: PathFlags) -> bool { flags.contains(PathFlags::SYMLINK_FOLLOW) }
+fn follows(flags: PathFlags) -> bool {
+    flags.contains(PathFlags::SYMLINK_FOLLOW)
+}
 
 fn type_of(kind: Kind) -> DescriptorType {
     match kind {

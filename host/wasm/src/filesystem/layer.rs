@@ -33,18 +33,26 @@ pub(super) struct Shared(Arc<Mutex<State>>);
 
 impl Shared {
     /// The state. A panic elsewhere leaves it usable: the call it belongs to has failed anyway.
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> { self.0.lock().unwrap_or_else(PoisonError::into_inner) }
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     /// Whether this is the same layer.
-    pub(super) fn is(&self, other: &Self) -> bool { Arc::ptr_eq(&self.0, &other.0) }
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl Layer {
     /// A layer over a workspace.
-    pub fn new(base: Arc<Base>, limits: LayerLimits) -> Self { Self::over(Some(base), limits) }
+    pub fn new(base: Arc<Base>, limits: LayerLimits) -> Self {
+        Self::over(Some(base), limits)
+    }
 
     /// A layer over nothing: an empty directory that is gone when the call ends.
-    pub fn scratch(limits: LayerLimits) -> Self { Self::over(None, limits) }
+    pub fn scratch(limits: LayerLimits) -> Self {
+        Self::over(None, limits)
+    }
 
     fn over(base: Option<Arc<Base>>, limits: LayerLimits) -> Self {
         Self { shared: Shared(Arc::new(Mutex::new(State::new(base, limits)))) }
@@ -61,10 +69,14 @@ impl Layer {
     ///
     /// # Errors
     /// `insufficient-memory` when too many handles are open.
-    pub fn root(&self, access: Access) -> Result<Handle, ErrorCode> { Handle::root(&self.shared, access) }
+    pub fn root(&self, access: Access) -> Result<Handle, ErrorCode> {
+        Handle::root(&self.shared, access)
+    }
 
     /// The first limit that was crossed, and its value.
-    pub fn crossed(&self) -> Option<Crossed> { self.shared.lock().crossed }
+    pub fn crossed(&self) -> Option<Crossed> {
+        self.shared.lock().crossed
+    }
 
     /// Ends the call: what it changed, and the contents that takes. Handles that are still open are of no
     /// use afterwards.
@@ -80,9 +92,13 @@ impl Layer {
     }
 
     /// The preopened directory, as the linker's side needs it.
-    pub(super) fn shared(&self) -> &Shared { &self.shared }
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 impl Handle {
-    pub(super) fn root(shared: &Shared, access: Access) -> Result<Self, ErrorCode> { Self::hold(shared, ROOT, access, true, false) }
+    pub(super) fn root(shared: &Shared, access: Access) -> Result<Self, ErrorCode> {
+        Self::hold(shared, ROOT, access, true, false)
+    }
 }

@@ -47,7 +47,7 @@ pub use handle::{DirectoryEntry, Handle, Kind, OpenHow, Stat};
 pub use host::{FilesystemCtx, FilesystemCtxView, FilesystemView, Preopen, add_to_linker};
 pub use layer::{Access, Layer};
 pub use limits::{
-    Crossed, LISTING_BYTES_MAX_DEFAULT, LayerLimits, NAME_BYTES_MAX, OPEN_HANDLES_MAX_DEFAULT, PATH_BYTES_MAX, READ_BYTES_MAX,
-    STAGED_BYTES_MAX_DEFAULT, STAGED_FILES_MAX_DEFAULT, STREAM_WRITE_BYTES_MAX, SYMLINK_HOPS_MAX,
+    Crossed, LISTING_BYTES_MAX_DEFAULT, LayerLimits, NAME_BYTES_MAX, OPEN_HANDLES_MAX_DEFAULT, PATH_BYTES_MAX,
+    READ_BYTES_MAX, STAGED_BYTES_MAX_DEFAULT, STAGED_FILES_MAX_DEFAULT, STREAM_WRITE_BYTES_MAX, SYMLINK_HOPS_MAX,
 };
 pub use put::put;

@@ -51,7 +51,9 @@ impl<'a> GuestPath<'a> {
     }
 
     /// Whether its parts are all names: no `.` or `..`, nothing hidden, nothing too long.
-    pub(super) fn is_plain(self) -> bool { self.parts().all(is_plain) }
+    pub(super) fn is_plain(self) -> bool {
+        self.parts().all(is_plain)
+    }
 }
 
 /// Whether a part is a name that something may have.
@@ -81,8 +83,7 @@ pub(super) fn split(path: &str) -> Option<(&str, &str)> {
 
 /// Whether a path is `directory` or inside it.
 pub(super) fn is_within(path: &str, directory: &str) -> bool {
-    directory.is_empty()
-        || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]

@@ -109,7 +109,8 @@ impl State {
         let mut moved = Moved { node: top, below: Vec::new(), directories: Vec::new() };
         let mut waiting = vec![(top, String::new())];
         while let Some((id, relative)) = waiting.pop() {
-            let place = Place { path: if relative.is_empty() { root.clone() } else { join(&root, &relative) }, node: Some(id) };
+            let place =
+                Place { path: if relative.is_empty() { root.clone() } else { join(&root, &relative) }, node: Some(id) };
             self.touch_directory(&place.path)?;
             moved.directories.push(id);
             let listing = self.list(&place)?;
@@ -122,7 +123,9 @@ impl State {
                     Kind::Directory => {
                         let node = match self.child(&place, &name)? {
                             Found::Node(child) => child,
-                            Found::Base(_) => self.materialise(&Place { path: join(&place.path, &name), node: None })?,
+                            Found::Base(_) => {
+                                self.materialise(&Place { path: join(&place.path, &name), node: None })?
+                            }
                             Found::Missing => continue,
                         };
                         waiting.push((node, below.clone()));

@@ -48,7 +48,9 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Its path.
-    pub(super) fn path(&self) -> String { join(&self.parent.path, &self.name) }
+    pub(super) fn path(&self) -> String {
+        join(&self.parent.path, &self.name)
+    }
 }
 
 /// What the quick way found.
@@ -128,7 +130,9 @@ impl State {
                     let node = if let Found::Node(id) = found { Some(id) } else { None };
                     at = Place { path: join(&at.path, &name), node };
                 }
-                Some(kind) if kind != Kind::Directory && (!is_last || directory) => return Err(ErrorCode::NotDirectory),
+                Some(kind) if kind != Kind::Directory && (!is_last || directory) => {
+                    return Err(ErrorCode::NotDirectory);
+                }
                 _ => return Ok(Target::Entry(Entry { parent: at, name, found, directory })),
             }
         }

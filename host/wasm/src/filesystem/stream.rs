@@ -14,7 +14,9 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 #[error("filesystem: {0:?}")]
 pub(super) struct StreamFailure(pub(super) ErrorCode);
 
-fn failed(code: ErrorCode) -> StreamError { StreamError::LastOperationFailed(wasmtime::Error::new(StreamFailure(code))) }
+fn failed(code: ErrorCode) -> StreamError {
+    StreamError::LastOperationFailed(wasmtime::Error::new(StreamFailure(code)))
+}
 
 /// Reads a file from a position on.
 pub(super) struct FileInput {
@@ -24,7 +26,9 @@ pub(super) struct FileInput {
 }
 
 impl FileInput {
-    pub(super) fn new(handle: Handle, offset: u64) -> Self { Self { handle, offset, closed: false } }
+    pub(super) fn new(handle: Handle, offset: u64) -> Self {
+        Self { handle, offset, closed: false }
+    }
 }
 
 #[async_trait::async_trait]
@@ -82,7 +86,9 @@ pub(super) struct FileOutput {
 }
 
 impl FileOutput {
-    pub(super) fn new(handle: Handle, offset: Option<u64>) -> Self { Self { handle, offset, failed: None, closed: false } }
+    pub(super) fn new(handle: Handle, offset: Option<u64>) -> Self {
+        Self { handle, offset, failed: None, closed: false }
+    }
 
     fn check(&mut self) -> StreamResult<()> {
         if let Some(code) = self.failed.take() {
@@ -118,9 +124,13 @@ impl OutputStream for FileOutput {
         Ok(())
     }
 
-    fn flush(&mut self) -> StreamResult<()> { self.check() }
+    fn flush(&mut self) -> StreamResult<()> {
+        self.check()
+    }
 
-    fn check_write(&mut self) -> StreamResult<usize> { self.check().map(|()| STREAM_WRITE_BYTES_MAX) }
+    fn check_write(&mut self) -> StreamResult<usize> {
+        self.check().map(|()| STREAM_WRITE_BYTES_MAX)
+    }
 
     async fn blocking_write_and_flush(&mut self, bytes: Bytes) -> StreamResult<()> {
         self.check()?;

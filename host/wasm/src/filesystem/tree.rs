@@ -143,7 +143,9 @@ impl State {
         }
     }
 
-    pub(super) fn set_clock(&mut self, start_ns: u64) { self.clock_ns = start_ns; }
+    pub(super) fn set_clock(&mut self, start_ns: u64) {
+        self.clock_ns = start_ns;
+    }
 
     /// The time of the next change.
     pub(super) fn tick(&mut self) -> u64 {
@@ -171,7 +173,9 @@ impl State {
     }
 
     /// A node. A number that outlived its layer stands for what takes its place: the empty root.
-    pub(super) fn node(&self, id: NodeId) -> &Node { self.nodes.get(id.0).unwrap_or(&self.nodes[ROOT.0]) }
+    pub(super) fn node(&self, id: NodeId) -> &Node {
+        self.nodes.get(id.0).unwrap_or(&self.nodes[ROOT.0])
+    }
 
     pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {
         let index = if id.0 < self.nodes.len() { id.0 } else { ROOT.0 };

@@ -41,7 +41,9 @@ fn names(path: &Path) -> std::io::Result<Vec<(String, bool, bool, bool)>> {
     Ok(found)
 }
 
-fn sum(bytes: &[u8]) -> u64 { bytes.iter().fold(0, |sum, byte| sum * 31 % 1_000_000_007 + u64::from(*byte)) }
+fn sum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |sum, byte| sum * 31 % 1_000_000_007 + u64::from(*byte))
+}
 
 fn reading(root: &Path) {
     report("read base", fs::read_to_string(root.join("base.txt")));
@@ -63,7 +65,10 @@ fn reading(root: &Path) {
     report("dir meta", fs::metadata(root.join("dir")).map(|meta| (meta.is_file(), meta.is_dir())));
     report("modified is known", fs::metadata(root.join("base.txt")).and_then(|meta| meta.modified()).map(|_| ()));
     report("exists", Ok((root.join("base.txt").exists(), root.join("missing").exists())));
-    report("lines", File::open(root.join("lines.txt")).map(|file| BufReader::new(file).lines().map_while(Result::ok).count()));
+    report(
+        "lines",
+        File::open(root.join("lines.txt")).map(|file| BufReader::new(file).lines().map_while(Result::ok).count()),
+    );
     report("seek", seeking(root));
 }
 
@@ -87,14 +92,20 @@ fn links(root: &Path) {
     report("link itself", fs::symlink_metadata(root.join("link")).map(|meta| meta.is_symlink()));
     report("link target", fs::read_link(root.join("link")));
     report("no link", fs::read_link(root.join("base.txt")));
-    report("loop", fs::read(root.join("loop1")).map_err(|error| std::io::Error::other(error.to_string().len().min(1).to_string())));
+    report(
+        "loop",
+        fs::read(root.join("loop1")).map_err(|error| std::io::Error::other(error.to_string().len().min(1).to_string())),
+    );
     report("dangling", fs::read(root.join("dangling")));
     report("dangling itself", fs::symlink_metadata(root.join("dangling")).map(|meta| meta.is_symlink()));
     report("write through a link", fs::write(root.join("link"), "through"));
     report("what the link shows", fs::read_to_string(root.join("base.txt")));
     report("create through a dangling link", fs::write(root.join("dangling"), "landed"));
     report("where it landed", fs::read_to_string(root.join("landing")));
-    report("create new through a link", OpenOptions::new().write(true).create_new(true).open(root.join("link")).map(|_| ()));
+    report(
+        "create new through a link",
+        OpenOptions::new().write(true).create_new(true).open(root.join("link")).map(|_| ()),
+    );
     report("hard link", fs::hard_link(root.join("base.txt"), root.join("hard")));
     let _ = fs::remove_file(root.join("hard"));
 }
@@ -107,7 +118,10 @@ fn writing(root: &Path) {
     report("read back", fs::read_to_string(at("new")));
     report("write base", fs::write(at("dir/in.txt"), "changed"));
     report("append", OpenOptions::new().append(true).open(at("new")).and_then(|mut file| file.write_all(b"-appended")));
-    report("append base", OpenOptions::new().append(true).open(at("lines.txt")).and_then(|mut file| file.write_all(b"more\n")));
+    report(
+        "append base",
+        OpenOptions::new().append(true).open(at("lines.txt")).and_then(|mut file| file.write_all(b"more\n")),
+    );
     report("read appended", fs::read_to_string(at("lines.txt")));
     report("create new", File::create_new(at("new")).map(|_| ()));
     report("create in a missing directory", fs::write(at("no/such/file"), ""));
@@ -127,7 +141,10 @@ fn writing(root: &Path) {
     report("copy over", fs::copy(at("new"), at("copied")));
     report("copied", fs::read_to_string(at("copied")));
     report("copy itself missing", fs::copy(at("missing"), at("copied")));
-    report("set times", File::options().write(true).open(at("new")).and_then(|file| file.set_modified(std::time::UNIX_EPOCH)));
+    report(
+        "set times",
+        File::options().write(true).open(at("new")).and_then(|file| file.set_modified(std::time::UNIX_EPOCH)),
+    );
     report("spaces and Ünïcode", fs::write(at("a file, with ünïcode 日本"), "ü"));
     report("long name", fs::write(at(&"n".repeat(255)), "long"));
     report("too long name", fs::write(at(&"n".repeat(256)), "long"));
@@ -209,7 +226,10 @@ fn directories(root: &Path) {
     report("rmdir a file", fs::remove_dir(at("new")));
     report("rmdir missing", fs::remove_dir(at("missing")));
     report("rmdir", fs::remove_dir(at("made/x/y/z")));
-    report("rm a directory", fs::remove_file(at("made")).is_err().then_some(()).ok_or_else(|| std::io::Error::other("removed")));
+    report(
+        "rm a directory",
+        fs::remove_file(at("made")).is_err().then_some(()).ok_or_else(|| std::io::Error::other("removed")),
+    );
     report("rm missing", fs::remove_file(at("missing")));
     report("rm base", fs::remove_file(at("dir/gone.txt")));
     report("rm base again", fs::remove_file(at("dir/gone.txt")));

@@ -31,7 +31,11 @@ const DIRECTORY_MODE: u32 = 0o777;
 pub(super) enum Now {
     Nothing,
     Directory,
-    File { digest: Digest, bytes: u64, executable: bool },
+    File {
+        digest: Digest,
+        bytes: u64,
+        executable: bool,
+    },
     /// A file, but of another size than any that is expected: not read.
     OtherFile,
     /// A link or special file.
@@ -43,9 +47,10 @@ impl Now {
     pub(super) fn is(&self, state: &Option<FileState>) -> bool {
         match (self, state) {
             (Self::Nothing, None) | (Self::Directory, Some(FileState::Directory)) => true,
-            (Self::File { digest, bytes, executable }, Some(FileState::File { digest: d, bytes: b, executable: e })) => {
-                (digest, bytes, executable) == (d, b, e)
-            }
+            (
+                Self::File { digest, bytes, executable },
+                Some(FileState::File { digest: d, bytes: b, executable: e }),
+            ) => (digest, bytes, executable) == (d, b, e),
             _ => false,
         }
     }
@@ -60,15 +65,23 @@ pub(super) struct Disk<'a> {
     surveyed: BTreeMap<String, Meta>,
 }
 
-fn failed(what: &str, path: &str, errno: Errno) -> Stop { Stop::Failed(format!("could not {what} {path}: {errno}")) }
+fn failed(what: &str, path: &str, errno: Errno) -> Stop {
+    Stop::Failed(format!("could not {what} {path}: {errno}"))
+}
 
-fn conflict(path: &str) -> Stop { Stop::Conflict(vec![path.to_owned()]) }
+fn conflict(path: &str) -> Stop {
+    Stop::Conflict(vec![path.to_owned()])
+}
 
 /// There is nothing, or something that is no directory is on the way.
-fn is_absent(errno: Errno) -> bool { matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP) }
+fn is_absent(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+}
 
 impl<'a> Disk<'a> {
-    pub(super) fn new(base: &'a Base, prefix: String) -> Self { Self { base, prefix, surveyed: BTreeMap::new() } }
+    pub(super) fn new(base: &'a Base, prefix: String) -> Self {
+        Self { base, prefix, surveyed: BTreeMap::new() }
+    }
 
     /// What stands at a path. A file is read only if its size is that of one of the states it may have.
     pub(super) fn state(&mut self, path: &str, expected: [&Option<FileState>; 2]) -> Result<Now, Stop> {
@@ -140,7 +153,8 @@ impl<'a> Disk<'a> {
     }
 
     fn parent_of<'p>(&self, path: &'p str) -> Result<(OwnedFd, &'p str), Stop> {
-        let (parent, name) = split(path).ok_or_else(|| Stop::Failed("the workspace itself cannot be changed".to_owned()))?;
+        let (parent, name) =
+            split(path).ok_or_else(|| Stop::Failed("the workspace itself cannot be changed".to_owned()))?;
         match self.base.directory(parent) {
             Ok(directory) => Ok((directory, name)),
             Err(errno) if is_absent(errno) => Err(conflict(path)),

@@ -50,7 +50,12 @@ type Points<'a> = dyn FnMut(&'static str) -> Result<(), Stop> + 'a;
 /// not given cannot be put in place (`after`) or back (`before`).
 ///
 /// May be called again for the same call, and must be after a crash.
-pub fn put(base: &Base, call: CallId, manifest: &Manifest, contents: impl Fn(Digest) -> Option<Arc<[u8]>>) -> ApplyResult {
+pub fn put(
+    base: &Base,
+    call: CallId,
+    manifest: &Manifest,
+    contents: impl Fn(Digest) -> Option<Arc<[u8]>>,
+) -> ApplyResult {
     let mut points = |name| {
         crash::point(name);
         Ok(())
@@ -66,7 +71,13 @@ pub fn put(base: &Base, call: CallId, manifest: &Manifest, contents: impl Fn(Dig
 
 type Contents<'a> = dyn Fn(Digest) -> Option<Arc<[u8]>> + 'a;
 
-fn run(base: &Base, call: CallId, manifest: &Manifest, contents: &Contents<'_>, points: &mut Points<'_>) -> Result<(), Stop> {
+fn run(
+    base: &Base,
+    call: CallId,
+    manifest: &Manifest,
+    contents: &Contents<'_>,
+    points: &mut Points<'_>,
+) -> Result<(), Stop> {
     let mut disk = Disk::new(base, format!("{HIDDEN_PREFIX}{call}-"));
     plan::check_paths(manifest)?;
     let marked = disk.has_marker()?;
@@ -103,7 +114,13 @@ fn run(base: &Base, call: CallId, manifest: &Manifest, contents: &Contents<'_>, 
 }
 
 /// Takes back what was done before something went wrong. The first reason stays the reason.
-fn abandon(disk: &mut Disk<'_>, manifest: &Manifest, contents: &Contents<'_>, points: &mut Points<'_>, stop: Stop) -> Stop {
+fn abandon(
+    disk: &mut Disk<'_>,
+    manifest: &Manifest,
+    contents: &Contents<'_>,
+    points: &mut Points<'_>,
+    stop: Stop,
+) -> Stop {
     let mut cleaned = Ok(());
     if matches!(disk.has_marker(), Ok(true)) {
         cleaned = undo(disk, manifest, contents, points).and_then(|()| disk.remove_marker());
@@ -140,7 +157,8 @@ fn stage(
 
 /// A content, whole and as its digest says.
 fn content(contents: &Contents<'_>, digest: Digest, path: &str) -> Result<Arc<[u8]>, Stop> {
-    let bytes = contents(digest).ok_or_else(|| Stop::Failed(format!("the content {digest} of {path} is not kept any more")))?;
+    let bytes =
+        contents(digest).ok_or_else(|| Stop::Failed(format!("the content {digest} of {path} is not kept any more")))?;
     if Digest::of(&bytes) != digest {
         return Err(Stop::Failed(format!("the content kept for {path} is not {digest}: the store is damaged")));
     }
@@ -187,12 +205,21 @@ fn apply(
 }
 
 /// Brings back what is in its `after` state to its `before` state. What is in neither is left alone.
-fn undo(disk: &mut Disk<'_>, manifest: &Manifest, contents: &Contents<'_>, points: &mut Points<'_>) -> Result<(), Stop> {
+fn undo(
+    disk: &mut Disk<'_>,
+    manifest: &Manifest,
+    contents: &Contents<'_>,
+    points: &mut Points<'_>,
+) -> Result<(), Stop> {
     let reversed = Manifest::new(
         manifest
             .entries()
             .iter()
-            .map(|change| Change { path: change.path.clone(), before: change.after.clone(), after: change.before.clone() })
+            .map(|change| Change {
+                path: change.path.clone(),
+                before: change.after.clone(),
+                after: change.before.clone(),
+            })
             .collect(),
     );
     let survey = plan::survey(disk, &reversed, true)?;

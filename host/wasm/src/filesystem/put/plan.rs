@@ -114,15 +114,20 @@ impl Step {
 pub(super) fn order(entries: &[Change], pending: &BTreeSet<usize>) -> Vec<Step> {
     let mut steps = Vec::with_capacity(pending.len() + 1);
     let is_directory = |state: &Option<FileState>| matches!(state, Some(FileState::Directory));
-    let ways: Vec<&str> =
-        pending.iter().map(|&index| &entries[index]).filter(|change| changes_kind(change)).map(|change| change.path.as_str()).collect();
+    let ways: Vec<&str> = pending
+        .iter()
+        .map(|&index| &entries[index])
+        .filter(|change| changes_kind(change))
+        .map(|change| change.path.as_str())
+        .collect();
     let makes_way = |change: &Change| {
-        changes_kind(change)
-            || (change.after.is_none() && ways.iter().any(|way| is_within(&change.path, way)))
+        changes_kind(change) || (change.after.is_none() && ways.iter().any(|way| is_within(&change.path, way)))
     };
     // Sorted by path, so a directory comes before what is in it; backwards, after.
     steps.extend(pending.iter().rev().filter(|&&index| makes_way(&entries[index])).map(|&index| Step::Remove(index)));
-    steps.extend(pending.iter().filter(|&&index| is_directory(&entries[index].after)).map(|&index| Step::MakeDirectory(index)));
+    steps.extend(
+        pending.iter().filter(|&&index| is_directory(&entries[index].after)).map(|&index| Step::MakeDirectory(index)),
+    );
     steps.extend(
         pending
             .iter()

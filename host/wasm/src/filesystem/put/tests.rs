@@ -2,11 +2,11 @@
 
 use super::{Stop, plan, put, run};
 use crate::filesystem::Base;
+use crate::filesystem::finish::Staged;
 use crate::filesystem::path::{HIDDEN_PREFIX, is_within};
 use crate::filesystem::tests::differential::{contents, meddle, reversed};
 use crate::filesystem::tests::runner;
 use crate::filesystem::tests::world::{Item, Sides, Tree, layer_over, op, plant, read_disk, root_of, tree, write_file};
-use crate::filesystem::finish::Staged;
 use harness_core::event::ApplyResult;
 use harness_core::{CallId, Change, Digest, FileState, Manifest};
 use proptest::prelude::*;
@@ -39,7 +39,9 @@ fn run_until(root: &Path, staged: &Staged, kill_at: usize) -> Result<ApplyResult
     }
 }
 
-fn is_ours(path: &str) -> bool { path.rsplit('/').next().unwrap().starts_with(HIDDEN_PREFIX) }
+fn is_ours(path: &str) -> bool {
+    path.rsplit('/').next().unwrap().starts_with(HIDDEN_PREFIX)
+}
 
 /// A layer's result of random operations over a tree, and the tree afterwards.
 fn staged_by(tree: &Tree, ops: &[crate::filesystem::tests::world::Op]) -> (Tree, Tree, Staged) {
@@ -121,7 +123,8 @@ fn somebody_meddling_with_a_killed_run_gets_all_of_it_taken_back() {
                 prop_assert!(!now.keys().any(|path| is_ours(path)), "nothing of ours is left");
                 // What somebody else wrote is still there.
                 for (theirs, item) in meddled.iter().filter(|(other, _)| is_within(other, path)) {
-                    let foreign = matches!(item, Item::Link(_)) || matches!(item, Item::File(b, _) if b.starts_with(b"somebody"));
+                    let foreign =
+                        matches!(item, Item::Link(_)) || matches!(item, Item::File(b, _) if b.starts_with(b"somebody"));
                     if foreign {
                         prop_assert_eq!(now.get(theirs), Some(item));
                     }
@@ -178,7 +181,10 @@ fn what_cannot_be_put_in_place_is_refused_before_anything_is_done() {
         ("a file that is there", vec![change("a", None, file(b"new")), change("old", None, file(b"new"))]),
         ("a file that is not there", vec![change("a", None, file(b"new")), change("gone", file(b"old"), file(b"new"))]),
         ("another content", vec![change("a", None, file(b"new")), change("old", file(b"new"), None)]),
-        ("a folder where a file is", vec![change("a", None, file(b"new")), change("old", Some(FileState::Directory), None)]),
+        (
+            "a folder where a file is",
+            vec![change("a", None, file(b"new")), change("old", Some(FileState::Directory), None)],
+        ),
     ] {
         let result = put(&base, CALL, &Manifest::new(changes), known(&[b"new", b"old"]));
         assert!(!matches!(result, ApplyResult::Applied), "{what}: {result:?}");
@@ -217,7 +223,11 @@ fn permissions_stay() {
         std::fs::write(&path, b"old").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         let state = |bytes: &[u8]| {
-            Some(FileState::File { digest: Digest::of(bytes), bytes: bytes.len() as u64, executable: mode & 0o100 != 0 })
+            Some(FileState::File {
+                digest: Digest::of(bytes),
+                bytes: bytes.len() as u64,
+                executable: mode & 0o100 != 0,
+            })
         };
         let manifest = Manifest::new(vec![change("file", state(b"old"), state(b"new"))]);
         assert_eq!(put(&base, CALL, &manifest, known(&[b"new", b"old"])), ApplyResult::Applied);
@@ -269,8 +279,16 @@ fn the_order_makes_way_first_and_removes_last() {
         })
         .collect();
     let wanted = [
-        "remove file", "remove dir/in", "remove dir", "make file", "make new", "make new/in", "rename dir",
-        "rename file/in", "remove gone/in", "remove gone",
+        "remove file",
+        "remove dir/in",
+        "remove dir",
+        "make file",
+        "make new",
+        "make new/in",
+        "rename dir",
+        "rename file/in",
+        "remove gone/in",
+        "remove gone",
     ];
     assert_eq!(steps, wanted);
 }

@@ -2,7 +2,9 @@
 //! be what the plain directory became.
 
 use super::runner;
-use super::world::{Item, Op, Sides, Tree, expected, layer_over, op, plant, read_disk, read_layer, root_of, tree, without_bits};
+use super::world::{
+    Item, Op, Sides, Tree, expected, layer_over, op, plant, read_disk, read_layer, root_of, tree, without_bits,
+};
 use crate::filesystem::finish::Staged;
 use crate::filesystem::{Base, ErrorCode, put};
 use harness_core::event::ApplyResult;
@@ -14,10 +16,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-const CASES: u32 = 400;
+const CASES: u32 = 120;
 
 pub(in crate::filesystem) fn contents(staged: &Staged) -> impl Fn(Digest) -> Option<Arc<[u8]>> + use<> {
-    let kept: HashMap<Digest, Arc<[u8]>> = staged.contents.iter().map(|blob| (blob.digest, Arc::clone(&blob.bytes))).collect();
+    let kept: HashMap<Digest, Arc<[u8]>> =
+        staged.contents.iter().map(|blob| (blob.digest, Arc::clone(&blob.bytes))).collect();
     move |digest| kept.get(&digest).cloned()
 }
 
@@ -39,7 +42,9 @@ fn is_refused_for_links(op: &Op, code: ErrorCode) -> bool {
     code == ErrorCode::NotPermitted && matches!(op, Op::Rename { .. } | Op::Unlink { .. })
 }
 
-fn has_links(tree: &Tree) -> bool { tree.values().any(|item| matches!(item, Item::Link(_))) }
+fn has_links(tree: &Tree) -> bool {
+    tree.values().any(|item| matches!(item, Item::Link(_)))
+}
 
 fn run_both(sides: &mut Sides, ops: &[Op], may_have_links: bool) -> Result<(), TestCaseError> {
     for (number, op) in ops.iter().enumerate() {
@@ -96,13 +101,18 @@ fn check(tree: &Tree, ops: &[Op]) -> Result<(), TestCaseError> {
 }
 
 pub(in crate::filesystem) fn reversed(manifest: &Manifest) -> Manifest {
-    let swap = |change: &Change| Change { path: change.path.clone(), before: change.after.clone(), after: change.before.clone() };
+    let swap = |change: &Change| Change {
+        path: change.path.clone(),
+        before: change.after.clone(),
+        after: change.before.clone(),
+    };
     Manifest::new(manifest.entries().iter().map(swap).collect())
 }
 
 /// The manifest has the paths that differ, and no other.
 fn check_exact(before: &Tree, after: &Tree, staged: &Staged) -> Result<(), TestCaseError> {
-    let mut differ: Vec<&String> = before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path)).collect();
+    let mut differ: Vec<&String> =
+        before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path)).collect();
     differ.sort();
     differ.dedup();
     let listed: Vec<&String> = staged.manifest.entries().iter().map(|change| &change.path).collect();

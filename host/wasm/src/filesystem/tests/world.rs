@@ -98,7 +98,8 @@ pub(crate) fn read_layer(root: &Handle) -> Tree {
 }
 
 pub(crate) fn without_bits(tree: &Tree) -> Tree {
-    let item = |item: &Item| if let Item::File(bytes, _) = item { Item::File(bytes.clone(), false) } else { item.clone() };
+    let item =
+        |item: &Item| if let Item::File(bytes, _) = item { Item::File(bytes.clone(), false) } else { item.clone() };
     tree.iter().map(|(path, found)| (path.clone(), item(found))).collect()
 }
 
@@ -130,7 +131,9 @@ pub(crate) fn layer_over(root: &Path) -> (Arc<Base>, Layer) {
     (base, layer)
 }
 
-pub(crate) fn root_of(layer: &Layer) -> Handle { layer.root(Access::Staged).unwrap() }
+pub(crate) fn root_of(layer: &Layer) -> Handle {
+    layer.root(Access::Staged).unwrap()
+}
 
 /// One operation.
 #[derive(Debug, Clone)]
@@ -310,13 +313,13 @@ impl Sides {
                 names.sort_by(|a, b| a.0.cmp(&b.0));
                 Seen::Names(names)
             }
-            Op::MakeDirectory { path } => mkdirat(root, path.as_str(), Mode::from_raw_mode(0o755)).map(|()| Seen::Done)?,
+            Op::MakeDirectory { path } => {
+                mkdirat(root, path.as_str(), Mode::from_raw_mode(0o755)).map(|()| Seen::Done)?
+            }
             Op::RemoveDirectory { path } => unlinkat(root, path.as_str(), AtFlags::REMOVEDIR).map(|()| Seen::Done)?,
             Op::Unlink { path } => unlinkat(root, path.as_str(), AtFlags::empty()).map(|()| Seen::Done)?,
             Op::Rename { from, to } => renameat(root, from.as_str(), root, to.as_str()).map(|()| Seen::Done)?,
-            Op::ReadLink { path } => {
-                Seen::Text(readlinkat(root, path.as_str(), Vec::new())?.into_string().unwrap())
-            }
+            Op::ReadLink { path } => Seen::Text(readlinkat(root, path.as_str(), Vec::new())?.into_string().unwrap()),
         })
     }
 }
@@ -370,7 +373,9 @@ fn name() -> impl Strategy<Value = &'static str> {
     prop_oneof![4 => Just("a"), 4 => Just("b"), 3 => Just("c"), 1 => Just("Übung"), 1 => Just("l0"), 1 => Just("l1")]
 }
 
-fn content() -> impl Strategy<Value = Vec<u8>> { prop::collection::vec(0u8..4, 0..20) }
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(0u8..4, 0..20)
+}
 
 /// A path of one to three names; at most one `..`, and never first, so that it stays inside.
 fn path() -> impl Strategy<Value = String> {
@@ -404,7 +409,13 @@ pub(crate) fn tree(links: bool) -> impl Strategy<Value = Tree> {
 }
 
 fn how() -> impl Strategy<Value = OpenHow> {
-    (any::<[bool; 3]>(), prop::bool::weighted(0.4), prop::bool::weighted(0.2), prop::bool::weighted(0.2), prop::bool::weighted(0.1))
+    (
+        any::<[bool; 3]>(),
+        prop::bool::weighted(0.4),
+        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.1),
+    )
         .prop_map(|([read, write, follow], create, exclusive, truncate, directory)| OpenHow {
             read: read || !write,
             write,

@@ -1,0 +1,13 @@
+//! The engine over fakes of every port: whole turns, durability, streams, crashes.
+//!
+//! Not here: real disks, components and providers (their crates and the tests folder).
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod approvals;
+mod crashes;
+mod durability;
+mod failures;
+mod streams;
+mod turns;
+mod watched_log;
+mod world;
