@@ -307,6 +307,10 @@ impl<'a> Course<'a> {
 /// The events of every session, each verified.
 fn state_of_sessions(place: &Place, names: &mut Names, problems: &mut Vec<String>) -> String {
     let mut text = String::new();
+    // Where even the configuration is wrong there are no sessions to look at.
+    if !place.home().join("state/sessions").exists() {
+        return text;
+    }
     for session in log::sessions(place) {
         match log::verify_session(place, &session) {
             Ok(export) if secret::is_in(export.as_bytes()) => problems.push(format!("the key is in the export of {session}")),

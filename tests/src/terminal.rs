@@ -1,9 +1,11 @@
 //! A terminal with a person at it: a real pseudo-terminal, a screen that understands what is written to
 //! it, and every byte as it came.
 
-use portable_pty::{Child, CommandBuilder, PtySize, native_pty_system};
+use std::fs::File;
 use std::io::{Read, Write};
-use std::process::Command;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,14 +28,27 @@ struct Shown {
 /// A program on a terminal. It is ended with it.
 pub struct Terminal {
     shown: Arc<Mutex<Shown>>,
-    keys: Arc<Mutex<Box<dyn Write + Send>>>,
-    child: Box<dyn Child + Send + Sync>,
-    // Keeps the terminal open until the last byte was read.
-    _master: Box<dyn portable_pty::MasterPty + Send>,
+    keys: Arc<Mutex<File>>,
+    child: Child,
 }
 
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Both sides of a new pseudo-terminal: the person's and the program's.
+fn open_terminal() -> (File, OwnedFd) {
+    let size = libc::winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+    let (mut person, mut program) = (-1, -1);
+    // SAFETY: both descriptors and the size outlive the call; no name and no settings are given.
+    let result = unsafe { libc::openpty(&mut person, &mut program, std::ptr::null_mut(), std::ptr::null(), &size) };
+    assert_eq!(result, 0, "no terminal: {}", std::io::Error::last_os_error());
+    // SAFETY: openpty has just given us both, and nobody else has them.
+    unsafe {
+        // The program must not hold the person's side, else its end would never be seen.
+        libc::fcntl(person, libc::F_SETFD, libc::FD_CLOEXEC);
+        (File::from_raw_fd(person), OwnedFd::from_raw_fd(program))
+    }
 }
 
 impl Terminal {
@@ -41,31 +56,31 @@ impl Terminal {
     ///
     /// # Panics
     /// If there is no terminal to be had or the command does not start.
-    pub fn start(command: &Command) -> Self {
-        let size = PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
-        let pair = native_pty_system().openpty(size).expect("a terminal");
-        let mut builder = CommandBuilder::new(command.get_program());
-        builder.args(command.get_args());
-        builder.env_clear();
-        builder.env("TERM", "xterm-256color");
-        for (name, value) in command.get_envs() {
-            builder.env(name, value.unwrap_or_default());
+    pub fn start(mut command: Command) -> Self {
+        let (person, program) = open_terminal();
+        let side = || program.try_clone().expect("a descriptor");
+        command.env("TERM", "xterm-256color").stdin(side()).stdout(side()).stderr(side());
+        drop(program);
+        // SAFETY: setsid and ioctl are async-signal-safe, and standard input is the terminal by then.
+        unsafe {
+            command.pre_exec(|| {
+                if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+                Ok(())
+            });
         }
-        if let Some(folder) = command.get_current_dir() {
-            builder.cwd(folder);
-        }
-        let child = pair.slave.spawn_command(builder).expect("it starts");
-        drop(pair.slave);
-        let mut reader = pair.master.try_clone_reader().expect("the terminal's output");
-        let keys = Arc::new(Mutex::new(pair.master.take_writer().expect("the terminal's input")));
+        let child = command.spawn().expect("it starts");
+        // The command holds the program's side as long as it lives.
+        drop(command);
+        let mut reader = person.try_clone().expect("the terminal's output");
+        let keys = Arc::new(Mutex::new(person));
         let shown = Arc::new(Mutex::new(Shown { screen: vt100::Parser::new(ROWS, COLUMNS, 0), raw: Vec::new() }));
         let (screen, answers) = (Arc::clone(&shown), Arc::clone(&keys));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(count) = reader.read(&mut buffer) {
-                if count == 0 {
-                    break;
-                }
+            // When the program has ended, reading fails.
+            while let Ok(count @ 1..) = reader.read(&mut buffer) {
                 let position = {
                     let mut shown = lock(&screen);
                     shown.raw.extend_from_slice(&buffer[..count]);
@@ -78,7 +93,7 @@ impl Terminal {
                 }
             }
         });
-        Self { shown, keys, child, _master: pair.master }
+        Self { shown, keys, child }
     }
 
     /// Types, as a person does.
@@ -130,15 +145,36 @@ impl Terminal {
         self.wait_for_times(text, 1);
     }
 
-    /// Waits for the end of the program; gives its exit code.
+    /// Waits until the program asks for a prompt.
+    ///
+    /// # Panics
+    /// If it does not in time; shows the screen.
+    pub fn wait_for_prompt(&self) {
+        let started = Instant::now();
+        while self.text().trim_end().lines().last() != Some(">") {
+            assert!(started.elapsed() < WAIT_MAX, "no prompt comes:\n{}", self.text().trim_end());
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// How the program ended, if it has: see [`Terminal::exit_code`].
+    ///
+    /// # Panics
+    /// If the system does not say.
+    pub fn ended(&mut self) -> Option<i32> {
+        let status = self.child.try_wait().expect("it can be waited for")?;
+        Some(status.code().unwrap_or_else(|| -status.signal().unwrap_or_default()))
+    }
+
+    /// Waits for the end of the program; gives its exit code, or the negative number of the signal that ended it.
     ///
     /// # Panics
     /// If it does not end in time; shows the screen.
-    pub fn exit_code(&mut self) -> u32 {
+    pub fn exit_code(&mut self) -> i32 {
         let started = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
-                return status.exit_code();
+            if let Some(code) = self.ended() {
+                return code;
             }
             assert!(started.elapsed() < WAIT_MAX, "it does not end:\n{}", self.text().trim_end());
             std::thread::sleep(POLL);

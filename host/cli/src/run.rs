@@ -17,9 +17,9 @@ use crate::wiring::{self, Wiring};
 use answer_schema::AnswerSchema;
 use ask::TerminalAsker;
 use drive::{Driver, TurnResult};
-use harness_core::event::{TurnEnd, TurnLimits};
+use harness_core::event::{ModelFailureKind, TurnEnd, TurnLimits};
 use harness_core::limits::PROMPT_BYTES_MAX;
-use harness_core::{Sequence, SessionId};
+use harness_core::{ModelRef, Sequence, SessionId};
 use harness_engine::ports::{SessionFilter, Takeover};
 use harness_engine::{NewSession, Session};
 use screen::Screen;
@@ -75,8 +75,8 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
     let (models, provider) = (wiring.models.clone(), settings.model()?.0.provider);
     // Certificates and the key are read while the session opens.
     tokio::spawn(async move { models.warm(&provider).await });
-    let (session, before) = open(&wiring, &settings, args, &workspace, existing).await?;
-    screen.session(session.id(), &settings.model()?.0, &workspace);
+    let Opened { session, before, model } = open(&wiring, &settings, args, &workspace, existing).await?;
+    screen.session(session.id(), &model, &workspace, settings.key_place(&model.provider));
     let subscription = session.subscribe(before);
     let asker = somebody.then(|| TerminalAsker::new(screen.paint()));
     let mut driver = Driver::new(session.clone(), subscription, wiring.host.ports().blobs.clone(), asker);
@@ -145,6 +145,11 @@ fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
         }
         TurnResult::Ended(TurnEnd::Failed { failure }) => {
             screen.reason(&format!("the model could not be asked ({}): {failure}", failure.kind.word()));
+            if failure.kind == ModelFailureKind::Authentication
+                && let Some(place) = screen.key_place()
+            {
+                screen.reason(&format!("the key came from {place}: correct it there"));
+            }
             Exit::Failed
         }
         TurnResult::NeedsAnswer { asks } => {
@@ -226,22 +231,30 @@ async fn waits(wiring: &Wiring, session: Option<SessionId>) -> Result<bool, Fail
     Ok(loaded.state.turn.is_some())
 }
 
-/// Opens the session; also gives the position after which its new events begin.
+/// A session that was opened.
+struct Opened {
+    session: Session,
+    /// The position after which its new events begin.
+    before: Sequence,
+    model: ModelRef,
+}
+
+/// Opens the session that was chosen, or a new one.
 async fn open(
     wiring: &Wiring,
     settings: &Settings,
     args: &RunArgs,
     workspace: &Path,
     existing: Option<SessionId>,
-) -> Result<(Session, Sequence), Failure> {
+) -> Result<Opened, Failure> {
     let Some(id) = existing else {
         let hands = wiring.hands(settings, workspace)?;
         let context = wiring.context(settings, workspace, hands.as_ref())?;
         let new = NewSession { workspace: workspace.display().to_string(), title: None };
+        let model = context.model.clone();
         let session = wiring.host.create(new, context, hands).await;
-        return session
-            .map(|session| (session, Sequence::START))
-            .map_err(|error| Failure::because("creating a session", &error));
+        let session = session.map_err(|error| Failure::because("creating a session", &error))?;
+        return Ok(Opened { session, before: Sequence::START, model });
     };
     let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
     let hands = wiring.hands(settings, workspace)?;
@@ -253,10 +266,11 @@ async fn open(
         context.model.clone_from(&before.model);
         context.model_reason.clone_from(&before.model_reason);
     }
+    let model = context.model.clone();
     let takeover = if args.take_over { Takeover::Force } else { Takeover::IfGone };
     let session = wiring.host.open(id, context, hands, takeover).await.map_err(|error| {
         let hint = if args.take_over { "" } else { " (--take-over takes it from another process)" };
         Failure::failed(format!("opening {id}: {}{hint}", crate::failure::chain(&error)))
     })?;
-    Ok((session, loaded.tip.sequence))
+    Ok(Opened { session, before: loaded.tip.sequence, model })
 }

@@ -6,7 +6,7 @@
 use crate::args::{ApproveWord, Cli, ColorWhen};
 use crate::failure::Failure;
 use harness_config::{
-    Approve, Color, ConfigFiles, Environment, Flags, Inputs, Keyring, KeyringEntry, KeyringError, Paths, Resolved,
+    Approve, Color, ConfigFiles, Environment, Flags, Inputs, Keyring, KeyringEntry, KeyringError, Paths, ProviderKey, Resolved,
     SecretString, TrustStore, resolve,
 };
 use harness_core::event::TurnLimits;
@@ -89,6 +89,14 @@ impl Settings {
             )));
         }
         Ok((model, chosen.source.to_string()))
+    }
+
+    /// Where the key of a provider is, in words; none if it has none.
+    pub(crate) fn key_place(&self, provider: &str) -> Option<String> {
+        match &self.resolved.providers.get(provider)?.key {
+            ProviderKey::In(source) => Some(source.value.to_string()),
+            ProviderKey::NotNeeded | ProviderKey::Missing { .. } => None,
+        }
     }
 
     /// How much the person wants to be asked.

@@ -12,7 +12,7 @@ use crate::crash;
 use crate::host::{NewSession, OpenError, Ports};
 use crate::load::LoadedSession;
 use crate::ports::{AppendError, Blob, CallReport, Hands, ModelResponse, SessionAppend};
-use crate::session::{LoggedEvent, Session, Update};
+use crate::session::{Live, LoggedEvent, Session};
 use crate::work::Work;
 use harness_core::envelope::{SealContext, SealedEvent, seal};
 use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
@@ -66,7 +66,7 @@ struct SessionWriter {
     epoch: Epoch,
     ports: Ports,
     session: LoadedSession,
-    updates: broadcast::Sender<Update>,
+    updates: broadcast::Sender<Live>,
     work: Work,
     /// Why the writer stopped, for everybody who still holds the session.
     fault: Arc<OnceLock<String>>,
@@ -170,12 +170,11 @@ impl SessionWriter {
         }
         drop(inbox);
         self.work.stop_all().await;
-        let fault = self.fault.get().cloned();
-        if let Some(fault) = &fault {
+        if let Some(fault) = self.fault.get() {
             tracing::error!(session = %self.id, %fault, "the session's writer stopped");
         }
         self.release().await;
-        let _ = self.updates.send(Update::Closed { fault });
+        let _ = self.updates.send(Live::Closed);
         if let Some(reply) = closer {
             let _ = reply.send(());
         }
@@ -329,13 +328,13 @@ impl SessionWriter {
         self.session.tip = tip;
         for event in batch.logged {
             // Without subscribers there is nobody to tell.
-            let _ = self.updates.send(Update::Event(event));
+            let _ = self.updates.send(Live::Event(event));
         }
         for reply in batch.replies {
             let _ = reply.send(Ok(()));
         }
         for command in batch.commands {
-            self.work.start(command, &self.session.state);
+            self.work.start(command, &self.session.state, tip.sequence);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! Promise: a subscription is gap-free from any sequence: logged events come in order, each once,
 //! whatever the subscriber missed meanwhile. Pieces of a response are not logged and may be missed;
-//! each says at which offset it stands.
+//! each says at which offset it stands, and none comes after the event that ends its response.
 
 use crate::actor::Wake;
 use crate::load::{LoadError, LoadedSession};
@@ -47,6 +47,19 @@ pub enum Update {
     },
 }
 
+/// What the writer sends to subscribers.
+#[derive(Debug, Clone)]
+pub(crate) enum Live {
+    Event(Arc<LoggedEvent>),
+    /// `request` is the last event before the response that this is a piece of.
+    Delta {
+        request: Sequence,
+        offset_bytes: u64,
+        delta: ModelDelta,
+    },
+    Closed,
+}
+
 /// Why a session did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -80,7 +93,7 @@ pub struct Session {
     pub(crate) id: SessionId,
     pub(crate) wakes: mpsc::Sender<Wake>,
     // Weak, so that the stream of a writer that is gone ends for everybody.
-    pub(crate) updates: broadcast::WeakSender<Update>,
+    pub(crate) updates: broadcast::WeakSender<Live>,
     pub(crate) fault: Arc<OnceLock<String>>,
     pub(crate) log: Arc<dyn EventLog>,
 }
@@ -144,6 +157,7 @@ impl Session {
             live: self.updates.upgrade().map(|updates| updates.subscribe()),
             fault: Arc::clone(&self.fault),
             next_after: after,
+            response_end: Sequence::START,
             caught_up: false,
             ready: VecDeque::new(),
         }
@@ -155,9 +169,11 @@ pub struct Subscription {
     session: SessionId,
     log: Arc<dyn EventLog>,
     /// None once nothing more can come.
-    live: Option<broadcast::Receiver<Update>>,
+    live: Option<broadcast::Receiver<Live>>,
     fault: Arc<OnceLock<String>>,
     next_after: Sequence,
+    /// The last event told that ends a response: pieces of that response come too late.
+    response_end: Sequence,
     caught_up: bool,
     ready: VecDeque<Update>,
 }
@@ -177,14 +193,14 @@ impl Subscription {
                 return Ok(Update::Closed { fault: self.fault.get().cloned() });
             };
             match live.recv().await {
-                Ok(Update::Event(event)) if event.header.sequence <= self.next_after => {}
-                Ok(Update::Event(event)) if event.header.sequence == self.next_after.next() => {
-                    self.next_after = event.header.sequence;
-                    return Ok(Update::Event(event));
+                Ok(Live::Event(event)) if event.header.sequence <= self.next_after => {}
+                Ok(Live::Event(event)) if event.header.sequence == self.next_after.next() => {
+                    return Ok(self.tell(event));
                 }
-                Ok(Update::Event(_)) | Err(broadcast::error::RecvError::Lagged(_)) => self.caught_up = false,
-                Ok(delta @ Update::Delta { .. }) => return Ok(delta),
-                Ok(Update::Closed { .. }) | Err(broadcast::error::RecvError::Closed) => self.live = None,
+                Ok(Live::Event(_)) | Err(broadcast::error::RecvError::Lagged(_)) => self.caught_up = false,
+                Ok(Live::Delta { request, .. }) if request < self.response_end => {}
+                Ok(Live::Delta { offset_bytes, delta, .. }) => return Ok(Update::Delta { offset_bytes, delta }),
+                Ok(Live::Closed) | Err(broadcast::error::RecvError::Closed) => self.live = None,
             }
         }
     }
@@ -197,10 +213,23 @@ impl Subscription {
             let header: Header = serde_json::from_slice(&stored.header_bytes).map_err(VerifyError::Header)?;
             let tip = Tip { sequence: self.next_after, hash: header.previous };
             let (sealed, tip) = verify(tip, stored.header_bytes, stored.payload)?;
-            self.next_after = tip.sequence;
-            self.ready.push_back(Update::Event(Arc::new(logged(sealed)?)));
+            let event = Arc::new(logged(sealed)?);
+            debug_assert_eq!(event.header.sequence, tip.sequence);
+            let update = self.tell(event);
+            self.ready.push_back(update);
         }
         Ok(())
+    }
+
+    fn tell(&mut self, event: Arc<LoggedEvent>) -> Update {
+        self.next_after = event.header.sequence;
+        let ends = |event: &Event| {
+            matches!(event, Event::ModelResponded { .. } | Event::ModelFailed { .. } | Event::TurnEnded { .. })
+        };
+        if event.event.as_ref().is_some_and(ends) {
+            self.response_end = event.header.sequence;
+        }
+        Update::Event(event)
     }
 }
 

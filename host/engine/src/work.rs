@@ -9,11 +9,11 @@ use crate::arguments::Schemas;
 use crate::crash;
 use crate::host::Ports;
 use crate::ports::{CallReport, CallRequest, Hands, ModelDelta, ModelRequest};
-use crate::session::Update;
+use crate::session::Live;
 use futures_util::FutureExt;
 use harness_core::event::{ModelFailure, ModelFailureKind};
 use harness_core::item::Effects;
-use harness_core::{CallId, Command, Manifest, Outcome, SessionId, SessionState};
+use harness_core::{CallId, Command, Manifest, Outcome, Sequence, SessionId, SessionState};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) struct Work {
     hands: Arc<dyn Hands>,
     schemas: Arc<Schemas>,
     wakes: mpsc::Sender<Wake>,
-    updates: broadcast::Sender<Update>,
+    updates: broadcast::Sender<Live>,
     requests: u64,
     request: Option<AbortHandle>,
     calls: HashMap<CallId, AbortHandle>,
@@ -43,17 +43,17 @@ impl Work {
         hands: Arc<dyn Hands>,
         schemas: Arc<Schemas>,
         wakes: mpsc::Sender<Wake>,
-        updates: broadcast::Sender<Update>,
+        updates: broadcast::Sender<Live>,
     ) -> Self {
         let (calls, puts) = (HashMap::new(), HashMap::new());
         Self { session, ports, hands, schemas, wakes, updates, requests: 0, request: None, calls, puts }
     }
 
-    /// Starts what a command asks for. The events that ask for it are durable.
-    pub(crate) fn start(&mut self, command: Command, state: &SessionState) {
+    /// Starts what a command asks for. The events that ask for it are durable; `last` is the log's last.
+    pub(crate) fn start(&mut self, command: Command, state: &SessionState, last: Sequence) {
         crash::point("command.start");
         match command {
-            Command::CallModel => self.call_model(state),
+            Command::CallModel => self.call_model(state, last),
             Command::Wait { delay_ms } => self.wait(delay_ms),
             Command::RunCall { call, tool, arguments } => self.run_call(call, tool, &arguments, state),
             Command::PutChanges { call, manifest } => self.put_changes(call, manifest),
@@ -97,7 +97,7 @@ impl Work {
         self.requests
     }
 
-    fn call_model(&mut self, state: &SessionState) {
+    fn call_model(&mut self, state: &SessionState, last: Sequence) {
         let Some(context) = state.context.clone() else { return };
         let output_tokens_max = state.turn.as_ref().and_then(|turn| turn.limits.output_tokens_max);
         let items = state.history.clone();
@@ -114,7 +114,7 @@ impl Work {
                     ModelDelta::ToolCall { .. } | ModelDelta::ToolArguments { .. } => (&words, 0),
                 };
                 let offset_bytes = counter.fetch_add(bytes as u64, Ordering::Relaxed);
-                let _ = updates.send(Update::Delta { offset_bytes, delta });
+                let _ = updates.send(Live::Delta { request: last, offset_bytes, delta });
             };
             let answered = AssertUnwindSafe(model.respond(ask, &sink)).catch_unwind().await;
             let result = answered.unwrap_or_else(|_| Err(broken_model()));

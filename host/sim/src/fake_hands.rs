@@ -60,7 +60,7 @@ impl FakeHands {
     }
 
     /// The calls whose changes were put in place, in order.
-    pub fn put(&self) -> Vec<CallId> {
+    pub fn put_calls(&self) -> Vec<CallId> {
         self.seen().put.clone()
     }
 

@@ -9,7 +9,10 @@
 use harness_core::{CallId, SessionId};
 use harness_engine::ports::{CallRequest, Hands};
 use harness_wasm::filesystem::Base;
-use harness_wasm::{CACHE_BYTES_MAX_DEFAULT, CacheSettings, Component, ComponentHands, ComponentSource, LoadedComponent, Runtime, RuntimeSettings};
+use harness_wasm::{
+    CACHE_BYTES_MAX_DEFAULT, CacheSettings, Component, ComponentHands, ComponentSource, LoadedComponent, Runtime,
+    RuntimeSettings,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,7 +44,9 @@ struct Bare {
 }
 
 impl WasiView for Bare {
-    fn ctx(&mut self) -> WasiCtxView<'_> { WasiCtxView { ctx: &mut self.wasi, table: &mut self.table } }
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
 }
 
 struct BareTool {
@@ -115,11 +120,13 @@ fn measure<F: Future<Output = ()>>(name: &str, calls: usize, call: impl Fn() -> 
     let started = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| runtime().block_on(async {
-                for _ in 0..calls {
-                    call().await;
-                }
-            }));
+            scope.spawn(|| {
+                runtime().block_on(async {
+                    for _ in 0..calls {
+                        call().await;
+                    }
+                })
+            });
         }
     });
     let result = Result {

@@ -66,8 +66,8 @@ fn main() {
     });
     println!("{:<60} {:>9.2} us", "  difference", (fresh - plain) / 1000.0);
 
-    measure("std: stat", ROUNDS, |_| drop(std::fs::metadata(&path).unwrap()));
-    measure("layer: stat", ROUNDS, |_| drop(handle.stat_at("src/deep/file.rs", true).unwrap()));
+    measure("std: stat", ROUNDS, |_| assert!(std::fs::metadata(&path).is_ok()));
+    measure("layer: stat", ROUNDS, |_| assert!(handle.stat_at("src/deep/file.rs", true).is_ok()));
     let directory = root.join("src");
     measure("std: list 201 names", 500, |_| assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 201));
     let listed = handle.open_at("src", read).unwrap();

@@ -84,9 +84,13 @@ impl CacheKey {
     pub fn new(component: &harness_core::Digest, compatibility: impl Hash) -> Self {
         struct Collect(Sha256);
         impl Hasher for Collect {
-            fn write(&mut self, bytes: &[u8]) { self.0.update(bytes); }
+            fn write(&mut self, bytes: &[u8]) {
+                self.0.update(bytes);
+            }
             // Only what was written counts.
-            fn finish(&self) -> u64 { 0 }
+            fn finish(&self) -> u64 {
+                0
+            }
         }
         let mut engine = Collect(Sha256::new());
         compatibility.hash(&mut engine);
@@ -98,7 +102,9 @@ impl CacheKey {
         Self(key.into())
     }
 
-    fn file_name(&self) -> String { harness_core::Digest(self.0).hex() + SUFFIX }
+    fn file_name(&self) -> String {
+        harness_core::Digest(self.0).hex() + SUFFIX
+    }
 }
 
 /// A folder of compiled components, and the key that they are signed with.

@@ -9,9 +9,7 @@
 use crate::limits::{
     COMPONENT_MEMORIES_MAX, COMPONENT_TABLES_MAX, CallLimits, GUESTS_PER_THREAD_MAX, THREADS_LOST_MAX, as_size,
 };
-use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures,
-};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
 
 /// Stack beyond the guest's own that host functions may use, in bytes.
 const HOST_STACK_BYTES: usize = 1 << 20;

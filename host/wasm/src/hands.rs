@@ -46,11 +46,7 @@ impl ComponentHands {
     ///
     /// # Errors
     /// If two of them offer a tool of the same name.
-    pub fn new(
-        runtime: Arc<Runtime>,
-        base: Arc<Base>,
-        components: Vec<Arc<Component>>,
-    ) -> Result<Self, DuplicateTool> {
+    pub fn new(runtime: Arc<Runtime>, base: Arc<Base>, components: Vec<Arc<Component>>) -> Result<Self, DuplicateTool> {
         let mut by_tool = HashMap::<String, usize>::new();
         for (at, component) in components.iter().enumerate() {
             for tool in component.tools() {
@@ -87,7 +83,11 @@ impl ComponentHands {
 
     async fn load(&self, tool: &str) -> Result<LoadedComponent, Outcome> {
         let Some(component) = self.by_tool.get(tool).and_then(|at| self.components.get(*at)) else {
-            return Err(Outcome::failed(FailureKind::UnknownTool, "unknown-tool", format!("there is no tool `{tool}`")));
+            return Err(Outcome::failed(
+                FailureKind::UnknownTool,
+                "unknown-tool",
+                format!("there is no tool `{tool}`"),
+            ));
         };
         match self.runtime.load(component).await {
             Ok(loaded) => Ok(loaded.lowered_to(&self.limits)),

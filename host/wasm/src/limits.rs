@@ -98,11 +98,15 @@ impl CallLimits {
 }
 
 impl Default for CallLimits {
-    fn default() -> Self { Self::DEFAULT }
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 /// A limit as a `usize`, as most interfaces of the engine want it.
-pub(crate) fn as_size(limit: u64) -> usize { usize::try_from(limit).unwrap_or(usize::MAX) }
+pub(crate) fn as_size(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
 
 /// One epoch: how long a guest runs before others get their turn. Milliseconds.
 pub(crate) const EPOCH_MS: u64 = 10;

@@ -99,7 +99,9 @@ fn sockets_view(state: &mut GuestState) -> WasiSocketsCtxView<'_> {
 }
 
 impl IoView for GuestState {
-    fn table(&mut self) -> &mut wasmtime::component::ResourceTable { &mut self.table }
+    fn table(&mut self) -> &mut wasmtime::component::ResourceTable {
+        &mut self.table
+    }
 }
 
 /// An interface that a component wants and the host does not have.

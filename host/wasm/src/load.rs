@@ -74,11 +74,17 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    pub(crate) fn component(&self) -> &Component { &self.component }
+    pub(crate) fn component(&self) -> &Component {
+        &self.component
+    }
 
-    pub(crate) fn engine(&self) -> &Engine { &self.engine }
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
 
-    pub(crate) fn instance_pre(&self) -> &ToolComponentPre<GuestState> { &self.instance_pre }
+    pub(crate) fn instance_pre(&self) -> &ToolComponentPre<GuestState> {
+        &self.instance_pre
+    }
 }
 
 type Loading = watch::Receiver<Option<Result<Arc<Loaded>, LoadError>>>;
@@ -145,7 +151,8 @@ impl Loader {
             Some(compiled) => compiled,
             None => self.compile(component, &key)?,
         };
-        let link = |error: wasmtime::Error| LoadError::Link { name: component.name().to_owned(), problem: chain(&error) };
+        let link =
+            |error: wasmtime::Error| LoadError::Link { name: component.name().to_owned(), problem: chain(&error) };
         let instance_pre = self.linker.instantiate_pre(&compiled).and_then(ToolComponentPre::new).map_err(link)?;
         Ok(Arc::new(Loaded { component: component.clone(), engine: self.engine.clone(), instance_pre }))
     }
@@ -163,11 +170,7 @@ impl Loader {
         }
     }
 
-    fn compile(
-        &self,
-        component: &Arc<Component>,
-        key: &CacheKey,
-    ) -> Result<wasmtime::component::Component, LoadError> {
+    fn compile(&self, component: &Arc<Component>, key: &CacheKey) -> Result<wasmtime::component::Component, LoadError> {
         let _turn = self.turn();
         let name = || component.name().to_owned();
         self.tell(|| Progress::Compiling { name: name() });
@@ -175,8 +178,7 @@ impl Loader {
         let failed = |error: wasmtime::Error| LoadError::Compile { name: name(), problem: chain(&error) };
         let code = self.engine.precompile_component(component.bytes()).map_err(failed)?;
         // SAFETY: the bytes come straight from this engine's compiler.
-        let compiled =
-            unsafe { wasmtime::component::Component::deserialize(&self.engine, &code) }.map_err(failed)?;
+        let compiled = unsafe { wasmtime::component::Component::deserialize(&self.engine, &code) }.map_err(failed)?;
         let time_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.tell(|| Progress::Compiled { name: name(), time_ms });
         if let Some(cache) = &self.cache {

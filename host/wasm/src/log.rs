@@ -38,7 +38,9 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn new(bytes_max: usize) -> Self { Self { rings: Arc::default(), bytes_max } }
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { rings: Arc::default(), bytes_max }
+    }
 
     /// A stream that writes here.
     pub(crate) fn stream(&self, source: Source) -> Box<dyn OutputStream> {
@@ -87,9 +89,13 @@ impl OutputStream for LogStream {
         Ok(())
     }
 
-    fn flush(&mut self) -> StreamResult<()> { Ok(()) }
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
 
-    fn check_write(&mut self) -> StreamResult<usize> { Ok(WRITE_BYTES_MAX) }
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BYTES_MAX)
+    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,9 @@ struct Count {
 }
 
 impl Count {
-    const fn new(limit: Crossed) -> Self { Self { limit, used: 0, peak: 0, last: 0 } }
+    const fn new(limit: Crossed) -> Self {
+        Self { limit, used: 0, peak: 0, last: 0 }
+    }
 
     fn grow(&mut self, current: usize, desired: usize, own_maximum: Option<usize>) -> wasmtime::Result<bool> {
         let added = desired.saturating_sub(current);
@@ -76,7 +78,9 @@ impl Meter {
     }
 
     /// Peak of all linear memories together, in bytes.
-    pub(crate) const fn memory_peak_bytes(&self) -> u64 { self.memory.peak as u64 }
+    pub(crate) const fn memory_peak_bytes(&self) -> u64 {
+        self.memory.peak as u64
+    }
 }
 
 impl ResourceLimiter for Meter {
@@ -98,14 +102,18 @@ impl ResourceLimiter for Meter {
         Ok(())
     }
 
-    fn instances(&self) -> usize { self.instances }
+    fn instances(&self) -> usize {
+        self.instances
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn meter(memory_bytes: u64) -> Meter { Meter::new(&CallLimits { memory_bytes, ..CallLimits::DEFAULT }) }
+    fn meter(memory_bytes: u64) -> Meter {
+        Meter::new(&CallLimits { memory_bytes, ..CallLimits::DEFAULT })
+    }
 
     #[test]
     fn several_memories_share_one_limit() {

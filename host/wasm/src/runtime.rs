@@ -45,15 +45,21 @@ struct Core {
 }
 
 impl Drop for Core {
-    fn drop(&mut self) { self.pulse.close(); }
+    fn drop(&mut self) {
+        self.pulse.close();
+    }
 }
 
 impl Runtime {
     /// A runtime. Nothing is started yet.
-    pub fn new(settings: RuntimeSettings) -> Self { Self { settings, core: OnceLock::new() } }
+    pub fn new(settings: RuntimeSettings) -> Self {
+        Self { settings, core: OnceLock::new() }
+    }
 
     /// The most that any call gets.
-    pub fn limits(&self) -> &CallLimits { &self.settings.limits }
+    pub fn limits(&self) -> &CallLimits {
+        &self.settings.limits
+    }
 
     /// Threads that hang in the operating system now.
     pub fn threads_lost(&self) -> usize {
@@ -68,17 +74,22 @@ impl Runtime {
     /// # Errors
     /// If the engine cannot be started, or the component cannot be compiled or linked.
     pub async fn load(&self, component: &Arc<Component>) -> Result<LoadedComponent, LoadError> {
-        let core = self.core().map_err(|problem| LoadError::Host {
-            name: component.name().to_owned(),
-            problem: problem.to_owned(),
-        })?;
+        let core = self
+            .core()
+            .map_err(|problem| LoadError::Host { name: component.name().to_owned(), problem: problem.to_owned() })?;
         let loaded = core.loader.load(component).await?;
         let limits = self.settings.limits.lowered_to(component.limits());
         Ok(LoadedComponent { loaded, limits, pulse: core.pulse.clone() })
     }
 
     /// Runs a call on one of the runtime's threads. Dropping the future ends the call.
-    pub async fn call(&self, component: &LoadedComponent, base: &Arc<Base>, tool: String, arguments: String) -> CallReport {
+    pub async fn call(
+        &self,
+        component: &LoadedComponent,
+        base: &Arc<Base>,
+        tool: String,
+        arguments: String,
+    ) -> CallReport {
         let core = match self.core() {
             Ok(core) => core,
             Err(problem) => {
@@ -129,7 +140,9 @@ pub struct LoadedComponent {
 
 impl LoadedComponent {
     /// The limits of its calls.
-    pub fn limits(&self) -> &CallLimits { &self.limits }
+    pub fn limits(&self) -> &CallLimits {
+        &self.limits
+    }
 
     /// Lowers the limits of calls made through this handle.
     #[must_use]

@@ -7,7 +7,7 @@
 //!
 //! Not here: what a call does (`call`).
 
-use crate::limits::{GRACE_MS, GUESTS_PER_THREAD_MAX, CALLS_MAX, THREADS_LOST_MAX, THREADS_MAX};
+use crate::limits::{CALLS_MAX, GRACE_MS, GUESTS_PER_THREAD_MAX, THREADS_LOST_MAX, THREADS_MAX};
 use crate::ticker::Pulse;
 use harness_core::Outcome;
 use harness_core::outcome::LimitName;
@@ -81,7 +81,9 @@ pub(crate) struct GuestThreads(Arc<Shared>);
 /// Looks after threads that hang.
 pub(crate) struct Watchdog(Arc<Shared>);
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> { mutex.lock().unwrap_or_else(PoisonError::into_inner) }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl GuestThreads {
     /// Starts so many threads.
@@ -107,10 +109,14 @@ impl GuestThreads {
         Ok(threads)
     }
 
-    pub(crate) fn watchdog(&self) -> Watchdog { Watchdog(self.0.clone()) }
+    pub(crate) fn watchdog(&self) -> Watchdog {
+        Watchdog(self.0.clone())
+    }
 
     /// Threads that hang in the operating system now.
-    pub(crate) fn lost(&self) -> usize { self.0.lost() }
+    pub(crate) fn lost(&self) -> usize {
+        self.0.lost()
+    }
 
     /// Runs a call on one of the threads. `deadline_ms` counts from when it begins there.
     pub(crate) async fn run(
@@ -132,7 +138,9 @@ impl GuestThreads {
     }
 }
 
-fn gone() -> CallReport { CallReport::of(Outcome::Faulted { what: "the host's thread for it ended".to_owned() }) }
+fn gone() -> CallReport {
+    CallReport::of(Outcome::Faulted { what: "the host's thread for it ended".to_owned() })
+}
 
 impl Drop for GuestThreads {
     fn drop(&mut self) {
@@ -146,7 +154,9 @@ impl Drop for GuestThreads {
 struct CancelOnDrop(Arc<Slot>);
 
 impl Drop for CancelOnDrop {
-    fn drop(&mut self) { self.0.cancelled.notify_one(); }
+    fn drop(&mut self) {
+        self.0.cancelled.notify_one();
+    }
 }
 
 impl Shared {
@@ -159,10 +169,8 @@ impl Shared {
     }
 
     fn add_thread(self: &Arc<Self>) -> std::io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .event_interval(EVENT_INTERVAL_POLLS)
-            .build()?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().event_interval(EVENT_INTERVAL_POLLS).build()?;
         let thread = Arc::new(Thread::default());
         lock(&self.threads).push(thread.clone());
         let (shared, own) = (self.clone(), thread.clone());

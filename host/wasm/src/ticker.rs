@@ -29,7 +29,9 @@ pub(crate) struct Pulse {
 pub(crate) struct Running(Arc<Pulse>);
 
 impl Drop for Running {
-    fn drop(&mut self) { self.0.running.fetch_sub(1, Ordering::SeqCst); }
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Pulse {

@@ -9,8 +9,8 @@
 use crate::clean::clean;
 use crate::limits::{COMPONENT_BYTES_MAX, CallLimits};
 use crate::link::{self, MissingImport, TOOL_INTERFACE};
-use harness_core::item::{Category, Effects, ToolSpec};
 use harness_core::Digest;
+use harness_core::item::{Category, Effects, ToolSpec};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -145,25 +145,35 @@ impl Component {
             return Err(ReadComponentError::Imports { name, missing });
         }
         let digest = Digest::of(&bytes);
-        let tools = tools(&shape, digest)
-            .map_err(|problem| ReadComponentError::Tools { name: name.clone(), problem })?;
+        let tools =
+            tools(&shape, digest).map_err(|problem| ReadComponentError::Tools { name: name.clone(), problem })?;
         Ok(Arc::new(Self { name, digest, tools, limits, bytes }))
     }
 
     /// Its name for people.
-    pub fn name(&self) -> &str { &self.name }
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 
     /// Its identity: the digest of its binary.
-    pub fn digest(&self) -> Digest { self.digest }
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
 
     /// Its binary.
-    pub fn bytes(&self) -> &[u8] { &self.bytes }
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 
     /// Its tools, in the order it declares them.
-    pub fn tools(&self) -> &[ToolSpec] { &self.tools }
+    pub fn tools(&self) -> &[ToolSpec] {
+        &self.tools
+    }
 
     /// The most its calls get.
-    pub fn limits(&self) -> &CallLimits { &self.limits }
+    pub fn limits(&self) -> &CallLimits {
+        &self.limits
+    }
 }
 
 fn what_it_is(bytes: &[u8]) -> &'static str {
@@ -265,7 +275,10 @@ fn check_tool(tool: &Declaration) -> Result<(), String> {
     }
     if tool.description.len() > DESCRIPTION_BYTES_MAX {
         let bytes = tool.description.len();
-        return Err(format!("tool `{}`: its description has {bytes} bytes, more than {DESCRIPTION_BYTES_MAX}", tool.name));
+        return Err(format!(
+            "tool `{}`: its description has {bytes} bytes, more than {DESCRIPTION_BYTES_MAX}",
+            tool.name
+        ));
     }
     if !tool.parameters.is_object() {
         return Err(format!("tool `{}`: its parameters are not a JSON object", tool.name));

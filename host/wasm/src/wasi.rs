@@ -82,9 +82,13 @@ impl GuestState {
 }
 
 impl monotonic_clock::Host for GuestState {
-    fn now(&mut self) -> wasmtime::Result<u64> { Ok(self.monotonic_now_ns()) }
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.monotonic_now_ns())
+    }
 
-    fn resolution(&mut self) -> wasmtime::Result<u64> { Ok(CLOCK_RESOLUTION_NS) }
+    fn resolution(&mut self) -> wasmtime::Result<u64> {
+        Ok(CLOCK_RESOLUTION_NS)
+    }
 
     fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
         let wait = when.saturating_sub(self.monotonic_now_ns());
@@ -122,18 +126,28 @@ impl Pollable for Alarm {
 }
 
 impl random::Host for GuestState {
-    fn get_random_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> { self.random_bytes(length) }
+    fn get_random_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> {
+        self.random_bytes(length)
+    }
 
-    fn get_random_u64(&mut self) -> wasmtime::Result<u64> { self.random_number() }
+    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.random_number()
+    }
 }
 
 // The insecure kinds are as good as the secure one: nothing is gained by a second generator.
 impl insecure::Host for GuestState {
-    fn get_insecure_random_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> { self.random_bytes(length) }
+    fn get_insecure_random_bytes(&mut self, length: u64) -> wasmtime::Result<Vec<u8>> {
+        self.random_bytes(length)
+    }
 
-    fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> { self.random_number() }
+    fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.random_number()
+    }
 }
 
 impl insecure_seed::Host for GuestState {
-    fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> { Ok((self.random_number()?, self.random_number()?)) }
+    fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
+        Ok((self.random_number()?, self.random_number()?))
+    }
 }

@@ -231,7 +231,9 @@ async fn join<T, const N: usize>(futures: [impl Future<Output = T>; N]) -> Vec<T
     let mut results: [Option<T>; N] = std::array::from_fn(|_| None);
     std::future::poll_fn(|cx| {
         for (future, result) in futures.iter_mut().zip(&mut results) {
-            if result.is_none() && let std::task::Poll::Ready(value) = future.as_mut().poll(cx) {
+            if result.is_none()
+                && let std::task::Poll::Ready(value) = future.as_mut().poll(cx)
+            {
                 *result = Some(value);
             }
         }

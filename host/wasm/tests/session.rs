@@ -82,7 +82,8 @@ async fn preparing_compiles_all_before_the_first_call() {
 #[tokio::test]
 async fn the_cache_spares_compiling_unless_it_was_touched() {
     let (root, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let used = |folder: &Path| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let used =
+        |folder: &Path| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     let run = async || {
         let (runtime, compiled) = runtime(root.path());
         let hands = support::hands(&runtime, work.path(), &[support::built_in("list_dir")]);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, Store, StoreLimits, StoreLimitsBuilder};
-use wasmtime_wasi::{DirPerms, FilePerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 
 mod contract {
     #![allow(missing_docs, unreachable_pub, clippy::all)]
@@ -68,7 +68,7 @@ impl BareTool {
         let limits = StoreLimitsBuilder::new().memory_size(64 << 20).build();
         let mut wasi = WasiCtx::builder();
         if let Some(folder) = &self.preopen {
-            wasi.preopened_dir(folder, "/workspace", DirPerms::all(), FilePerms::all()).unwrap();
+            wasi.preopened_dir(folder, "/workspace", FsPerms::ReadWrite).unwrap();
         }
         let state = State { table: ResourceTable::new(), wasi: wasi.build(), limits };
         let mut store = Store::new(&self.engine, state);

@@ -161,7 +161,9 @@ fn shown_item(item: &Item) -> String {
             let parts = parts.iter().map(|part| match part {
                 AssistantPart::Text { text } => lines(text),
                 AssistantPart::Reasoning { text, .. } => format!("(thinks: {})", one_line(text, 120)),
-                AssistantPart::ToolCall { tool, arguments, .. } => format!("• {tool} {}", one_line(arguments, 160)),
+                AssistantPart::ToolCall { tool, arguments, .. } => {
+                    format!("• {} {}", one_line(tool, 64), one_line(arguments, 160))
+                }
             });
             parts.collect::<Vec<_>>().join("\n")
         }

@@ -28,6 +28,7 @@ pub(crate) struct Screen {
     live: bool,
     paint: Paint,
     session: Option<SessionId>,
+    key_place: Option<String>,
     /// Bytes of the response under way that were written.
     streamed_bytes: u64,
     answer: String,
@@ -46,6 +47,7 @@ impl Screen {
             live: !json && std::io::stdout().is_terminal(),
             paint: Paint::new(Color::Never, &std::io::stderr()),
             session: None,
+            key_place: None,
             streamed_bytes: 0,
             answer: String::new(),
             reason: None,
@@ -92,9 +94,22 @@ impl Screen {
         });
     }
 
-    pub(crate) fn session(&mut self, session: SessionId, model: &ModelRef, workspace: &Path) {
+    /// The run is about this session; `key_place` says where its provider's key is.
+    pub(crate) fn session(
+        &mut self,
+        session: SessionId,
+        model: &ModelRef,
+        workspace: &Path,
+        key_place: Option<String>,
+    ) {
         self.session = Some(session);
+        self.key_place = key_place;
         self.note(&format!("session {session} · {model} · {}", workspace.display()));
+    }
+
+    /// Where the key of the session's provider is, if it has one.
+    pub(crate) fn key_place(&self) -> Option<String> {
+        self.key_place.clone()
     }
 
     /// The person is about to see this call's changes.

@@ -33,7 +33,7 @@ async fn nobody_is_told_and_nothing_is_done_before_an_append_returned() {
                 assert!(logged.header.sequence <= durable, "{:?} was told before it was durable", logged.event);
             }
         }
-        let done = (world.model.requests().len(), world.hands.executed().len(), world.hands.put().len());
+        let done = (world.model.requests().len(), world.hands.executed().len(), world.hands.put_calls().len());
         assert_eq!(done, expected[append], "before append {append} of the turn returned");
         assert_eq!(prompting.is_finished(), append > 0, "who prompts hears of it once it is durable");
         gate.open();

@@ -4,6 +4,7 @@ use crate::world::{World, finish, prompt};
 use harness_core::{ApproveMode, Sequence};
 use harness_engine::ports::ModelDelta;
 use harness_engine::{SessionError, Subscription, Update};
+use harness_sim::gate::Gate;
 use harness_sim::scripted_model::Reply;
 
 /// The sequences up to one, which must come next.
@@ -25,6 +26,10 @@ async fn a_subscriber_that_lags_gets_every_event_without_a_gap() {
     let session = world.create(ApproveMode::Ask).await;
     let mut lagging = session.subscribe(Sequence::START);
     let mut half = session.subscribe(Sequence::START);
+    // One that has caught up with the log and then falls behind what is live.
+    let begun = session.snapshot().await.unwrap().tip.sequence;
+    let mut live = session.subscribe(Sequence::START);
+    read_to(&mut live, begun).await;
     // More than the engine keeps for slow subscribers.
     for number in 0..1_500 {
         session.rename(format!("title {number}")).await.unwrap();
@@ -35,6 +40,7 @@ async fn a_subscriber_that_lags_gets_every_event_without_a_gap() {
     let tip = session.snapshot().await.unwrap().tip.sequence;
     assert_eq!(read_to(&mut lagging, tip).await, (1..=tip.0).collect::<Vec<_>>());
     assert_eq!(read_to(&mut half, tip).await, (401..=tip.0).collect::<Vec<_>>());
+    assert_eq!(read_to(&mut live, tip).await, (begun.0 + 1..=tip.0).collect::<Vec<_>>());
     for after in [0, 1, 2, 499, 500, 501, tip.0 - 1] {
         let mut updates = session.subscribe(Sequence(after));
         assert_eq!(read_to(&mut updates, tip).await, (after + 1..=tip.0).collect::<Vec<_>>());
@@ -49,10 +55,12 @@ async fn pieces_of_a_response_say_where_they_stand() {
     let thought = |text: &str| ModelDelta::Reasoning { text: text.to_owned() };
     let mut reply = Reply::text("grüße");
     reply.deltas = vec![thought("hm"), piece("grü"), thought("so"), piece("ße")];
-    let world = World::tape([reply.clone(), reply]);
+    let gates = [Gate::closed(), Gate::closed()];
+    let world = World::tape(gates.each_ref().map(|gate| reply.clone().behind(gate)));
     let session = world.create(ApproveMode::Ask).await;
-    for _ in 0..2 {
-        let mut updates = session.subscribe(session.snapshot().await.unwrap().tip.sequence);
+    for gate in gates {
+        let tip = session.snapshot().await.unwrap().tip.sequence;
+        let [mut updates, mut late] = [session.subscribe(tip), session.subscribe(tip)];
         prompt(&session).await;
         let mut seen = Vec::new();
         loop {
@@ -62,8 +70,20 @@ async fn pieces_of_a_response_say_where_they_stand() {
                 Update::Event(_) => {}
                 Update::Closed { fault } => panic!("{fault:?}"),
             }
+            if seen.len() == 4 {
+                gate.open();
+            }
         }
         assert_eq!(seen, [(0, thought("hm")), (0, piece("grü")), (2, thought("so")), (4, piece("ße"))]);
+        // Who reads the whole turn afterwards is not told pieces of what it knows whole.
+        session.rename("later").await.unwrap();
+        loop {
+            match late.next().await.unwrap() {
+                Update::Event(logged) if logged.header.kind == "session_renamed" => break,
+                Update::Event(_) => {}
+                stale => panic!("{stale:?}"),
+            }
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::world::{World, context, finish, prompt, until};
 use harness_core::event::{ModelFailureKind, TurnEnd, TurnLimits};
-use harness_core::{ApproveMode, Event, Item, Sequence, TimeMs};
-use harness_engine::ports::{Blobs, Index, SessionStatus, Takeover};
+use harness_core::{ApproveMode, Event, Item, TimeMs};
+use harness_engine::ports::{Blobs, Index, SessionStatus};
 use harness_engine::{LoadError, OpenError};
 use harness_sim::clock::SimClock;
 use harness_sim::files::MemoryFiles;
@@ -205,22 +205,10 @@ async fn what_cannot_be_opened_says_why_and_holds_nothing() {
 
 #[tokio::test]
 async fn a_log_of_another_session_is_not_believed() {
-    use harness_engine::ports::{EventLog, Lease, SessionAppend};
     let world = World::tape([]);
-    let session = world.create(ApproveMode::Ask).await;
-    let other = harness_core::SessionId::from_bits(9);
-    let epoch = world.store.acquire(other, &world.holder, Takeover::IfGone).await.unwrap();
-    let mut tip = harness_core::Tip::START;
-    let mut events = Vec::new();
-    for stored in world.store.read(session.id(), Sequence::START, 100).await.unwrap() {
-        let (sealed, next) =
-            harness_core::envelope::verify(tip, stored.header_bytes, stored.payload).expect("a good log");
-        events.push(sealed);
-        tip = next;
-    }
-    let after = harness_core::Tip::START;
-    let append = SessionAppend { session: other, epoch, after, events, blobs: Vec::new(), summary: None };
-    if world.store.append(vec![append]).await.is_ok() {
-        assert!(matches!(world.host.load(other).await, Err(LoadError::Damaged { .. })));
-    }
+    let (one, two) = (world.create(ApproveMode::Ask).await, world.create(ApproveMode::Ask).await);
+    assert!(world.host.load(two.id()).await.is_ok());
+    world.log.mislead(one.id());
+    assert!(world.host.load(one.id()).await.is_ok());
+    assert!(matches!(world.host.load(two.id()).await, Err(LoadError::Damaged { .. })));
 }

@@ -28,6 +28,7 @@ pub(crate) struct WatchedLog {
     store: MemoryStore,
     plan: Mutex<Plan>,
     dead: Gate,
+    instead: Mutex<Option<SessionId>>,
 }
 
 #[derive(Default)]
@@ -53,6 +54,11 @@ impl WatchedLog {
 
     fn set(&self, fates: BTreeMap<u64, Fate>) {
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Plan { appends: 0, fates };
+    }
+
+    /// From now on reads give another session's log.
+    pub(crate) fn mislead(&self, to: SessionId) {
+        *self.instead.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
     }
 
     /// Waits until the process has died.
@@ -97,7 +103,8 @@ impl EventLog for WatchedLog {
         after: Sequence,
         events_max: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.store.read(session, after, events_max).await
+        let instead = *self.instead.lock().unwrap_or_else(PoisonError::into_inner);
+        self.store.read(instead.unwrap_or(session), after, events_max).await
     }
 
     async fn tip(&self, session: SessionId) -> Result<Tip, StoreError> {

@@ -9,9 +9,13 @@ fn settings(root: &Path) -> CacheSettings {
     }
 }
 
-fn key(component: &[u8]) -> CacheKey { CacheKey::new(&Digest::of(component), "engine") }
+fn key(component: &[u8]) -> CacheKey {
+    CacheKey::new(&Digest::of(component), "engine")
+}
 
-fn entry(cache: &CompiledCache, key: &CacheKey) -> PathBuf { cache.folder.join(key.file_name()) }
+fn entry(cache: &CompiledCache, key: &CacheKey) -> PathBuf {
+    cache.folder.join(key.file_name())
+}
 
 #[test]
 fn what_was_put_is_found_by_another_process() {

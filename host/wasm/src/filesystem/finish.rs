@@ -41,6 +41,9 @@ pub enum FinishError {
     },
 }
 
+/// What stands at a path, if anything does, with its content if it is a file.
+type After = (Option<FileState>, Option<Arc<[u8]>>);
+
 impl State {
     /// What is left in place of a layer that was finished: nothing can be opened or written.
     pub(super) fn ended(limits: LayerLimits) -> Self {
@@ -81,7 +84,7 @@ impl State {
     }
 
     /// What stands at a path now, with its content; nothing if the call left it to the workspace.
-    fn after(&mut self, path: &str) -> Option<(Option<FileState>, Option<Arc<[u8]>>)> {
+    fn after(&mut self, path: &str) -> Option<After> {
         let mut place = Place { path: String::new(), node: Some(ROOT) };
         let mut names = path.split('/').peekable();
         while let Some(name) = names.next() {

@@ -4,13 +4,17 @@ fn threads(count: usize) -> GuestThreads {
     GuestThreads::start_with(count, Arc::default(), Duration::from_millis(20)).unwrap()
 }
 
-fn report(text: &str) -> CallReport { CallReport::of(Outcome::text(text)) }
+fn report(text: &str) -> CallReport {
+    CallReport::of(Outcome::text(text))
+}
 
 /// Sets a flag when it is dropped.
 struct Flag(Arc<AtomicBool>);
 
 impl Drop for Flag {
-    fn drop(&mut self) { self.0.store(true, Ordering::SeqCst); }
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 async fn until(condition: impl Fn() -> bool) {

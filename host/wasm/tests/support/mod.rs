@@ -2,16 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
 
-use harness_wasm::filesystem::Base;
-use harness_wasm::{ComponentHands, ComponentSource, Component, ReadComponentError, Runtime, CallLimits};
 use harness_core::{CallId, SessionId};
 use harness_engine::ports::{CallReport, CallRequest, Hands};
+use harness_wasm::filesystem::Base;
+use harness_wasm::{CallLimits, Component, ComponentHands, ComponentSource, ReadComponentError, Runtime};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The corpus.
-pub(crate) fn corpus() -> PathBuf { Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/hostile") }
+pub(crate) fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/hostile")
+}
 
 /// Puts the shared parts in place of their marks, and assembles.
 pub(crate) fn assemble(text: &str) -> Vec<u8> {
@@ -45,7 +47,9 @@ pub(crate) fn assemble(text: &str) -> Vec<u8> {
     wat::parse_str(&whole).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn tools_section(json: &str) -> String { format!("(@custom \"harness:tools\" \"{}\")", json.replace('"', "\\\"")) }
+fn tools_section(json: &str) -> String {
+    format!("(@custom \"harness:tools\" \"{}\")", json.replace('"', "\\\""))
+}
 
 pub(crate) fn read(name: &str, bytes: Vec<u8>, limits: CallLimits) -> Result<Arc<Component>, ReadComponentError> {
     Component::read_with(ComponentSource { name: name.to_owned(), bytes: Cow::Owned(bytes) }, limits)

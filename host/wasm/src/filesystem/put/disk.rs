@@ -145,7 +145,7 @@ impl<'a> Disk<'a> {
                 continue;
             }
             let known = std::str::from_utf8(name).ok().and_then(|name| by_path.get(join(path, name).as_str()));
-            if !known.is_some_and(|change| change.after.is_none()) {
+            if known.is_none_or(|change| change.after.is_some()) {
                 return Ok(false);
             }
         }

@@ -1,0 +1,5 @@
+//! A library.
+
+pub fn answer() -> u32 {
+    41
+}
