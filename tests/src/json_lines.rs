@@ -65,7 +65,9 @@ pub fn check_sequence(events: &[Value]) -> Result<(), String> {
         }
     }
     for pair in events.windows(2) {
-        if pair[0]["session"] != pair[1]["session"] || pair[0]["sequence"].as_u64().map(|n| n + 1) != pair[1]["sequence"].as_u64() {
+        if pair[0]["session"] != pair[1]["session"]
+            || pair[0]["sequence"].as_u64().map(|n| n + 1) != pair[1]["sequence"].as_u64()
+        {
             return Err(format!("a gap between {} and {}", pair[0]["sequence"], pair[1]["sequence"]));
         }
     }

@@ -58,7 +58,9 @@ impl Place {
         for name in std::fs::read_dir(compiled().join(CACHE)).expect("the components were compiled") {
             let from = name.expect("a name").path();
             let to = place.home().join(CACHE).join(from.file_name().expect("a name"));
-            std::fs::hard_link(&from, &to).or_else(|_| std::fs::copy(&from, &to).map(|_| ())).expect("a cache of its own");
+            std::fs::hard_link(&from, &to)
+                .or_else(|_| std::fs::copy(&from, &to).map(|_| ()))
+                .expect("a cache of its own");
         }
         std::fs::copy(compiled().join(CACHE_KEY), place.home().join(CACHE_KEY)).expect("a key of its own");
         place

@@ -175,7 +175,8 @@ mod tests {
         assert!(check(json!([words, call, result, result])).is_err());
         let chat = json!([{"role": "user", "content": "go"}, {"role": "assistant", "tool_calls": [{"id": "a", "function": {"arguments": "{}"}}]}]);
         assert!(Wire::OpenAiChat.check(&body(chat)).is_err());
-        let input = json!([{"type": "message", "role": "user"}, {"type": "function_call", "call_id": "a", "arguments": "{}"}]);
+        let input =
+            json!([{"type": "message", "role": "user"}, {"type": "function_call", "call_id": "a", "arguments": "{}"}]);
         assert!(Wire::OpenAiResponses.check(&json!({"model": "m", "stream": true, "input": input})).is_err());
     }
 }

@@ -121,7 +121,8 @@ pub fn run(folder: &Path, runtime: &tokio::runtime::Handle, bless: bool) -> Resu
     let demanded = scenario.requests.unwrap_or(replies.len());
     let server = runtime.block_on(HttpServer::start(replies)).map_err(|error| error.to_string())?;
     let place = place(folder);
-    let mut course = Course::new(&scenario, &place, wire.map(|wire| wire.environment(&server.url(), secret::KEY)), &server);
+    let mut course =
+        Course::new(&scenario, &place, wire.map(|wire| wire.environment(&server.url(), secret::KEY)), &server);
     for step in &scenario.step {
         course.step(step)?;
     }
@@ -140,7 +141,8 @@ pub fn run(folder: &Path, runtime: &tokio::runtime::Handle, bless: bool) -> Resu
     let events = state_of_sessions(&place, &mut course.names, &mut problems);
     found.insert("events.txt".to_owned(), events.into_bytes());
     let workspace = tree::read_short(&place.workspace());
-    problems.extend(workspace.keys().filter(|name| name.contains(TEMPORARY_PREFIX)).map(|name| format!("{name} was left")));
+    problems
+        .extend(workspace.keys().filter(|name| name.contains(TEMPORARY_PREFIX)).map(|name| format!("{name} was left")));
     found.extend(workspace.into_iter().map(|(name, bytes)| (format!("workspace/{name}"), bytes)));
     let leaks = secret::files_with_key(&place.root(), &[]);
     problems.extend(leaks.iter().map(|file| format!("the key is in {file}")));
@@ -167,7 +169,9 @@ fn place(folder: &Path) -> Place {
 fn replies(folder: &Path, scenario: &Scenario) -> Result<Vec<Reply>, String> {
     let streams = folder.join("streams");
     let mut paths: Vec<PathBuf> = match std::fs::read_dir(&streams) {
-        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(|e| e.to_string())?,
+        Ok(entries) => {
+            entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(|e| e.to_string())?
+        }
         Err(_) => Vec::new(),
     };
     paths.sort();
@@ -227,7 +231,10 @@ impl<'a> Course<'a> {
         let ran = self.ran(step);
         self.remember_session(&ran);
         if ran.code != Some(step.exit) {
-            return Err(format!("step {number} ended with {:?} (signal {:?}), not {}:\n{}{}", ran.code, ran.signal, step.exit, ran.stdout, ran.stderr));
+            return Err(format!(
+                "step {number} ended with {:?} (signal {:?}), not {}:\n{}{}",
+                ran.code, ran.signal, step.exit, ran.stdout, ran.stderr
+            ));
         }
         for (path, before) in step.untouched.iter().zip(before) {
             if self.place.read(path) != before {
@@ -313,7 +320,9 @@ fn state_of_sessions(place: &Place, names: &mut Names, problems: &mut Vec<String
     }
     for session in log::sessions(place) {
         match log::verify_session(place, &session) {
-            Ok(export) if secret::is_in(export.as_bytes()) => problems.push(format!("the key is in the export of {session}")),
+            Ok(export) if secret::is_in(export.as_bytes()) => {
+                problems.push(format!("the key is in the export of {session}"))
+            }
             Ok(_) => {}
             Err(why) => problems.push(format!("{session}: {why}")),
         }
@@ -347,20 +356,27 @@ fn differences(expected: &Path, found: &BTreeMap<String, Vec<u8>>) -> Vec<String
     }
     let expected = tree::read(expected);
     let mut problems = Vec::new();
-    for name in ["events.txt"].into_iter().chain(found.keys().map(String::as_str).filter(|name| name.ends_with(".out.txt") || name.ends_with(".err.txt"))) {
+    for name in ["events.txt"]
+        .into_iter()
+        .chain(found.keys().map(String::as_str).filter(|name| name.ends_with(".out.txt") || name.ends_with(".err.txt")))
+    {
         let text = |files: &BTreeMap<String, Vec<u8>>| {
             files.get(name).map_or_else(String::new, |bytes| String::from_utf8_lossy(bytes).into_owned())
         };
         let (before, after) = (text(&expected), text(found));
         if before != after {
             let diff = TextDiff::from_lines(before.as_str(), after.as_str());
-            problems.push(diff.unified_diff().context_radius(2).header(&format!("expected/{name}"), "found").to_string());
+            problems
+                .push(diff.unified_diff().context_radius(2).header(&format!("expected/{name}"), "found").to_string());
         }
     }
     let files = |files: &BTreeMap<String, Vec<u8>>| {
-        let inside = files.iter().filter_map(|(name, bytes)| Some((name.strip_prefix("workspace/")?.to_owned(), bytes.clone())));
+        let inside =
+            files.iter().filter_map(|(name, bytes)| Some((name.strip_prefix("workspace/")?.to_owned(), bytes.clone())));
         inside.filter(|(name, _)| !name.is_empty()).collect::<BTreeMap<_, _>>()
     };
-    problems.extend(tree::difference(&files(&expected), &files(found)).map(|difference| format!("workspace: {difference}")));
+    problems.extend(
+        tree::difference(&files(&expected), &files(found)).map(|difference| format!("workspace: {difference}")),
+    );
     problems
 }

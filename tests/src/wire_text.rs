@@ -45,12 +45,16 @@ impl Response {
         let mut event = |data: Value| {
             out.push_str(&format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap_or_default()));
         };
-        event(json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant", "content": [],
-            "model": "test-model", "stop_reason": null, "usage": {"input_tokens": 10, "output_tokens": 1}}}));
+        event(
+            json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant", "content": [],
+            "model": "test-model", "stop_reason": null, "usage": {"input_tokens": 10, "output_tokens": 1}}}),
+        );
         let mut index = 0;
         if !self.text.is_empty() {
             event(json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}));
-            event(json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": self.text}}));
+            event(
+                json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": self.text}}),
+            );
             event(json!({"type": "content_block_stop", "index": 0}));
             index = 1;
         }
@@ -108,8 +112,10 @@ impl Response {
             event(json!({"type": "response.output_item.added", "output_index": index, "item": item}));
             event(json!({"type": "response.output_item.done", "output_index": index, "item": item}));
         }
-        event(json!({"type": "response.completed", "response": {"id": "resp_1", "status": "completed", "output": items,
-            "usage": {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}}}));
+        event(
+            json!({"type": "response.completed", "response": {"id": "resp_1", "status": "completed", "output": items,
+            "usage": {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}}}),
+        );
         out
     }
 }

@@ -150,7 +150,9 @@ impl Course {
             let ran = match ran.code {
                 Some(0) => ran,
                 // The session, or its prompt, never came to be: the person says it again.
-                Some(2) if ran.stdout.contains("no session to continue") => self.run(&[PROMPT, "--approve", "edits"], None).1,
+                Some(2) if ran.stdout.contains("no session to continue") => {
+                    self.run(&[PROMPT, "--approve", "edits"], None).1
+                }
                 Some(2) if ran.stdout.contains("no prompt") && !self.is_done() => {
                     self.run(&["--continue", PROMPT, "--approve", "edits"], None).1
                 }
@@ -348,7 +350,19 @@ fn every_point_is_survived() {
     let missed: Vec<&&str> = POINTS.iter().filter(|name| !reached.contains(**name)).collect();
     assert!(missed.is_empty(), "never reached: {missed:?}");
     // The write paths of a session, in the program itself.
-    for name in ["commit.before", "commit.after", "command.start", "command.end", "put.stage.after", "put.rename.before", "put.rename.after", "put.end"] {
-        assert!(first.names.contains_key(name) && second.names.contains_key(name), "{name} is not swept in the program");
+    for name in [
+        "commit.before",
+        "commit.after",
+        "command.start",
+        "command.end",
+        "put.stage.after",
+        "put.rename.before",
+        "put.rename.after",
+        "put.end",
+    ] {
+        assert!(
+            first.names.contains_key(name) && second.names.contains_key(name),
+            "{name} is not swept in the program"
+        );
     }
 }

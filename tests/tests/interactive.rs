@@ -35,11 +35,14 @@ fn last_prompt(body: &Value) -> String {
 fn results_since_prompt(body: &Value) -> usize {
     let messages = body["messages"].as_array().cloned().unwrap_or_default();
     let is_prompt = |message: &Value| {
-        message["role"] == "user" && message["content"].as_array().is_none_or(|blocks| blocks.iter().any(|block| block["type"] == "text"))
+        message["role"] == "user"
+            && message["content"].as_array().is_none_or(|blocks| blocks.iter().any(|block| block["type"] == "text"))
     };
     let after = messages.iter().rposition(is_prompt).map_or(0, |at| at + 1);
     let results = |message: &Value| {
-        message["content"].as_array().map_or(0, |blocks| blocks.iter().filter(|block| block["type"] == "tool_result").count())
+        message["content"]
+            .as_array()
+            .map_or(0, |blocks| blocks.iter().filter(|block| block["type"] == "tool_result").count())
     };
     messages[after..].iter().map(results).sum()
 }
@@ -201,6 +204,7 @@ fn ctrl_c_at_a_question_stops_the_turn() {
     for body in server.requests() {
         WIRE.check(&body).unwrap();
     }
+    terminal.wait_for_prompt();
     terminal.keys("\x04");
     assert_eq!(terminal.exit_code(), 0);
     assert_eq!(place.read("a.txt"), "one\n");
@@ -215,10 +219,12 @@ fn lines_go_on_and_history_comes_back() {
     terminal.line("first\\");
     terminal.line("second");
     terminal.wait_for("<first|second>");
+    terminal.wait_for_prompt();
     // Alt-Enter.
     terminal.keys("third\x1b\rfourth");
     terminal.keys("\r");
     terminal.wait_for("<third|fourth>");
+    terminal.wait_for_prompt();
     // Pasted lines are one prompt.
     terminal.keys("\x1b[200~fifth\nsixth\x1b[201~");
     terminal.keys("\r");
@@ -235,6 +241,7 @@ fn lines_go_on_and_history_comes_back() {
     terminal.wait_for("/help for help");
     terminal.line("seventh");
     terminal.wait_for("<seventh>");
+    terminal.wait_for_prompt();
     terminal.keys("\x1b[A");
     terminal.keys("\r");
     terminal.wait_for_times("<seventh>", 2);
@@ -242,7 +249,9 @@ fn lines_go_on_and_history_comes_back() {
     assert_eq!(terminal.exit_code(), 0);
     let prompts: Vec<String> = server.requests().iter().map(last_prompt).collect();
     assert_eq!(prompts, ["first\nsecond", "third\nfourth", "fifth\nsixth", "seventh", "seventh"]);
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(place.home().join("state/history.txt")).unwrap().permissions());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(place.home().join("state/history.txt")).unwrap().permissions(),
+    );
     assert_eq!(mode & 0o077, 0, "the history is for its owner alone");
 }
 
@@ -255,7 +264,11 @@ fn foreign_text_does_not_act_on_the_terminal() {
     let server = Responder::start(WIRE, |body| match results_since_prompt(body) {
         0 => Answer::Respond(
             Response { text: format!("model {HOSTILE} text"), ..Response::default() }
-                .and("c1", "edit_file", json!({"path": "a.txt", "old_string": "one", "new_string": format!("two {HOSTILE}")}))
+                .and(
+                    "c1",
+                    "edit_file",
+                    json!({"path": "a.txt", "old_string": "one", "new_string": format!("two {HOSTILE}")}),
+                )
                 .and("c2", "read_file", json!({"path": format!("no {HOSTILE} such")}))
                 .and("c3", &format!("tool{HOSTILE}"), json!({"x": HOSTILE})),
         ),
@@ -266,7 +279,10 @@ fn foreign_text_does_not_act_on_the_terminal() {
     terminal.line("y");
     assert_eq!(terminal.exit_code(), 0);
     let raw = String::from_utf8_lossy(&terminal.raw()).into_owned();
-    assert!(raw.contains("model ") && raw.contains("owned") && raw.contains("Done "), "the text itself is shown:\n{raw}");
+    assert!(
+        raw.contains("model ") && raw.contains("owned") && raw.contains("Done "),
+        "the text itself is shown:\n{raw}"
+    );
     for forbidden in ["\x1b]0", "\x1b[2J", "\x1b[8m", "\u{202e}", "\u{9b}", "\x1b[21t", "\x07", "\x08"] {
         assert!(!raw.contains(forbidden), "{forbidden:?} reached the terminal:\n{raw:?}");
     }

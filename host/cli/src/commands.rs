@@ -1,5 +1,6 @@
 //! The commands beside `run`.
 
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod sessions;

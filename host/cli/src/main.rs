@@ -18,7 +18,7 @@ mod system_prompt;
 mod wiring;
 
 use args::{Cli, Command};
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use failure::Failure;
 use std::io::Write;
 use std::process::ExitCode;
@@ -56,16 +56,14 @@ async fn dispatch(cli: &Cli) -> Result<exit::Exit, Failure> {
         Command::Sessions(command) => commands::sessions::run(cli, command).await,
         Command::Doctor(args) => commands::doctor::run(cli, args).await,
         Command::Config(command) => commands::config::run(cli, command),
-        Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "harness-host", &mut std::io::stdout());
-            Ok(exit::Exit::Done)
-        }
+        Command::Completions { shell } => commands::completions::run(*shell),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

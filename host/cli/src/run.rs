@@ -75,15 +75,15 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
     let (models, provider) = (wiring.models.clone(), settings.model()?.0.provider);
     // Certificates and the key are read while the session opens.
     tokio::spawn(async move { models.warm(&provider).await });
-    let Opened { session, before, model } = open(&wiring, &settings, args, &workspace, existing).await?;
+    let Opened { session, before, model, is_under_way } = open(&wiring, &settings, args, &workspace, existing).await?;
     screen.session(session.id(), &model, &workspace, settings.key_place(&model.provider));
     let subscription = session.subscribe(before);
     let asker = somebody.then(|| TerminalAsker::new(screen.paint()));
     let mut driver = Driver::new(session.clone(), subscription, wiring.host.ports().blobs.clone(), asker);
     let limits = settings.turn_limits();
     let exit = match prompt {
-        None if somebody => interactive::converse(&mut driver, screen, limits, &settings).await,
-        prompt => once(&mut driver, screen, prompt, limits, schema.as_ref()).await,
+        None if somebody => interactive::converse(&mut driver, screen, limits, &settings, is_under_way).await,
+        prompt => once(&mut driver, screen, prompt, limits, schema.as_ref(), is_under_way).await,
     };
     session.close().await;
     exit
@@ -96,8 +96,9 @@ async fn once(
     prompt: Option<String>,
     limits: TurnLimits,
     schema: Option<&AnswerSchema>,
+    is_under_way: bool,
 ) -> Result<Exit, Failure> {
-    if driver.is_turn_running().await? {
+    if is_under_way {
         let result = driver.until_turn_ends(screen).await?;
         match (exit_of(&result, screen), &prompt) {
             (Exit::Done, Some(_)) => {}
@@ -237,6 +238,8 @@ struct Opened {
     /// The position after which its new events begin.
     before: Sequence,
     model: ModelRef,
+    /// A turn was under way when it was opened. It may have ended by now, of which its events tell.
+    is_under_way: bool,
 }
 
 /// Opens the session that was chosen, or a new one.
@@ -254,7 +257,7 @@ async fn open(
         let model = context.model.clone();
         let session = wiring.host.create(new, context, hands).await;
         let session = session.map_err(|error| Failure::because("creating a session", &error))?;
-        return Ok(Opened { session, before: Sequence::START, model });
+        return Ok(Opened { session, before: Sequence::START, model, is_under_way: false });
     };
     let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
     let hands = wiring.hands(settings, workspace)?;
@@ -272,5 +275,5 @@ async fn open(
         let hint = if args.take_over { "" } else { " (--take-over takes it from another process)" };
         Failure::failed(format!("opening {id}: {}{hint}", crate::failure::chain(&error)))
     })?;
-    Ok(Opened { session, before: loaded.tip.sequence, model })
+    Ok(Opened { session, before: loaded.tip.sequence, model, is_under_way: loaded.state.turn.is_some() })
 }

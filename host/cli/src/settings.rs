@@ -6,8 +6,8 @@
 use crate::args::{ApproveWord, Cli, ColorWhen};
 use crate::failure::Failure;
 use harness_config::{
-    Approve, Color, ConfigFiles, Environment, Flags, Inputs, Keyring, KeyringEntry, KeyringError, Paths, ProviderKey, Resolved,
-    SecretString, TrustStore, resolve,
+    Approve, Color, ConfigFiles, Environment, Flags, Inputs, Keyring, KeyringEntry, KeyringError, Paths, ProviderKey,
+    Resolved, SecretString, TrustStore, resolve,
 };
 use harness_core::event::TurnLimits;
 use harness_core::item::Category;

@@ -108,10 +108,12 @@ async fn serve(mut stream: TcpStream, noted: Arc<Noted>) -> std::io::Result<()> 
     let mut buffer = Vec::with_capacity(READ_BYTES);
     loop {
         buffer.clear();
-        if stream.read_buf(&mut buffer).await? == 0 {
+        // Looked at before it is read: reading copies as much as came.
+        if stream.peek(&mut [0]).await? == 0 {
             return Ok(());
         }
         let arrived = Instant::now();
+        stream.read_buf(&mut buffer).await?;
         let head_end = loop {
             if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
                 break at + 4;

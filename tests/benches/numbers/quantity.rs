@@ -66,14 +66,6 @@ impl Durations {
         Self(durations)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(crate) fn total(&self) -> Duration {
-        self.0.iter().sum()
-    }
-
     /// The duration that so many percent do not exceed.
     pub(crate) fn percentile(&self, percent: usize) -> Quantity {
         Quantity::time(self.0[(self.0.len() - 1) * percent / 100])

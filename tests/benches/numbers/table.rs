@@ -37,12 +37,6 @@ impl Row {
         self
     }
 
-    /// The tail is held against this.
-    pub(crate) fn hold_tail(mut self, bound: Quantity) -> Self {
-        self.held = self.tail.map(|(_, found)| (found, bound));
-        self
-    }
-
     fn cells(&self) -> [String; 7] {
         let tail = self.tail.map_or_else(String::new, |(label, tail)| format!("{label}{tail}"));
         let (bound, ratio, verdict) = match self.held {

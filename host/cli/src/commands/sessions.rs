@@ -215,7 +215,7 @@ fn event_row(logged: &LoggedEvent) -> String {
         }
         _ => "(erased)".to_owned(),
     };
-    format!("{:>6}  {}  {:20} {}", header.sequence, when(header.time.0), header.kind, one_line(&body, 200))
+    format!("{:>6}  {}  {:20} {}", header.sequence.0, when(header.time.0), header.kind, one_line(&body, 200))
 }
 
 /// One line per event, exact: the header's canonical bytes as text, salt and payload.

@@ -69,10 +69,6 @@ impl Driver {
         &self.session
     }
 
-    pub(crate) async fn is_turn_running(&self) -> Result<bool, Failure> {
-        Ok(self.session.snapshot().await.map_err(told)?.state.turn.is_some())
-    }
-
     pub(crate) async fn prompt(&self, text: String, limits: TurnLimits) -> Result<(), Failure> {
         match self.session.prompt(text, limits).await {
             Err(SessionError::Refused(refusal)) => Err(Failure::usage(refusal.to_string())),

@@ -31,10 +31,11 @@ pub(super) async fn converse(
     screen: &mut Screen,
     limits: TurnLimits,
     settings: &Settings,
+    is_under_way: bool,
 ) -> Result<Exit, Failure> {
     let mut editor = Some(editor(&settings.resolved.storage.state_dir.value)?);
     screen.note("/help for help");
-    let mut running = driver.is_turn_running().await?;
+    let mut running = is_under_way;
     let mut leaving = false;
     loop {
         if running {
