@@ -73,3 +73,33 @@ pub fn check_sequence(events: &[Value]) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(sequence: u64) -> String {
+        format!("{{\"session\":\"s\",\"sequence\":{sequence},\"kind\":\"k\",\"event\":{{\"kind\":\"k\"}}}}\n")
+    }
+
+    const END: &str = "{\"kind\":\"run_ended\",\"exit_code\":0,\"result\":\"done\"}\n";
+
+    #[test]
+    fn gaps_and_wrong_ends_are_found() {
+        assert_eq!(read(&format!("{}{}{END}", event(4), event(5))).unwrap().events.len(), 2);
+        for wrong in [
+            String::new(),
+            event(1),
+            format!("{}{}{END}", event(1), event(3)),
+            format!("{}{}{END}", event(1), event(1)),
+            format!("{END}{END}"),
+            format!("{END}{}", event(1)),
+            format!("note\n{END}"),
+            END.trim_end().to_owned(),
+        ] {
+            assert!(read(&wrong).is_err(), "{wrong}");
+        }
+        let killed = format!("{}{}{}", event(1), event(2), &event(3)[..20]);
+        assert_eq!(read_killed(&killed).unwrap().len(), 2, "half a line promises nothing");
+    }
+}

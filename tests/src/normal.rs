@@ -144,3 +144,24 @@ fn in_steady_order(events: &[Value]) -> Vec<Value> {
     ordered.extend(stretch.into_iter().map(|(_, event)| event));
     ordered
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_from_run_to_run_is_replaced() {
+        let mut names = Names::new(&[("/tmp/x".to_owned(), "$A"), ("/tmp/x/y".to_owned(), "$B")]);
+        let id = |last: char| format!("call_{}{last}", "0".repeat(25));
+        let text = format!(
+            "{} {} {} /tmp/x/y/z /tmp/x sha256:{} 2026-11-21T07:40:57Z call_1 2026",
+            id('a'),
+            id('b'),
+            id('a'),
+            "f".repeat(64)
+        );
+        let expected = "call_1 call_2 call_1 $B/z $A sha256:… <time> call_1 2026";
+        assert_eq!(names.text(&text), expected);
+        assert_eq!(names.text(&id('b')), "call_2");
+    }
+}

@@ -237,6 +237,7 @@ fn kill_second_run(number: u64) -> Option<Vec<String>> {
     let mut course = Course::new();
     let (_, ran) = course.run(&[PROMPT], None);
     assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(course.promised.iter().any(|event| event["kind"] == "approval_asked"));
     let (killed, ran) = course.run(&["--continue", "--approve", "edits"], Some(number));
     let trace = points_of(&course.place.root().join("trace"));
     if !killed {

@@ -25,10 +25,10 @@ fn at_terminal(place: &Place, server: &Responder, words: &[&str]) -> Terminal {
 /// The words of the last prompt in a request.
 fn last_prompt(body: &Value) -> String {
     let messages = body["messages"].as_array().cloned().unwrap_or_default();
-    let text = messages.iter().filter(|message| message["role"] == "user").filter_map(|message| {
+    let text = messages.iter().rev().filter(|message| message["role"] == "user").find_map(|message| {
         message["content"].as_array()?.iter().rev().find(|block| block["type"] == "text")?["text"].as_str()
     });
-    text.last().unwrap_or_default().to_owned()
+    text.unwrap_or_default().to_owned()
 }
 
 /// Tool results after the last prompt.

@@ -79,7 +79,7 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
     screen.session(session.id(), &model, &workspace, settings.key_place(&model.provider));
     let subscription = session.subscribe(before);
     let asker = somebody.then(|| TerminalAsker::new(screen.paint()));
-    let mut driver = Driver::new(session.clone(), subscription, wiring.host.ports().blobs.clone(), asker);
+    let mut driver = Driver::new(session.clone(), subscription, wiring.host.ports().blobs.clone(), asker)?;
     let limits = settings.turn_limits();
     let exit = match prompt {
         None if somebody => interactive::converse(&mut driver, screen, limits, &settings, is_under_way).await,

@@ -1,6 +1,6 @@
 //! The real parts, put together as the binary does.
 
-use crate::model_server::FILE;
+use crate::model_server::{FILE, SHORT_FILE};
 use async_trait::async_trait;
 use harness_core::event::{Context, TurnEnd, TurnLimits};
 use harness_core::{ApproveMode, Event, ModelRef, TimeMs};
@@ -44,6 +44,7 @@ impl Shared {
         let line = "A line of a file that somebody wrote down to be read.\n";
         let text: String = line.chars().cycle().take(FILE_BYTES).collect();
         std::fs::write(workspace.join(FILE), text).unwrap();
+        std::fs::write(workspace.join(SHORT_FILE), "A few words.\n").unwrap();
         let shared = Self { folder };
         let (runtime, hands) = (shared.place("prepare").component_runtime(), executor());
         runtime_hands(&runtime, &workspace, |hands_of| hands.block_on(hands_of.prepare()).unwrap());

@@ -17,8 +17,12 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The file that every call reads.
+/// The file that calls read.
 pub(crate) const FILE: &str = "notes.txt";
+/// The file that calls read where the model's name begins with [`SHORT`].
+pub(crate) const SHORT_FILE: &str = "short.txt";
+/// How the name of a model begins that reads the short file.
+pub(crate) const SHORT: &str = "short";
 /// The head of a request is at most so long, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Read at once, in bytes.
@@ -176,8 +180,9 @@ fn answer(noted: &Noted, model: &str, arrived: Instant) -> String {
     let chunk = if script.calls_made < steps {
         script.calls_made += 1;
         let call = script.calls_made;
+        let file = if model.starts_with(SHORT) { SHORT_FILE } else { FILE };
         format!(
-            r#"{{"id":"r{call}","choices":[{{"index":0,"delta":{{"tool_calls":[{{"index":0,"id":"call_{call}","type":"function","function":{{"name":"read_file","arguments":"{{\"path\":\"{FILE}\"}}"}}}}]}},"finish_reason":"tool_calls"}}]}}"#
+            r#"{{"id":"r{call}","choices":[{{"index":0,"delta":{{"tool_calls":[{{"index":0,"id":"call_{call}","type":"function","function":{{"name":"read_file","arguments":"{{\"path\":\"{file}\"}}"}}}}]}},"finish_reason":"tool_calls"}}]}}"#
         )
     } else {
         script.calls_made = 0;

@@ -33,6 +33,7 @@ pub(crate) struct Driver {
     subscription: Subscription,
     blobs: Arc<dyn Blobs>,
     asker: Option<TerminalAsker>,
+    stops: Stops,
 }
 
 /// Signals that a process gets from people and supervisors.
@@ -61,15 +62,17 @@ impl Driver {
         subscription: Subscription,
         blobs: Arc<dyn Blobs>,
         asker: Option<TerminalAsker>,
-    ) -> Self {
-        Self { session, subscription, blobs, asker }
+    ) -> Result<Self, Failure> {
+        Ok(Self { session, subscription, blobs, asker, stops: Stops::new()? })
     }
 
     pub(crate) fn session(&self) -> &Session {
         &self.session
     }
 
-    pub(crate) async fn prompt(&self, text: String, limits: TurnLimits) -> Result<(), Failure> {
+    pub(crate) async fn prompt(&mut self, text: String, limits: TurnLimits) -> Result<(), Failure> {
+        // From here on a signal is about this turn; an earlier one was not.
+        self.stops = Stops::new()?;
         match self.session.prompt(text, limits).await {
             Err(SessionError::Refused(refusal)) => Err(Failure::usage(refusal.to_string())),
             other => other.map_err(told),
@@ -78,7 +81,6 @@ impl Driver {
 
     /// Shows what happens until the turn ends or cannot go on here.
     pub(crate) async fn until_turn_ends(&mut self, screen: &mut Screen) -> Result<TurnResult, Failure> {
-        let mut stops = Stops::new()?;
         let mut stopping = false;
         // A question that was pending before this process came is not announced again.
         if let Some(result) = self.ask_all(screen, &mut stopping).await? {
@@ -87,8 +89,8 @@ impl Driver {
         loop {
             let update = tokio::select! {
                 update = self.subscription.next() => update.map_err(told)?,
-                _ = stops.terminate.recv() => return Ok(TurnResult::Left),
-                _ = stops.interrupt.recv() => {
+                _ = self.stops.terminate.recv() => return Ok(TurnResult::Left),
+                _ = self.stops.interrupt.recv() => {
                     if stopping {
                         return Ok(TurnResult::Left);
                     }

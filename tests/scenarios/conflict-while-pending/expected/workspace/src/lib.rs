@@ -1,1 +1,1 @@
-// somebody else
+//! Somebody else was here.
