@@ -37,14 +37,19 @@ impl Reply {
         Self { deltas, ..Self::of(vec![AssistantPart::Text { text: text.to_owned() }], ModelStop::EndOfTurn) }
     }
 
-    /// Calls of tools with their arguments.
+    /// Calls of tools with their arguments, streamed one after the other.
     pub fn calls(calls: &[(&str, &str)]) -> Self {
         let part = |(index, (tool, arguments)): (usize, &(&str, &str))| AssistantPart::ToolCall {
             provider_call: format!("provider-{index}"),
             tool: (*tool).to_owned(),
             arguments: (*arguments).to_owned(),
         };
-        Self::of(calls.iter().enumerate().map(part).collect(), ModelStop::ToolCalls)
+        let delta = |(index, (tool, arguments)): (usize, &(&str, &str))| {
+            let text = (*arguments).to_owned();
+            [ModelDelta::ToolCall { index, tool: (*tool).to_owned() }, ModelDelta::ToolArguments { index, text }]
+        };
+        let deltas = calls.iter().enumerate().flat_map(delta).collect();
+        Self { deltas, ..Self::of(calls.iter().enumerate().map(part).collect(), ModelStop::ToolCalls) }
     }
 
     /// No answer.
@@ -119,6 +124,7 @@ impl Seen {
 impl Model for ScriptedModel {
     async fn respond(&self, request: ModelRequest, deltas: &dyn DeltaSink) -> Result<ModelResponse, ModelFailure> {
         let reply = (self.script)(&request);
+        let number = request.items.len();
         self.seen().record(request);
         let Some(reply) = reply else {
             return Reply::failure(ModelFailureKind::Refused).result;
@@ -129,8 +135,18 @@ impl Model for ScriptedModel {
         if let Some(gate) = reply.gate {
             gate.pass().await;
         }
-        reply.result
+        reply.result.map(|response| with_own_ids(response, number))
     }
+}
+
+/// A provider gives no two calls of a conversation the same id.
+fn with_own_ids(mut response: ModelResponse, number: usize) -> ModelResponse {
+    for part in &mut response.parts {
+        if let AssistantPart::ToolCall { provider_call, .. } = part {
+            *provider_call = format!("{provider_call}-{number}");
+        }
+    }
+    response
 }
 
 /// What a provider would not accept about a conversation that is to be answered, if anything.
@@ -166,8 +182,52 @@ pub fn conversation_problem(items: &[Arc<Item>]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conformance::model::{self, Subject, Wanted};
     use harness_core::CallId;
-    use harness_core::item::ToolResult;
+    use harness_core::item::{ModelRef, ToolResult};
+
+    /// A scripted model whose script is what the suite wants next.
+    struct Scripted {
+        model: Arc<ScriptedModel>,
+        next: Arc<Mutex<Option<Reply>>>,
+    }
+
+    #[async_trait]
+    impl Subject for Scripted {
+        fn model(&self) -> Arc<dyn Model> {
+            Arc::clone(&self.model) as _
+        }
+
+        fn name(&self) -> ModelRef {
+            "scripted/model".parse().unwrap()
+        }
+
+        async fn arrange(&self, wanted: &Wanted) -> Option<String> {
+            let reply = match wanted {
+                Wanted::Text(text) => Reply::text(text),
+                Wanted::Calls(calls) => {
+                    let calls: Vec<_> = calls.iter().map(|(tool, arguments)| (&**tool, &**arguments)).collect();
+                    Reply::calls(&calls)
+                }
+                Wanted::Failure(kind) => Reply::failure(*kind),
+                Wanted::CutCall => Reply {
+                    deltas: vec![ModelDelta::ToolCall { index: 0, tool: "read_file".to_owned() }],
+                    ..Reply::failure(ModelFailureKind::Disconnected)
+                },
+                Wanted::Silence => Reply::text("never").behind(&Gate::closed()),
+            };
+            *self.next.lock().unwrap() = Some(reply);
+            Some("do as arranged".to_owned())
+        }
+    }
+
+    #[tokio::test]
+    async fn keeps_the_promises_of_the_port() {
+        let next = Arc::new(Mutex::new(None));
+        let script = Arc::clone(&next);
+        let model = Arc::new(ScriptedModel::by(move |_| Some(script.lock().unwrap().clone().unwrap())));
+        model::run(&Scripted { model, next }).await;
+    }
 
     fn user() -> Item {
         Item::User { text: "hi".into() }

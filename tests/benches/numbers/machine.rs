@@ -8,7 +8,7 @@ const COMMITS: usize = 1_000;
 /// What each of them writes, in bytes.
 const ROW_BYTES: usize = 600;
 
-/// Facts in words, taken now.
+/// The machine in words, and its load now.
 pub(crate) fn facts() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let load = read("/proc/loadavg");
@@ -16,15 +16,21 @@ pub(crate) fn facts() -> String {
     let cpu =
         cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("").trim_start_matches(['\t', ':', ' ']);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let commits = bare_commits();
     format!(
-        "machine: {cores} cores ({cpu}), Linux {}, load at the start {}\n\
-         one bare SQLite commit (WAL, synchronous=FULL, {ROW_BYTES} bytes): p50 {}, p99 {}; the store's folder is {}\n",
+        "machine: {cores} cores ({cpu}), Linux {}, load at the start {}; stores lie in {}",
         read("/proc/sys/kernel/osrelease"),
         load.split(' ').take(3).collect::<Vec<_>>().join(" "),
-        commits.percentile(50),
-        commits.percentile(99),
         std::env::temp_dir().display(),
+    )
+}
+
+/// The cost of one commit in words, as it is now.
+pub(crate) fn commit_cost() -> String {
+    let commits = bare_commits();
+    format!(
+        "one bare SQLite commit (WAL, synchronous=FULL, {ROW_BYTES} bytes): p50 {}, p99 {}",
+        commits.percentile(50),
+        commits.percentile(99)
     )
 }
 

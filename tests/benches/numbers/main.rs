@@ -55,11 +55,12 @@ fn main() {
         std::process::exit(2);
     }
     let facts = machine::facts();
+    let before = machine::commit_cost();
     let shared = Shared::prepare();
     let mut table = Table::default();
     for (name, measure) in chosen {
         eprintln!("measuring {name}…");
         measure(&shared, &mut table);
     }
-    println!("{facts}\n{table}");
+    println!("{facts}\nbefore: {before}\nafter:  {}\n\n{table}", machine::commit_cost());
 }

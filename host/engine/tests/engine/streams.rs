@@ -6,12 +6,17 @@ use harness_engine::ports::ModelDelta;
 use harness_engine::{SessionError, Subscription, Update};
 use harness_sim::gate::Gate;
 use harness_sim::scripted_model::Reply;
+use std::time::Duration;
+
+/// Nothing here takes long; a missing event is to fail and not to hang.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The sequences up to one, which must come next.
 async fn read_to(updates: &mut Subscription, last: Sequence) -> Vec<u64> {
     let mut sequences = Vec::new();
     while sequences.last().is_none_or(|seen| *seen < last.0) {
-        match updates.next().await.unwrap() {
+        let next = tokio::time::timeout(PATIENCE, updates.next()).await.expect("an event is missing");
+        match next.unwrap() {
             Update::Event(logged) => sequences.push(logged.header.sequence.0),
             Update::Delta { .. } => {}
             Update::Closed { fault } => panic!("closed at {sequences:?}: {fault:?}"),
