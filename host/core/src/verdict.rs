@@ -213,12 +213,16 @@ fn boundary(manifest: &Manifest) -> Option<Verdict> {
         kind: VerdictKind::Ask,
         voice: Voice::Boundary,
         rule: "boundary.version-control".to_owned(),
-        words: format!("{} is inside {folder}, whose files can run code: a person decides each time.", change.path),
+        words: format!("{} belongs to {folder}, whose files can run code: a person decides each time.", change.path),
     })
 }
 
 fn default_voice(tool: &ToolSpec, harmless: bool, unchanged: bool) -> Verdict {
-    let (kind, words) = if harmless || unchanged {
+    let (kind, words) = if unchanged {
+        (VerdictKind::Allow, "it changes nothing.")
+    } else if harmless && tool.category != Category::Read {
+        (VerdictKind::Allow, "its changes are staged, and judged before they are put in place.")
+    } else if harmless {
         (VerdictKind::Allow, "looking inside the workspace is allowed.")
     } else {
         match tool.category {

@@ -21,19 +21,19 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 /// What a guest prints, at most, in bytes.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
-struct Data {
+struct GuestState {
     table: ResourceTable,
     wasi: WasiCtx,
     files: FilesystemCtx,
 }
 
-impl WasiView for Data {
+impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
-impl FilesystemView for Data {
+impl FilesystemView for GuestState {
     fn filesystem(&mut self) -> FilesystemCtxView<'_> {
         FilesystemCtxView { ctx: &mut self.files, table: &mut self.table }
     }
@@ -130,7 +130,7 @@ fn sandboxed(file: &str, kind: Kind, root: &Path) -> String {
     config.concurrency_support(false);
     let engine = Engine::new(&config).unwrap();
     let component = component(&engine, file);
-    let mut linker = Linker::<Data>::new(&engine);
+    let mut linker = Linker::<GuestState>::new(&engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
     linker.allow_shadowing(true);
     add_to_linker(&mut linker).unwrap();
@@ -140,7 +140,7 @@ fn sandboxed(file: &str, kind: Kind, root: &Path) -> String {
     let output = MemoryOutputPipe::new(OUTPUT_BYTES_MAX);
     let wasi = WasiCtx::builder().args(&["guest", "/workspace"]).stdout(output.clone()).stderr(output.clone()).build();
     let files = FilesystemCtx { preopens: vec![Preopen::new("/workspace", &layer, Access::Staged)] };
-    let mut store = Store::new(&engine, Data { table: ResourceTable::new(), wasi, files });
+    let mut store = Store::new(&engine, GuestState { table: ResourceTable::new(), wasi, files });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let said = runtime.block_on(async {
         match kind {

@@ -23,7 +23,7 @@ pub(crate) fn kinds() -> Vec<&'static str> {
 }
 
 fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/v1").join(name)
 }
 
 /// Reads a golden file; with `BLESS` set, writes it first where there is none.

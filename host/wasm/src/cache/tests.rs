@@ -1,3 +1,5 @@
+//! The cache against everything that is not what it wrote: bit flips, cuts, swaps, foreign keys.
+
 use super::*;
 use harness_core::Digest;
 

@@ -1,3 +1,5 @@
+//! Guest threads that hang, die or are too busy.
+
 use super::*;
 
 fn threads(count: usize) -> GuestThreads {
