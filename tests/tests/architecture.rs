@@ -200,7 +200,7 @@ fn has_word(text: &str, word: &str) -> bool {
     let (opens, closes) = (is_part(word.chars().next()), is_part(word.chars().last()));
     text.match_indices(word).any(|(at, _)| {
         let (before, after) = (text[..at].chars().next_back(), text[at + word.len()..].chars().next());
-        !(opens && is_part(before)) && !(closes && is_part(after))
+        !(opens && is_part(before) || closes && is_part(after))
     })
 }
 

@@ -24,7 +24,7 @@ use found::{Found, Stop};
 
 tool_kit::export_tool!("grep", run);
 
-const MATCHES: usize = 200;
+const MATCHES: u64 = 200;
 const MOST_MATCHES: usize = 2_000;
 const MOST_CONTEXT: usize = 50;
 /// What a compiled pattern may take, and the cache of its automaton.
@@ -42,22 +42,22 @@ pub struct Arguments {
     path: Option<String>,
     glob: Option<String>,
     case_insensitive: Option<bool>,
-    context: Option<usize>,
-    max_matches: Option<usize>,
+    context: Option<u64>,
+    max_matches: Option<u64>,
     files_only: Option<bool>,
 }
 
 /// Runs the tool.
 pub fn run(workspace: &Workspace, arguments: Arguments) -> Reply {
     let path = workspace.resolve(arguments.path.as_deref().unwrap_or("."))?;
-    let max = arguments.max_matches.unwrap_or(MATCHES).min(MOST_MATCHES);
+    let max = at_most(arguments.max_matches.unwrap_or(MATCHES), MOST_MATCHES);
     if max == 0 {
         return Err(Failure::invalid("arguments", "max_matches must be at least 1"));
     }
     let matcher = compile(&arguments.pattern, arguments.case_insensitive == Some(true))?;
     let filter = arguments.glob.as_deref().map(Filter::new).transpose()?;
     let metadata = fs::metadata(path.full()).map_err(|error| Failure::io(workspace, "search", &path, &error))?;
-    let context = arguments.context.unwrap_or(0).min(MOST_CONTEXT);
+    let context = at_most(arguments.context.unwrap_or(0), MOST_CONTEXT);
     let found = Found::new(&matcher, max, context, arguments.files_only == Some(true));
     let mut search = Search { searcher: searcher(context), found, unreadable: 0, partial: 0 };
     let mut walked = Walked::default();
@@ -78,6 +78,11 @@ pub fn run(workspace: &Workspace, arguments: Arguments) -> Reply {
         return Err(Failure::unsupported("not-a-file", format!("{} is not a regular file", path.shown())));
     }
     Ok(search.report(&arguments, &path, walked))
+}
+
+/// An argument where it is no more than a maximum: `usize` has 32 bits here, arguments do not.
+fn at_most(argument: u64, maximum: usize) -> usize {
+    usize::try_from(argument).map_or(maximum, |argument| argument.min(maximum))
 }
 
 fn compile(pattern: &str, case_insensitive: bool) -> Result<RegexMatcher, Failure> {

@@ -149,3 +149,23 @@ fn an_empty_pattern_matches_every_line_and_a_line_too_long_is_told() {
     let (_folder, workspace) = tree(&[("a", &vec![b'x'; LINE_BYTES + (1 << 20)])]);
     assert!(run(&workspace, pattern("y")).unwrap().contains("1 file or folder could not be read"));
 }
+
+#[test]
+fn numbers_of_any_size_are_clamped_and_the_schema_knows_the_maximum() {
+    let many = "needle\n".repeat(MOST_MATCHES + 1);
+    let (_folder, workspace) = tree(&[("a", many.as_bytes())]);
+    let call = |arguments: &str| match tool_kit::answer("grep", run, &workspace, "grep", arguments) {
+        tool_kit::Outcome::Returned(parts) => format!("{parts:?}"),
+        tool_kit::Outcome::Failed(failure) => failure.message,
+    };
+    for huge in ["99999999999", "18446744073709551615"] {
+        let text = call(&format!(r#"{{"pattern":"needle","context":{huge},"max_matches":{huge}}}"#));
+        assert!(text.contains("[stopped at 2000 matches"), "{}", &text[text.len() - 200..]);
+    }
+    // What does not fit into `usize` where it has 32 bits.
+    assert_eq!([0, 49, 50, 51, 1 << 40, u64::MAX].map(|number| at_most(number, 50)), [0, 49, 50, 50, 50, 50]);
+    let schema = include_str!("../tool.json");
+    for maximum in [MOST_CONTEXT, MOST_MATCHES] {
+        assert!(schema.contains(&format!(r#""maximum": {maximum}, "#)), "{maximum}");
+    }
+}

@@ -1,6 +1,10 @@
 //! The tool `list_dir`: what is in one folder.
 //!
-//! Promise: sorted by name; memory does not depend on how many entries there are; what is left out is counted.
+//! Promise: sorted by name; memory does not depend on how many entries there are; of what the host shows, whatever
+//! is left out here is counted.
+//!
+//! Not here: names that are not UTF-8. The host leaves them out of a listing without a word, so a folder that is
+//! said to be empty may hold some.
 
 use std::fs;
 use std::io;

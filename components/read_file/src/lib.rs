@@ -1,7 +1,8 @@
 //! The tool `read_file`: lines of a text file, numbered.
 //!
-//! Promise: memory does not depend on the file's size; whatever is left out (lines, the rest of a long line,
-//! bytes that are not text) is told, with the call that shows more.
+//! Promise: neither memory nor what is read depends on the file's size: no more than [`READ_BYTES`] are read to
+//! reach lines and show them, and no more than [`COUNTED_BYTES`] after them. Whatever is left out (lines, the rest
+//! of a long line, bytes that are not text) is told, with the call that shows more.
 
 mod lines;
 #[cfg(test)]
@@ -22,6 +23,8 @@ const LINES: u64 = 2_000;
 const LINE_CHARACTERS: usize = 2_000;
 /// How much of a file is looked at to tell text from anything else.
 const HEAD_BYTES: usize = 8 * 1024;
+/// How much of a file is read to reach the lines and show them.
+const READ_BYTES: u64 = 256 * 1024 * 1024;
 /// How far beyond the shown lines the rest is counted.
 const COUNTED_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -65,13 +68,22 @@ pub fn run(workspace: &Workspace, arguments: Arguments) -> Reply {
         return Err(Failure::unsupported("binary", message));
     }
     let source = BufReader::with_capacity(64 * 1024, head.as_slice().chain(file));
-    let mut page = Page::read(source, first, limit).map_err(failed)?;
-    if page.shown == 0 {
-        let message = format!("offset {first} is past the end: {} has {} lines", path.shown(), page.lines);
-        return Err(Failure::invalid("past-end", message));
+    let page = Page::read(source, first, limit, READ_BYTES).map_err(failed)?;
+    page.finish(&path, first)
+}
+
+/// The failure for lines that are not there, or too far away.
+fn not_reached(page: &Page, path: &WorkspacePath, first: u64) -> Failure {
+    let (shown, lines) = (path.shown(), page.lines);
+    if page.spent {
+        let read = text::size(READ_BYTES);
+        let message = format!(
+            "offset {first} is too far: {shown} has more than {lines} lines, and no more than its first {read} are read; \
+             grep finds what lies beyond"
+        );
+        return Failure::too_large("too-far", message);
     }
-    page.add_notes(&path, first);
-    Ok(page.text)
+    Failure::invalid("past-end", format!("offset {first} is past the end: {shown} has {lines} lines"))
 }
 
 /// Why these first bytes are not those of a text file.
@@ -98,18 +110,20 @@ struct Page {
     /// Lines of the file, as far as they were counted.
     lines: u64,
     counted_all: bool,
+    /// Reading ended before the file did.
+    spent: bool,
     full: bool,
     crlf: u64,
     lossy: bool,
 }
 
 impl Page {
-    fn read(source: impl io::BufRead, first: u64, limit: u64) -> io::Result<Self> {
+    fn read(source: impl io::BufRead, first: u64, limit: u64, read_bytes: u64) -> io::Result<Self> {
         let mut page = Self::default();
-        let mut lines = Lines::new(source);
+        let mut lines = Lines::new(source, read_bytes);
         while page.lines + 1 < first {
             if !lines.skip()? {
-                page.counted_all = true;
+                page.end(&mut lines)?;
                 return Ok(page);
             }
             page.lines += 1;
@@ -123,10 +137,11 @@ impl Page {
             let kept = if page.lines == 0 { kept.strip_prefix(b"\xef\xbb\xbf").unwrap_or(kept) } else { kept };
             let decoded = String::from_utf8_lossy(kept);
             let mut shown = text::cut(&decoded, LINE_CHARACTERS);
-            if line.missing > 0 {
+            if line.missing > 0 || !line.ended {
                 let characters: String = decoded.chars().take(LINE_CHARACTERS).collect();
                 let missing = line.missing + (decoded.len() - characters.len()) as u64;
-                shown = format!("{characters} … [{} more]", text::size(missing)).into();
+                let more_than = if line.ended { "" } else { "more than " };
+                shown = format!("{characters} … [{more_than}{} more]", text::size(missing)).into();
             }
             page.lines += 1;
             if page.text.len() + shown.len() + 8 > text::OUTPUT_BYTES {
@@ -138,16 +153,35 @@ impl Page {
             page.crlf += u64::from(crlf);
             page.lossy |= line.missing == 0 && std::str::from_utf8(kept).is_err();
         }
-        let (more, all) = lines.count(COUNTED_BYTES)?;
-        page.lines += more;
-        page.counted_all = all;
+        page.end(&mut lines)?;
         Ok(page)
+    }
+
+    /// Looks at what follows.
+    fn end(&mut self, lines: &mut Lines<impl io::BufRead>) -> io::Result<()> {
+        let (more, all) = lines.count(COUNTED_BYTES)?;
+        self.lines += more;
+        self.counted_all = all;
+        self.spent = !all && lines.is_spent();
+        Ok(())
+    }
+
+    /// The result.
+    fn finish(mut self, path: &WorkspacePath, first: u64) -> Reply {
+        if self.shown == 0 {
+            return Err(not_reached(&self, path, first));
+        }
+        self.add_notes(path, first);
+        Ok(self.text)
     }
 
     fn add_notes(&mut self, path: &WorkspacePath, first: u64) {
         let last = first + self.shown - 1;
         // Writing to a string cannot fail.
-        let _ = if !self.counted_all || last < self.lines {
+        let _ = if self.spent && last == self.lines {
+            let read = text::size(READ_BYTES);
+            write!(self.text, "[lines {first}-{last}; no more than the first {read} are read]")
+        } else if !self.counted_all || last < self.lines {
             let of = if self.counted_all { "" } else { "more than " };
             let why = if self.full { ", cut at 50 KiB" } else { "" };
             let lines = self.lines;

@@ -117,3 +117,64 @@ fn a_huge_file_is_streamed() {
     let text = run(&workspace, Arguments { path: "huge".into(), offset: None, limit: Some(2) }).unwrap();
     assert!(text.contains("[lines 1-2 of more than 8192; continue with offset=3]"), "{text}");
 }
+
+fn page(content: &str, first: u64, read_bytes: u64) -> Reply {
+    let path = Workspace::at("/nowhere").resolve("file").unwrap();
+    // As little at a time as possible: the limit is kept give or take this.
+    let source = BufReader::with_capacity(1, content.as_bytes());
+    Page::read(source, first, LINES, read_bytes).unwrap().finish(&path, first)
+}
+
+#[test]
+fn no_more_is_read_than_is_allowed() {
+    let ended = "[lines 1-2; no more than the first 256.0 MiB are read]";
+    let x = "x".repeat(2_000);
+    for (content, first, read_bytes, expected) in [
+        ("a\nb\n".to_owned(), 1, 4, "     1\ta\n     2\tb\n".to_owned()),
+        ("a\nb\nc".to_owned(), 1, 4, format!("     1\ta\n     2\tb\n{ended}")),
+        ("a\nbcde\n".to_owned(), 1, 4, format!("     1\ta\n     2\tbc … [more than 0 B more]\n{ended}")),
+        (
+            format!("a\n{}", "x".repeat(99_000)),
+            1,
+            10_002,
+            format!("     1\ta\n     2\t{x} … [more than 7.8 KiB more]\n{ended}"),
+        ),
+        ("a\nb\nc\n".to_owned(), 3, 6, "     3\tc\n[lines 3-3 of 3: the end of file]".to_owned()),
+    ] {
+        assert_eq!(page(&content, first, read_bytes).unwrap(), expected);
+    }
+    for (content, first, code, expected) in [
+        ("a\nb\nc\nd\n", 4, "too-far", "file has more than 2 lines, and no more than its first 256.0 MiB"),
+        ("a\nbbbbbbbbbbbbbbbb\nc", 3, "too-far", "file has more than 1 lines"),
+        ("a\nb\n", u64::MAX, "past-end", "file has 2 lines"),
+    ] {
+        let failure = page(content, first, 5).unwrap_err();
+        assert_eq!(failure.code, code, "{}", failure.message);
+        assert!(failure.message.contains(expected), "{}", failure.message);
+    }
+}
+
+#[test]
+fn a_huge_offset_or_a_huge_line_does_not_read_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = fs::File::create(folder.path().join("huge")).unwrap();
+    // Sparse: one line without an end that nobody could read in a test.
+    std::io::Write::write_all(&mut &file, "text\n".repeat(HEAD_BYTES).as_bytes()).unwrap();
+    file.set_len(1 << 33).unwrap();
+    let workspace = Workspace::at(folder.path());
+    let read = |offset| run(&workspace, Arguments { path: "huge".into(), offset: Some(offset), limit: Some(9) });
+    let failure = read(u64::MAX).unwrap_err();
+    assert_eq!(failure.code, "too-far");
+    assert!(failure.message.contains("more than 8192 lines"), "{}", failure.message);
+    let text = read(8193).unwrap();
+    assert!(text.contains("… [more than 255.9 MiB more]\n[lines 8193-8193; no more"), "{}", &text[text.len() - 200..]);
+}
+
+#[test]
+fn the_schema_knows_the_limits() {
+    let schema = include_str!("../tool.json");
+    // A line takes a byte at least.
+    for maximum in [READ_BYTES, LINES] {
+        assert!(schema.contains(&format!(r#""minimum": 1, "maximum": {maximum}, "#)), "{maximum}");
+    }
+}

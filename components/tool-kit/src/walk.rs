@@ -125,7 +125,7 @@ impl Walk {
                 self.end.unreadable += 1;
                 break;
             };
-            // A name that is not UTF-8 cannot be named in a call either.
+            // A name that is not UTF-8 cannot be named in a call either; a host does not even show it.
             let Ok(name) = entry.file_name().into_string() else { continue };
             has_rules |= name == ".gitignore";
             if name == ".git" || (name.starts_with('.') && !self.hidden) {

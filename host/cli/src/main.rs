@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "harness-host: {}", failure.message);
+            let _ = writeln!(std::io::stderr(), "harness-host: {}", paint::lines(&failure.message));
             failure.exit.into()
         }
     }

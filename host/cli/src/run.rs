@@ -29,6 +29,9 @@ use std::path::{Path, PathBuf};
 /// Attempts to get an answer that fits the schema, the first included.
 const ANSWER_ATTEMPTS_MAX: u32 = 3;
 
+/// Sessions looked through for one to continue.
+const CONTINUE_SESSIONS_MAX: usize = 1_000;
+
 /// Runs the command.
 pub(crate) async fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
     let mut screen = Screen::new(args.json);
@@ -72,15 +75,18 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
     for withheld in &settings.resolved.withheld {
         screen.note(&format!("{withheld} (harness-host config trust, to trust it)"));
     }
-    let (models, provider) = (wiring.models.clone(), settings.model()?.0.provider);
-    // Certificates and the key are read while the session opens.
-    tokio::spawn(async move { models.warm(&provider).await });
+    if let Ok((ModelRef { provider, .. }, _)) = settings.model() {
+        let models = wiring.models.clone();
+        // Certificates and the key are read while the session opens.
+        tokio::spawn(async move { models.warm(&provider).await });
+    }
     let Opened { session, before, model, is_under_way } = open(&wiring, &settings, args, &workspace, existing).await?;
     screen.session(session.id(), &model, &workspace, settings.key_place(&model.provider));
     let subscription = session.subscribe(before);
     let asker = somebody.then(|| TerminalAsker::new(screen.paint()));
     let mut driver = Driver::new(session.clone(), subscription, wiring.host.ports().blobs.clone(), asker)?;
-    let limits = settings.turn_limits();
+    let mut limits = settings.turn_limits();
+    limits.output_tokens_max = limits.output_tokens_max.into_iter().chain(settings.output_tokens_max(&model)).min();
     let exit = match prompt {
         None if somebody => interactive::converse(&mut driver, screen, limits, &settings, is_under_way).await,
         prompt => once(&mut driver, screen, prompt, limits, schema.as_ref(), is_under_way).await,
@@ -141,7 +147,10 @@ fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
         TurnResult::Ended(TurnEnd::Done) => Exit::Done,
         TurnResult::Ended(TurnEnd::Interrupted) | TurnResult::Left => Exit::Interrupted,
         TurnResult::Ended(TurnEnd::Limit { limit, maximum }) => {
-            screen.reason(&format!("stopped: {limit} = {maximum} was reached; raise it and go on with run --continue"));
+            screen.reason(&format!(
+                "stopped: {limit} = {maximum} was reached. Raise it, and go on: {} \"go on\"",
+                screen.resume()
+            ));
             Exit::Limit
         }
         TurnResult::Ended(TurnEnd::Failed { failure }) => {
@@ -153,11 +162,12 @@ fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
             }
             Exit::Failed
         }
-        TurnResult::NeedsAnswer { asks } => {
+        TurnResult::NeedsAnswer { asks, pending } => {
+            screen.pending(pending.clone());
             for ask in asks {
                 screen.reason(&format!("an answer is needed and nobody can be asked: {ask}"));
             }
-            screen.note("go on with: harness-host run --continue, on a terminal or with --approve edits|all|none");
+            screen.note(&format!("go on, on a terminal or with --approve edits|all|none: {}", screen.resume()));
             Exit::NeedsAnswer
         }
     }
@@ -202,10 +212,12 @@ async fn chosen_session(wiring: &Wiring, args: &RunArgs, workspace: &Path) -> Re
         return Ok(None);
     }
     let workspace = workspace.display().to_string();
-    let filter = SessionFilter { workspace: Some(workspace.clone()), sessions_max: 1, ..SessionFilter::default() };
+    let sessions_max = CONTINUE_SESSIONS_MAX;
+    let filter = SessionFilter { workspace: Some(workspace.clone()), sessions_max, ..SessionFilter::default() };
     let latest =
         wiring.host.ports().index.list(filter).await.map_err(|error| Failure::because("listing sessions", &error))?;
-    match latest.first() {
+    // A session in which nothing was said yet has nothing to go on with.
+    match latest.iter().find(|summary| summary.turns > 0) {
         Some(summary) => Ok(Some(summary.session)),
         None => Err(Failure::usage(format!(
             "there is no session to continue in {workspace}: begin one with harness-host run \"…\""
@@ -252,7 +264,7 @@ async fn open(
 ) -> Result<Opened, Failure> {
     let Some(id) = existing else {
         let hands = wiring.hands(settings, workspace)?;
-        let context = wiring.context(settings, workspace, hands.as_ref())?;
+        let context = wiring.context(settings, settings.model()?, workspace, hands.as_ref());
         let new = NewSession { workspace: workspace.display().to_string(), title: None };
         let model = context.model.clone();
         let session = wiring.host.create(new, context, hands).await;
@@ -261,14 +273,20 @@ async fn open(
     };
     let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
     let hands = wiring.hands(settings, workspace)?;
-    let mut context = wiring.context(settings, workspace, hands.as_ref())?;
     // A session keeps its model unless another one is asked for.
-    if let (None, Some(before)) = (&args.model, &loaded.state.context)
-        && settings.resolved.providers.contains_key(&before.model.provider)
-    {
-        context.model.clone_from(&before.model);
-        context.model_reason.clone_from(&before.model_reason);
-    }
+    let model = match (&args.model, &loaded.state.context) {
+        (None, Some(before)) if settings.resolved.providers.contains_key(&before.model.provider) => {
+            (before.model.clone(), before.model_reason.clone())
+        }
+        (None, Some(before)) => {
+            return Err(Failure::usage(format!(
+                "{id} asks {}, whose provider is not configured any more: configure it, or choose another model with --model",
+                before.model
+            )));
+        }
+        _ => settings.model()?,
+    };
+    let context = wiring.context(settings, model, workspace, hands.as_ref());
     let model = context.model.clone();
     let takeover = if args.take_over { Takeover::Force } else { Takeover::IfGone };
     let session = wiring.host.open(id, context, hands, takeover).await.map_err(|error| {

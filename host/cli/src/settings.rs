@@ -6,8 +6,8 @@
 use crate::args::{ApproveWord, Cli, ColorWhen};
 use crate::failure::Failure;
 use harness_config::{
-    Approve, Color, ConfigFiles, Environment, Flags, Inputs, Keyring, KeyringEntry, KeyringError, Paths, ProviderKey,
-    Resolved, SecretString, TrustStore, resolve,
+    Approve, Color, ConfigFiles, Environment, Flags, Inputs, KeySource, Keyring, KeyringEntry, KeyringError, Paths,
+    ProviderKey, Resolved, SecretString, TrustStore, resolve,
 };
 use harness_core::event::TurnLimits;
 use harness_core::item::Category;
@@ -56,6 +56,12 @@ pub(crate) fn workspace_folder(given: Option<&Path>) -> Result<PathBuf, Failure>
     let given = given.unwrap_or_else(|| Path::new("."));
     let found = std::fs::canonicalize(given)
         .map_err(|error| Failure::usage(format!("the workspace {} cannot be opened: {error}", given.display())))?;
+    if found.to_str().is_none() {
+        return Err(Failure::usage(format!(
+            "the workspace {} has a path that is not UTF-8: rename it",
+            found.display()
+        )));
+    }
     if !found.is_dir() {
         return Err(Failure::usage(format!("the workspace {} is not a folder", found.display())));
     }
@@ -118,6 +124,27 @@ impl Settings {
             // The setting counts repetitions, the core attempts.
             retry_attempts_max: number(self.resolved.limits.retry_attempts_max.value).saturating_add(1),
         }
+    }
+
+    /// The longest response a model gives, where the configuration knows it.
+    pub(crate) fn output_tokens_max(&self, model: &ModelRef) -> Option<u32> {
+        let mut known = self.resolved.models.iter();
+        let (_, facts) = known.find(|(known, _)| known.provider == model.provider && known.name == model.name)?;
+        facts.output_tokens_max.as_ref().map(|limit| u32::try_from(limit.value).unwrap_or(u32::MAX))
+    }
+
+    /// Files that hold keys, with words for them.
+    pub(crate) fn key_files(&self) -> Vec<(PathBuf, String)> {
+        let places = self.resolved.providers.values().filter_map(|provider| match &provider.key {
+            ProviderKey::In(place) => Some(&place.value),
+            ProviderKey::NotNeeded | ProviderKey::Missing { .. } => None,
+        });
+        places
+            .filter_map(|place| match place {
+                KeySource::File(path) => Some((path.clone(), format!("key {place}"))),
+                KeySource::Environment(_) | KeySource::Keyring(_) => None,
+            })
+            .collect()
     }
 
     /// The user's rules.

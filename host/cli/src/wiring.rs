@@ -8,9 +8,9 @@ use crate::paint::err_line;
 use crate::settings::{Settings, SystemKeyring};
 use crate::system_prompt;
 use async_trait::async_trait;
-use harness_config::{KeySource, Price as ConfigPrice, ProviderKey, Wire as ConfigWire};
+use harness_config::{KeySource, MACHINE_CONFIG_PATH, Price as ConfigPrice, ProviderKey, Wire as ConfigWire};
 use harness_core::event::Context;
-use harness_core::{SessionId, TimeMs};
+use harness_core::{ModelRef, SessionId, TimeMs};
 use harness_engine::ports::{Clock, Hands, Ids, SessionFilter};
 use harness_engine::{Host, Ports};
 use harness_model::{ApiKey, KeyError, KeyProvider, Models, Price, ProviderConfig, Wire};
@@ -20,12 +20,15 @@ use harness_wasm::{
     CACHE_BYTES_MAX_DEFAULT, CacheSettings, CallLimits, Component, ComponentHands, Progress, Runtime, RuntimeSettings,
 };
 use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Sessions looked through for the beginning of an id.
 const PREFIX_SESSIONS_MAX: usize = 100_000;
+/// Characters after `ses_` that the beginning of an id has at least: fewer could be a slip.
+const PREFIX_CHARS_MIN: usize = 4;
 
 /// The parts, put together.
 pub(crate) struct Wiring {
@@ -102,30 +105,41 @@ impl Wiring {
 
     /// The tools of a session that works in a folder.
     pub(crate) fn hands(&self, settings: &Settings, workspace: &Path) -> Result<Arc<dyn Hands>, Failure> {
-        // A folder that does not exist yet could come into being inside the workspace later.
         let mut own = Vec::new();
         for folder in settings.own_folders() {
-            if folder == settings.paths.config_dir && !folder.exists() {
-                continue;
-            }
-            std::fs::create_dir_all(&folder)
-                .map_err(|error| Failure::failed(format!("{} cannot be made: {error}", folder.display())))?;
+            // A folder that does not exist yet could be made by a tool: it has to be there to be hidden.
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+            made.map_err(|error| Failure::failed(format!("{} cannot be made: {error}", folder.display())))?;
             own.push(folder);
+        }
+        own.extend(machine_folder(workspace));
+        for (file, place) in settings.key_files() {
+            if std::fs::canonicalize(&file).is_ok_and(|file| file.starts_with(workspace)) {
+                return Err(Failure::usage(format!(
+                    "{place} lies inside the workspace {}, where tools could read it: move it, or choose another workspace",
+                    workspace.display()
+                )));
+            }
         }
         self.hands_over(Base::open(workspace, &own))
     }
 
     /// What the model of a session is told.
-    pub(crate) fn context(&self, settings: &Settings, workspace: &Path, hands: &dyn Hands) -> Result<Context, Failure> {
-        let (model, model_reason) = settings.model()?;
-        Ok(Context {
+    pub(crate) fn context(
+        &self,
+        settings: &Settings,
+        (model, model_reason): (ModelRef, String),
+        workspace: &Path,
+        hands: &dyn Hands,
+    ) -> Context {
+        Context {
             model,
             model_reason,
             system: system_prompt::assemble(workspace),
             tools: hands.tools(),
             approve: settings.approve(),
             rules: settings.rules(),
-        })
+        }
     }
 
     /// The session with this id, or the only one whose id begins so.
@@ -136,7 +150,13 @@ impl Wiring {
         let filter = SessionFilter { sessions_max: PREFIX_SESSIONS_MAX, ..SessionFilter::default() };
         let all =
             self.host.ports().index.list(filter).await.map_err(|error| Failure::because("listing sessions", &error))?;
-        let prefix = if text.starts_with("ses_") { text.to_owned() } else { format!("ses_{text}") };
+        let beginning = text.strip_prefix("ses_").unwrap_or(text);
+        if beginning.len() < PREFIX_CHARS_MIN {
+            return Err(Failure::usage(format!(
+                "`{text}` is too short for a session: give at least {PREFIX_CHARS_MIN} characters of its id after ses_"
+            )));
+        }
+        let prefix = format!("ses_{beginning}");
         let found: Vec<SessionId> =
             all.iter().map(|summary| summary.session).filter(|id| id.to_string().starts_with(&prefix)).collect();
         match found.as_slice() {
@@ -149,6 +169,17 @@ impl Wiring {
             }
         }
     }
+}
+
+/// The folder of the machine's configuration, where a workspace around it could make it seen.
+fn machine_folder(workspace: &Path) -> Option<PathBuf> {
+    let folder = Path::new(MACHINE_CONFIG_PATH).parent()?;
+    if !folder.starts_with(workspace) {
+        return None;
+    }
+    // Whoever may not make it cannot have a tool make it either.
+    let _ = std::fs::create_dir_all(folder);
+    folder.exists().then(|| folder.to_owned())
 }
 
 fn call_limits(settings: &Settings) -> CallLimits {

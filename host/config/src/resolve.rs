@@ -1,7 +1,8 @@
 //! From layers to the settings that hold.
 //!
-//! Promise: every value carries its source; the strongest layer wins, except that ceilings of the
-//! machine and an untrusted project's narrowing hold against it. All problems are reported at once:
+//! Promise: every value carries its source; the strongest layer wins, except that the machine's ceilings
+//! hold against all. An untrusted project only narrows what the layers below it say; the environment and
+//! flags, which the person gives, still win over it. All problems are reported at once:
 //! first those of each layer, and when there are none, those between layers.
 //!
 //! Not here: reading and checking one layer (`layer`, `check`, `meaning`).

@@ -4,6 +4,7 @@
 //! the one before it and the salted digest of its payload, so that a payload can be erased and the
 //! chain still verifies. The first shape of this format is version 1; a released shape never changes.
 
+use crate::CORE_VERSION;
 use crate::event::{DecodeEventError, Event};
 use crate::ids::{CallId, Digest, Sequence, SessionId, TenantId, TimeMs};
 use serde::{Deserialize, Serialize};
@@ -128,6 +129,12 @@ pub struct SealedEvent {
     pub payload: Option<Payload>,
 }
 
+/// What says whether the rest of a header can be understood.
+#[derive(Deserialize)]
+struct EnvelopeVersion {
+    v: u16,
+}
+
 /// Why a stored event cannot be believed.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
@@ -137,6 +144,9 @@ pub enum VerifyError {
     /// An envelope of a version this host does not know.
     #[error("envelope version {0} is newer than this host understands ({ENVELOPE_VERSION})")]
     Version(u16),
+    /// Written by rules that this host does not know.
+    #[error("the event was written by core version {0}, newer than this host's ({CORE_VERSION}): use a newer host")]
+    Core(u32),
     /// Not the position that follows the one before.
     #[error("event {found} stands where {expected} should")]
     Sequence {
@@ -199,7 +209,7 @@ pub fn seal(
             kind: event.kind().to_owned(),
             origin: if is_input { Origin::Input } else { Origin::Derived },
             cause: (!is_input).then_some(input),
-            core: crate::CORE_VERSION,
+            core: CORE_VERSION,
             payload: payload.digest(),
             previous: tip.hash,
             lineage: context.lineage,
@@ -219,9 +229,18 @@ fn canonical(header: &Header) -> Vec<u8> {
 /// Rebuilds a stored event from its bytes and checks it against the tip before it.
 /// Gives the tip after it.
 pub fn verify(tip: Tip, header_bytes: Vec<u8>, payload: Option<Payload>) -> Result<(SealedEvent, Tip), VerifyError> {
-    let header: Header = serde_json::from_slice(&header_bytes).map_err(VerifyError::Header)?;
+    let header: Header = serde_json::from_slice(&header_bytes).map_err(|error| {
+        // A newer envelope may have another shape: say that it is newer rather than damaged.
+        match serde_json::from_slice::<EnvelopeVersion>(&header_bytes) {
+            Ok(EnvelopeVersion { v }) if v > ENVELOPE_VERSION => VerifyError::Version(v),
+            _ => VerifyError::Header(error),
+        }
+    })?;
     if header.v > ENVELOPE_VERSION {
         return Err(VerifyError::Version(header.v));
+    }
+    if header.core > CORE_VERSION {
+        return Err(VerifyError::Core(header.core));
     }
     if header.sequence != tip.sequence.next() {
         return Err(VerifyError::Sequence { found: header.sequence, expected: tip.sequence.next() });

@@ -10,13 +10,14 @@ use crate::arguments::Schemas;
 use crate::capture;
 use crate::crash;
 use crate::host::{NewSession, OpenError, Ports};
-use crate::load::LoadedSession;
+use crate::load::{LoadedSession, load};
 use crate::ports::{AppendError, Blob, CallReport, Hands, ModelResponse, SessionAppend};
 use crate::session::{Live, LoggedEvent, Session};
+use crate::storable;
 use crate::work::Work;
 use harness_core::envelope::{SealContext, SealedEvent, seal};
 use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
-use harness_core::{Actor, CallId, Epoch, Event, Refusal, SessionId, Tip, decide};
+use harness_core::{Actor, CallId, Epoch, Event, Origin, Refusal, SessionId, Tip, decide};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -132,6 +133,9 @@ impl SessionWriter {
     async fn begin(&mut self, first: Vec<Event>) -> Result<(), OpenError> {
         let mut batch = Batch::default();
         for event in first {
+            if let Some(problem) = storable::problem(&event) {
+                return Err(OpenError::Unstorable(problem));
+            }
             self.take(&mut batch, Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None })?;
         }
         Ok(self.commit(batch).await?)
@@ -260,6 +264,7 @@ impl SessionWriter {
 
     fn take_wake(&mut self, batch: &mut Batch, wake: Wake) {
         let Some(mut taken) = self.input_of(wake) else { return };
+        taken.event = storable::or_failure(taken.event);
         let reply = taken.reply.take();
         let result = self.take(batch, taken);
         if let Err(refusal @ Refusal::Inconsistent(_)) = &result {
@@ -312,19 +317,22 @@ impl SessionWriter {
         if batch.sealed.is_empty() {
             return Ok(());
         }
-        let (after, tip) = (self.session.tip, self.tip_after(&batch));
-        let append = SessionAppend {
-            session: self.id,
-            epoch: self.epoch,
-            after,
-            events: batch.sealed,
-            blobs: batch.blobs,
-            summary: Some(self.session.summary(self.id, tip)),
-        };
-        if let Err(error) = self.ports.log.append(vec![append]).await {
-            self.stop(&error);
-            return Err(error);
+        let mut batch = batch;
+        let mut appended = self.append(&mut batch).await;
+        if let Err(error @ AppendError::Quota { .. }) = &appended {
+            // Nothing was written. Without the contents there is room, and the calls that made them fail.
+            appended = match self.again_without_contents(&mut batch, error).await {
+                Ok(()) => self.append(&mut batch).await,
+                Err(what) => Err(AppendError::Storage(what)),
+            };
         }
+        let tip = match appended {
+            Ok(tip) => tip,
+            Err(error) => {
+                self.stop(&error);
+                return Err(error);
+            }
+        };
         self.session.tip = tip;
         for event in batch.logged {
             // Without subscribers there is nobody to tell.
@@ -336,6 +344,36 @@ impl SessionWriter {
         for command in batch.commands {
             self.work.start(command, &self.session.state, tip.sequence);
         }
+        Ok(())
+    }
+
+    /// Appends a batch's events and contents; gives the end of the log.
+    async fn append(&mut self, batch: &mut Batch) -> Result<Tip, AppendError> {
+        let (after, tip) = (self.session.tip, self.tip_after(batch));
+        let append = SessionAppend {
+            session: self.id,
+            epoch: self.epoch,
+            after,
+            events: std::mem::take(&mut batch.sealed),
+            blobs: std::mem::take(&mut batch.blobs),
+            summary: Some(self.session.summary(self.id, tip)),
+        };
+        self.ports.log.append(vec![append]).await.map(|()| tip)
+    }
+
+    /// Forgets what a batch made this writer believe and decides on its inputs again, with reports that
+    /// have no contents.
+    async fn again_without_contents(&mut self, batch: &mut Batch, error: &AppendError) -> Result<(), String> {
+        self.session = load(self.ports.log.as_ref(), self.id).await.map_err(|error| error.to_string())?;
+        let mut again = Batch { replies: std::mem::take(&mut batch.replies), ..Batch::default() };
+        let inputs = batch.logged.iter().filter(|logged| logged.header.origin == Origin::Input);
+        for logged in inputs {
+            let Some(event) = logged.event.clone() else { continue };
+            let event = storable::without_contents(event, error);
+            let taken = Taken { actor: logged.header.actor.clone(), event, blobs: Vec::new(), reply: None };
+            self.take(&mut again, taken).map_err(|refusal| refusal.to_string())?;
+        }
+        *batch = again;
         Ok(())
     }
 }

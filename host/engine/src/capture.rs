@@ -31,6 +31,11 @@ pub(crate) fn cut(report: &mut CallReport) {
 }
 
 fn cut_text(text: &mut String, left_bytes: &mut usize, contents: &mut Vec<Blob>) {
+    if *left_bytes == 0 {
+        // The first cut said how to go on; a call with thousands of parts must not say it thousands of times.
+        text.clear();
+        return;
+    }
     if text.len() <= *left_bytes {
         *left_bytes -= text.len();
         return;

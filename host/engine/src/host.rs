@@ -6,7 +6,7 @@
 use crate::LoggedEvent;
 use crate::actor::{self, Opening};
 use crate::arguments::Schemas;
-use crate::load::{LoadError, LoadedSession, load};
+use crate::load::{LoadError, LoadedSession, load, verify_chain};
 use crate::ports::{
     AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Index, Lease, LeaseError, Model, SessionAppend, Takeover,
 };
@@ -50,6 +50,9 @@ pub enum OpenError {
     /// The core declined.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// What the session would be told cannot be logged.
+    #[error("what the model is to be told (instructions, tools, rules) cannot be logged: {0}")]
+    Unstorable(String),
 }
 
 /// What a new session starts with.
@@ -144,6 +147,22 @@ impl Host {
         let summary = Some(loaded.summary(id, tip));
         let append = SessionAppend { session: id, epoch, after: loaded.tip, events, blobs: Vec::new(), summary };
         Ok(self.ports.log.append(vec![append]).await?)
+    }
+
+    /// Deletes a session for good, unless a live process writes it.
+    pub async fn delete(&self, id: SessionId) -> Result<(), OpenError> {
+        self.ports.index.summary(id).await.map_err(LoadError::from)?;
+        let epoch = self.ports.lease.acquire(id, &self.holder, Takeover::IfGone).await?;
+        let deleted = self.ports.index.delete(id).await;
+        if deleted.is_err() {
+            self.ports.lease.release(id, epoch).await?;
+        }
+        Ok(deleted.map_err(LoadError::from)?)
+    }
+
+    /// Verifies the chain of a session's log, also where payloads were erased. Gives its end.
+    pub async fn verify(&self, id: SessionId) -> Result<Tip, LoadError> {
+        verify_chain(self.ports.log.as_ref(), id).await
     }
 
     /// Reads a session without becoming its writer.

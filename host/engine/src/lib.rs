@@ -15,6 +15,7 @@ mod host;
 mod load;
 pub mod ports;
 mod session;
+mod storable;
 mod work;
 
 pub use host::{Host, NewSession, OpenError, Ports};

@@ -97,6 +97,23 @@ pub enum LoadError {
     },
 }
 
+/// Reads a session's log and verifies its chain, without believing what it says. Gives its end.
+pub(crate) async fn verify_chain(log: &dyn EventLog, session: SessionId) -> Result<Tip, LoadError> {
+    let mut tip = Tip::START;
+    loop {
+        let page = log.read(session, tip.sequence, PAGE_EVENTS_MAX).await?;
+        let is_last = page.len() < PAGE_EVENTS_MAX;
+        for stored in page {
+            let after = tip.sequence;
+            let verified = verify(tip, stored.header_bytes, stored.payload);
+            (_, tip) = verified.map_err(|source| LoadError::Damaged { session, after, source })?;
+        }
+        if is_last {
+            return if tip == Tip::START { Err(LoadError::Empty(session)) } else { Ok(tip) };
+        }
+    }
+}
+
 /// Reads, verifies and folds a session's log.
 pub(crate) async fn load(log: &dyn EventLog, session: SessionId) -> Result<LoadedSession, LoadError> {
     let mut loaded: Option<LoadedSession> = None;

@@ -7,6 +7,7 @@
 //!
 //! Not here: how a wire writes it down.
 
+use crate::wire::is_json;
 use crate::writer::Writer;
 use harness_core::Digest;
 use harness_core::item::{AssistantPart, Item};
@@ -186,7 +187,7 @@ fn object(arguments: &str) -> Cow<'_, str> {
     if text.is_empty() {
         return Cow::Borrowed("{}");
     }
-    if text.starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+    if text.starts_with('{') && is_json(text) {
         return Cow::Borrowed(text);
     }
     Cow::Owned(serde_json::json!({ "invalid_arguments": arguments }).to_string())
@@ -320,6 +321,18 @@ mod tests {
             assert_eq!(written("own", &[assistant(parts)]), expected);
         }
         assert_eq!(written("own", &[user("  ")]), "user((no text)) end");
+    }
+
+    #[test]
+    fn arguments_that_a_strict_parser_refuses_are_sent_as_text() {
+        let deep = format!("{{\"x\":{}{}}}", "[".repeat(1_000), "]".repeat(1_000));
+        for arguments in [r#"{"x":"\ud83d"}"#, r#"{"x":"\udc00\ud800"}"#, r#"{"\ud83d":1}"#, r#"{"x":1e999}"#, &deep] {
+            let sent = object(arguments);
+            let value: Value = serde_json::from_str(&sent).unwrap();
+            assert_eq!(value, serde_json::json!({ "invalid_arguments": arguments }));
+        }
+        let pair = r#"{"x":"\ud83d\ude00"}"#;
+        assert_eq!(object(pair), pair);
     }
 
     #[test]

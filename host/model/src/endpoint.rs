@@ -62,9 +62,8 @@ impl Endpoint {
         match self.respond.host_str() {
             Some(host) => {
                 let host = host.trim_start_matches('[').trim_end_matches(']');
-                host == "localhost"
-                    || host.ends_with(".localhost")
-                    || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+                // Names below `localhost` are left to resolvers, and some ask the network for them.
+                host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
             }
             None => false,
         }
@@ -148,6 +147,8 @@ mod tests {
             ("http://[::1]:8080", true),
             ("http://10.0.0.1", false),
             ("https://localhost.example.com", false),
+            ("http://models.localhost:1", false),
+            ("http://localhost.:1", false),
         ] {
             assert_eq!(Endpoint::new(Wire::OpenAiChat, base).unwrap().is_loopback(), expected, "{base}");
         }

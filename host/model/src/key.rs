@@ -1,13 +1,22 @@
 //! API keys: read when needed, shown nowhere.
 //!
 //! Promise: a key is never part of a `Debug` text, an error, an event or a log line, also when a server
-//! sends it back.
+//! sends it back. Of what a model answers, whole keys are removed (`key_guard` does it for what is
+//! streamed); of failures, which often show half of a key, also long pieces.
+//!
+//! Not here: keys that a server changed before it sent them back, such as encoded ones.
 
+use harness_core::item::AssistantPart;
+use harness_engine::ports::ModelResponse;
+use serde_json::Value;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What stands where a key was.
-const REMOVED: &str = "[key]";
+pub(crate) const REMOVED: &str = "[key]";
+/// In answers, keys at least this long, in bytes, are removed. Shorter ones are words that stand where a
+/// server wants no key, such as `ollama`, which answers may well hold.
+const SECRET_BYTES_MIN: usize = 12;
 /// Pieces of a key at least this long, in bytes, are removed from texts as well.
 const PIECE_BYTES_MIN: usize = 12;
 
@@ -24,6 +33,35 @@ impl ApiKey {
     /// The key itself, for the request.
     pub(crate) fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// What must not be in an answer; none where the key is only a word.
+    pub(crate) fn secret(&self) -> Option<&str> {
+        (self.0.len() >= SECRET_BYTES_MIN).then_some(self.0.as_str())
+    }
+
+    /// Removes the key from a whole answer.
+    pub(crate) fn scrub_response(&self, response: &mut ModelResponse) {
+        let Some(secret) = self.secret() else { return };
+        for part in &mut response.parts {
+            match part {
+                AssistantPart::Text { text } => hide(secret, text),
+                AssistantPart::Reasoning { text, opaque } => {
+                    hide(secret, text);
+                    if let Some(opaque) = opaque {
+                        hide_in_value(secret, opaque);
+                    }
+                }
+                AssistantPart::ToolCall { provider_call, tool, arguments } => {
+                    hide(secret, provider_call);
+                    hide(secret, tool);
+                    hide_in_json(secret, arguments);
+                }
+            }
+        }
+        if let Some(id) = &mut response.provider_response {
+            hide(secret, id);
+        }
     }
 
     /// The text without the key and without long pieces of its beginning or end.
@@ -46,6 +84,41 @@ impl ApiKey {
             }
         }
         clean
+    }
+}
+
+fn hide(secret: &str, text: &mut String) {
+    if text.contains(secret) {
+        *text = text.replace(secret, REMOVED);
+    }
+}
+
+/// Text of JSON may also hold the key with some of its characters escaped.
+fn hide_in_json(secret: &str, text: &mut String) {
+    hide(secret, text);
+    if text.contains('\\')
+        && let Ok(mut value) = serde_json::from_str::<Value>(text)
+    {
+        let before = value.clone();
+        hide_in_value(secret, &mut value);
+        if value != before {
+            *text = value.to_string();
+        }
+    }
+}
+
+fn hide_in_value(secret: &str, value: &mut Value) {
+    match value {
+        Value::String(text) => hide(secret, text),
+        Value::Array(values) => values.iter_mut().for_each(|value| hide_in_value(secret, value)),
+        Value::Object(fields) => {
+            for (mut name, mut value) in std::mem::take(fields) {
+                hide(secret, &mut name);
+                hide_in_value(secret, &mut value);
+                fields.insert(name, value);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -129,6 +202,44 @@ mod tests {
         }
         assert_eq!(ApiKey::new("").scrub("abc"), "abc");
         assert_eq!(ApiKey::new("abc").scrub("xabcx"), "x[key]x");
+    }
+
+    #[test]
+    fn a_key_is_removed_from_every_part_of_an_answer() {
+        const KEY: &str = "sk-secret-0123456789";
+        let answer = |key: &str, escaped: &str| ModelResponse {
+            parts: vec![
+                AssistantPart::Text { text: format!("a {key} b {key}") },
+                AssistantPart::Reasoning {
+                    text: key.to_owned(),
+                    opaque: Some(serde_json::json!({ "list": [{ key: key }, 1, null] })),
+                },
+                AssistantPart::ToolCall {
+                    provider_call: format!("call {key}"),
+                    tool: key.to_owned(),
+                    arguments: format!("{{\"x\":\"{key}\"}}"),
+                },
+                AssistantPart::ToolCall {
+                    provider_call: "b".to_owned(),
+                    tool: "t".to_owned(),
+                    arguments: format!("{{\"x\":\"{escaped}\\n\"}}"),
+                },
+            ],
+            stop: harness_core::event::ModelStop::ToolCalls,
+            usage: Default::default(),
+            provider_response: Some(format!("id-{key}")),
+        };
+        let mut response = answer(KEY, "\\u0073k-secret-0123456789");
+        ApiKey::new(KEY).scrub_response(&mut response);
+        assert_eq!(response, answer(REMOVED, REMOVED));
+        // A word that stands where no key is wanted is not a secret.
+        let mut response = answer("ollama", "ollama");
+        ApiKey::new("ollama").scrub_response(&mut response);
+        assert_eq!(response, answer("ollama", "ollama"));
+        // Nor is the beginning that all keys of a provider have.
+        let mut response = answer("sk-ant-api03-", "x");
+        ApiKey::new("sk-ant-api03-0123456789").scrub_response(&mut response);
+        assert_eq!(response, answer("sk-ant-api03-", "x"));
     }
 
     #[tokio::test]

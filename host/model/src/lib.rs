@@ -14,6 +14,7 @@ mod conversation;
 mod endpoint;
 mod failure;
 mod key;
+mod key_guard;
 mod models;
 pub mod offline;
 mod openai_chat;
@@ -30,8 +31,8 @@ pub use client::CONNECT_TIMEOUT_MS;
 pub use endpoint::EndpointError;
 pub use key::{ApiKey, KeyError, KeyProvider};
 pub use models::{
-    ENDING_TIMEOUT_MS, IDLE_TIMEOUT_MS, ModelLimits, Models, ModelsError, PROBE_TIMEOUT_MS, ProviderConfig,
-    RESPONSE_BYTES_MAX, Reachable,
+    ENDING_TIMEOUT_MS, ERROR_BODY_TIMEOUT_MS, IDLE_TIMEOUT_MS, ModelLimits, Models, ModelsError, PROBE_TIMEOUT_MS,
+    ProviderConfig, RESPONSE_BYTES_MAX, RESPONSE_TIMEOUT_MS, Reachable,
 };
 pub use price::Price;
 pub use wire::Wire;

@@ -22,8 +22,12 @@ use std::sync::Arc;
 pub const IDLE_TIMEOUT_MS: u64 = 300_000;
 /// After a finish reason, the usage may take so long, in milliseconds; also each piece of an error's body.
 pub const ENDING_TIMEOUT_MS: u64 = 5_000;
+/// A whole response may take so long, in milliseconds, whatever keeps the stream alive.
+pub const RESPONSE_TIMEOUT_MS: u64 = 3_600_000;
+/// The whole body of an error may take so long, in milliseconds; what came by then is used.
+pub const ERROR_BODY_TIMEOUT_MS: u64 = 10_000;
 /// A response as it comes over the wire is at most this long, in bytes.
-pub const RESPONSE_BYTES_MAX: u64 = 128 << 20;
+pub const RESPONSE_BYTES_MAX: u64 = 32 << 20;
 /// A probe waits so long, in milliseconds.
 pub const PROBE_TIMEOUT_MS: u64 = 5_000;
 
@@ -58,13 +62,23 @@ pub struct ModelLimits {
     pub idle_ms: u64,
     /// The longest silence when all but the usage has come, in milliseconds.
     pub ending_ms: u64,
+    /// The longest time from asking to the end of the response, in milliseconds.
+    pub response_ms: u64,
+    /// The longest time for the whole body of an error, in milliseconds.
+    pub error_body_ms: u64,
     /// The longest response, in bytes on the wire.
     pub response_bytes_max: u64,
 }
 
 impl Default for ModelLimits {
     fn default() -> Self {
-        Self { idle_ms: IDLE_TIMEOUT_MS, ending_ms: ENDING_TIMEOUT_MS, response_bytes_max: RESPONSE_BYTES_MAX }
+        Self {
+            idle_ms: IDLE_TIMEOUT_MS,
+            ending_ms: ENDING_TIMEOUT_MS,
+            response_ms: RESPONSE_TIMEOUT_MS,
+            error_body_ms: ERROR_BODY_TIMEOUT_MS,
+            response_bytes_max: RESPONSE_BYTES_MAX,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::client;
 use crate::endpoint::Endpoint;
 use crate::failure;
 use crate::key::{ApiKey, KeptKey};
+use crate::key_guard::KeyGuard;
 use crate::models::{ModelLimits, Reachable};
 use crate::price::Price;
 use crate::retry_after;
@@ -22,7 +23,8 @@ use harness_engine::ports::{DeltaSink, ModelRequest, ModelResponse};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Body, Response};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Of the body of an error, so many bytes are read.
 const ERROR_BODY_BYTES_MAX: usize = 64 << 10;
@@ -51,8 +53,13 @@ type Raw<T> = Result<T, ModelFailure>;
 impl Provider {
     pub(crate) async fn respond(&self, request: ModelRequest, deltas: &dyn DeltaSink) -> Raw<ModelResponse> {
         let key = self.read_key().await?;
-        let mut response =
-            self.ask(&request, key.as_ref(), deltas).await.map_err(|failure| self.shown(failure, key.as_ref()))?;
+        let guard = KeyGuard::new(key.as_ref().and_then(ApiKey::secret), deltas);
+        let asked = self.ask(&request, key.as_ref(), &guard).await;
+        guard.finish();
+        let mut response = asked.map_err(|failure| self.shown(failure, key.as_ref()))?;
+        if let Some(key) = &key {
+            key.scrub_response(&mut response);
+        }
         if response.usage.cost_micro_usd.is_none()
             && let Some(price) = self.prices.get(&request.context.model.name)
         {
@@ -62,6 +69,7 @@ impl Provider {
     }
 
     async fn ask(&self, request: &ModelRequest, key: Option<&ApiKey>, deltas: &dyn DeltaSink) -> Raw<ModelResponse> {
+        let deadline = Instant::now() + Duration::from_millis(self.limits.response_ms);
         let headers = self.protocol.headers(key)?;
         let body = self.body(request)?;
         let client = client::get(self.is_local()).await?;
@@ -76,7 +84,7 @@ impl Provider {
         if !response.status().is_success() {
             return Err(self.refused(response).await);
         }
-        self.read(response, request.items.len(), deltas).await
+        self.read(response, request.items.len(), deadline, deltas).await
     }
 
     fn body(&self, request: &ModelRequest) -> Raw<ChunkedBody> {
@@ -93,17 +101,26 @@ impl Provider {
         })
     }
 
-    /// Reads the stream of a response with a good status.
-    async fn read(&self, mut response: Response, step: usize, deltas: &dyn DeltaSink) -> Raw<ModelResponse> {
+    /// Reads the stream of a response with a good status. Any bytes end a silence, also comments that only
+    /// keep the connection alive; nothing moves the deadline.
+    async fn read(
+        &self,
+        mut response: Response,
+        step: usize,
+        deadline: Instant,
+        deltas: &dyn DeltaSink,
+    ) -> Raw<ModelResponse> {
         let mut reader = StreamReader::new(self.protocol.decoder(step));
         loop {
             let wait_ms = if reader.progress == Progress::Ending { self.limits.ending_ms } else { self.limits.idle_ms };
-            let chunk = match tokio::time::timeout(Duration::from_millis(wait_ms), response.chunk()).await {
+            let wait_until = deadline.min(Instant::now() + Duration::from_millis(wait_ms));
+            let chunk = match tokio::time::timeout_at(wait_until, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => break,
                 // What the response says is known; only its usage may be missing.
                 Ok(Err(_)) | Err(_) if reader.progress != Progress::More => break,
                 Ok(Err(error)) => return Err(disconnected(&error)),
+                Err(_) if Instant::now() >= deadline => return Err(endless(self.limits.response_ms)),
                 Err(_) => return Err(silent(wait_ms)),
             };
             reader.push(&chunk, self.limits.response_bytes_max, deltas)?;
@@ -120,7 +137,8 @@ impl Provider {
         let status = response.status().as_u16();
         let wait = retry_after::from_headers(status, response.headers());
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let body = self.read_body(response, ERROR_BODY_BYTES_MAX).await;
+        let deadline = Instant::now() + Duration::from_millis(self.limits.error_body_ms);
+        let body = self.read_body(response, ERROR_BODY_BYTES_MAX, deadline).await;
         let mut failure = failure::from_status(status, &body, location.as_deref());
         if failure.kind == ModelFailureKind::Authentication {
             self.key.forget();
@@ -132,10 +150,11 @@ impl Provider {
     }
 
     /// A body, or as much of it as came.
-    async fn read_body(&self, mut response: Response, bytes_max: usize) -> Vec<u8> {
+    async fn read_body(&self, mut response: Response, bytes_max: usize, deadline: Instant) -> Vec<u8> {
         let mut body = Vec::new();
         let idle = Duration::from_millis(self.limits.ending_ms);
-        while let Ok(Ok(Some(chunk))) = tokio::time::timeout(idle, response.chunk()).await {
+        let wait_until = || deadline.min(Instant::now() + idle);
+        while let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(wait_until(), response.chunk()).await {
             let left = bytes_max.saturating_sub(body.len());
             body.extend_from_slice(&chunk[..chunk.len().min(left)]);
             if body.len() >= bytes_max {
@@ -158,7 +177,8 @@ impl Provider {
                 return Err(self.refused(response).await);
             }
             let time_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let body = self.in_time(wait_ms, self.read_body(response, MODELS_BODY_BYTES_MAX)).await?;
+            let deadline = Instant::now() + Duration::from_millis(wait_ms);
+            let body = self.read_body(response, MODELS_BODY_BYTES_MAX, deadline).await;
             Ok(Reachable { address: self.endpoint.shown(), time_ms, models: model_names(&body) })
         };
         probed.await.map_err(|failure| self.shown(failure, key.as_ref()))
@@ -293,6 +313,11 @@ async fn drain(mut response: Response) {
 
 fn silent(wait_ms: u64) -> ModelFailure {
     failure::failure(ModelFailureKind::Disconnected, format!("nothing came for {} seconds", wait_ms.div_ceil(1000)))
+}
+
+fn endless(wait_ms: u64) -> ModelFailure {
+    let message = format!("the response did not end within {} seconds", wait_ms.div_ceil(1000));
+    failure::failure(ModelFailureKind::Disconnected, message)
 }
 
 fn disconnected(error: &reqwest::Error) -> ModelFailure {

@@ -25,7 +25,9 @@ pub(crate) fn from_headers(status: u16, headers: &HeaderMap) -> Option<u64> {
     }
     if let Some(after) = text("retry-after") {
         let seconds = after.parse::<f64>().ok().and_then(|seconds| whole_ms(seconds * 1000.0));
-        if let Some(wait) = seconds.or_else(|| http_date_ms(after).and_then(|at| whole_ms((at - now_ms) as f64))) {
+        if let Some(wait) =
+            seconds.or_else(|| http_date_ms(after).and_then(|at| whole_ms(at.saturating_sub(now_ms) as f64)))
+        {
             return Some(wait);
         }
     }
@@ -71,7 +73,7 @@ fn moment_or_span(text: &str, now_ms: i64) -> Option<u64> {
             seconds => whole_ms(seconds * 1000.0),
         };
     }
-    span_ms(text).or_else(|| rfc3339_ms(text).and_then(|at| whole_ms((at - now_ms) as f64)))
+    span_ms(text).or_else(|| rfc3339_ms(text).and_then(|at| whole_ms(at.saturating_sub(now_ms) as f64)))
 }
 
 /// `6m0s`, `1h2m3.5s`, `20ms`: spans as Go writes them.
@@ -113,7 +115,8 @@ fn http_date_ms(text: &str) -> Option<i64> {
     let month = MONTHS.iter().position(|&known| known == month)? as i64 + 1;
     let year = words.next()?.parse().ok()?;
     let seconds = clock_seconds(words.next()?)?;
-    (words.next() == Some("GMT")).then(|| (days_from_civil(year, month, day)? * 86_400 + seconds).checked_mul(1000))?
+    let days = days_from_civil(year, month, day)?;
+    (words.next() == Some("GMT")).then(|| days.checked_mul(86_400)?.checked_add(seconds)?.checked_mul(1000))?
 }
 
 /// `2024-06-07T19:30:00Z`, with a fraction or an offset.
@@ -129,16 +132,21 @@ fn rfc3339_ms(text: &str) -> Option<i64> {
         _ => {
             let sign = if zone.starts_with('-') { -1 } else { 1 };
             let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-            sign * (hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60)
+            sign * (field(hours, 23)? * 3600 + field(minutes, 59)? * 60)
         }
     };
-    (days * 86_400 + seconds - offset).checked_mul(1000)
+    days.checked_mul(86_400)?.checked_add(seconds)?.checked_sub(offset)?.checked_mul(1000)
 }
 
-/// `08:49:37`.
+/// `08:49:37`; a second may be the 60th, a leap second (RFC 9110 section 5.6.7, RFC 3339 section 5.6).
 fn clock_seconds(text: &str) -> Option<i64> {
-    let mut parts = text.splitn(3, ':').map(|part| part.parse::<i64>().ok().filter(|part| (0..=60).contains(part)));
-    Some(parts.next()?? * 3600 + parts.next()?? * 60 + parts.next()??)
+    let mut parts = text.splitn(3, ':');
+    Some(field(parts.next()?, 23)? * 3600 + field(parts.next()?, 59)? * 60 + field(parts.next()?, 60)?)
+}
+
+/// A part of a time of day, from 0 to `max`.
+fn field(text: &str, max: i64) -> Option<i64> {
+    text.parse().ok().filter(|number| (0..=max).contains(number))
 }
 
 /// Days since 1970-01-01 in the Gregorian calendar, after Howard Hinnant's `days_from_civil`.
@@ -157,6 +165,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use reqwest::header::{HeaderName, HeaderValue};
 
     fn wait(status: u16, headers: &[(&str, &str)]) -> Option<u64> {
@@ -229,5 +238,56 @@ mod tests {
         assert_eq!(http_date_ms("Sun, 06 Nov 1994 08:49:37 CET"), None);
         assert_eq!(rfc3339_ms("2024-02-29T12:00:00.123+02:00"), Some(1_709_200_800_000));
         assert_eq!(rfc3339_ms("2024-02-29"), None);
+        assert_eq!(rfc3339_ms("2016-12-31T23:59:60Z"), Some(1_483_228_800_000));
+    }
+
+    #[test]
+    fn fields_out_of_range_are_no_date() {
+        for text in [
+            "2024-02-29T12:00:00+9223372036854775807:00",
+            "2024-02-29T12:00:00-9223372036854775807:00",
+            "2024-02-29T12:00:00+00:9223372036854775807",
+            "2024-02-29T12:00:00+24:00",
+            "2024-02-29T12:00:00+-1:00",
+            "2024-02-29T24:00:00Z",
+            "2024-02-29T12:60:00Z",
+            "2024-02-29T12:00:61Z",
+            "9223372036854775807-02-29T12:00:00Z",
+        ] {
+            assert_eq!(rfc3339_ms(text), None, "{text}");
+        }
+        assert_eq!(http_date_ms("Sun, 06 Nov 1994 60:49:37 GMT"), None);
+        assert_eq!(http_date_ms("Sun, 06 Nov 9223372036854775807 08:49:37 GMT"), None);
+    }
+
+    /// Texts near enough to times to get past the first checks, and others.
+    fn hostile() -> impl Strategy<Value = String> {
+        let number = || prop_oneof![0i64..100, Just(i64::MAX), Just(i64::MIN), Just(i64::MAX / 3600), any::<i64>()];
+        prop_oneof![
+            "[ -~]{0,40}",
+            (number(), number(), number()).prop_map(|(a, b, c)| format!("2024-11-01T00:00:{a:02}+{b}:{c}")),
+            (number(), number(), number()).prop_map(|(a, b, c)| format!("{a}-{b}-{c}T00:00:00-{c}:{a}")),
+            (number(), number(), number()).prop_map(|(a, b, c)| format!("Sun, {a} Nov {b} {c}:{a}:{b} GMT")),
+            (number(), number()).prop_map(|(a, b)| format!("{a}h{b}m{a}.{b}s{b}ms")),
+            any::<f64>().prop_map(|number| number.to_string()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_and_no_message_panics(date in hostile(), after in hostile(), reset in hostile(), words in ".{0,40}") {
+            let waits = [
+                wait(429, &[("date", &date), ("retry-after", &after)]),
+                wait(429, &[("date", &date), ("retry-after-ms", &after), ("x-ratelimit-reset", &reset)]),
+                wait(429, &[
+                    ("date", &date),
+                    ("anthropic-ratelimit-tokens-remaining", "0"),
+                    ("anthropic-ratelimit-tokens-reset", &reset),
+                ]),
+                from_message(&format!("try again in {words}")),
+                from_message(&format!("try again in {reset}")),
+            ];
+            prop_assert!(waits.into_iter().flatten().all(|wait| wait <= WAIT_MS_MAX));
+        }
     }
 }

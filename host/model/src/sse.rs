@@ -9,7 +9,7 @@
 /// The longest line, in bytes: a whole tool call may come on one.
 pub const SSE_LINE_BYTES_MAX: usize = 16 << 20;
 /// The most data of one event, in bytes.
-pub const SSE_EVENT_BYTES_MAX: usize = 32 << 20;
+pub const SSE_EVENT_BYTES_MAX: usize = 16 << 20;
 
 /// The byte order mark that may open a stream.
 const BOM: &[u8] = b"\xef\xbb\xbf";

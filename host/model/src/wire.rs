@@ -11,6 +11,7 @@ use harness_core::event::{ModelFailure, ModelFailureKind, ModelStop};
 use harness_core::item::{AssistantPart, Usage};
 use harness_engine::ports::{DeltaSink, ModelRequest, ModelResponse};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
 
 /// The text of all parts of one response together, in bytes: it has to fit into one event of the log.
 const PARTS_BYTES_MAX: usize = 32 << 20;
@@ -119,9 +120,10 @@ pub(crate) fn tool_call(provider_call: String, tool: String, arguments: String) 
     AssistantPart::ToolCall { provider_call, tool, arguments }
 }
 
-/// Whether text is whole JSON.
+/// Whether text is whole JSON that every provider takes back: passing over it (`IgnoredAny`) would let half
+/// a surrogate pair and any depth through, which strict parsers refuse.
 pub(crate) fn is_json(text: &str) -> bool {
-    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+    serde_json::from_str::<Value>(text).is_ok()
 }
 
 /// A whole response. Where the output limit was reached, a last call that is not whole is left out; a

@@ -249,7 +249,7 @@ async fn a_megabyte_of_arguments_is_whole() {
 #[tokio::test]
 async fn silence_and_endless_streams_have_limits() {
     use harness_model::{ModelLimits, Models};
-    let limits = ModelLimits { idle_ms: 100, ending_ms: 50, response_bytes_max: 20_000 };
+    let limits = ModelLimits { idle_ms: 100, ending_ms: 50, response_bytes_max: 20_000, ..ModelLimits::default() };
     for &(wire, name) in WIRES {
         let head = Reply { pieces: vec![], after: After::Hang };
         let begun = Reply::cut_stream(b": begun\n\n").then(After::Hang);
@@ -260,6 +260,93 @@ async fn silence_and_endless_streams_have_limits() {
             let failure = ask_once(&models).await.unwrap_err();
             assert_eq!(failure.kind, kind, "{name}: {failure:?}");
         }
+    }
+}
+
+/// Sends a head, then chunks for ever, each well before a silence would be noticed.
+async fn dripping(head: &'static str, chunk: &'static str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let chunk = format!("{:x}\r\n{chunk}\r\n", chunk.len());
+        // Until the client closes the connection.
+        while stream.write_all(chunk.as_bytes()).await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn what_is_kept_alive_for_ever_has_limits() {
+    use harness_model::{ModelLimits, Models};
+    let limits = ModelLimits { response_ms: 400, error_body_ms: 400, ..ModelLimits::default() };
+    for (head, chunk, kind, words) in [
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            ": keep-alive\n\n",
+            ModelFailureKind::Disconnected,
+            "did not end within",
+        ),
+        (
+            "HTTP/1.1 400 Bad\r\ntransfer-encoding: chunked\r\n\r\n",
+            "wrong! ",
+            ModelFailureKind::Refused,
+            "wrong! wrong!",
+        ),
+    ] {
+        let url = dripping(head, chunk).await;
+        let models = Models::with_limits(vec![common::config(Wire::OpenAiChat, url)], limits).unwrap();
+        let failure = ask_once(&models).await.unwrap_err();
+        assert_eq!(failure.kind, kind, "{failure:?}");
+        assert!(failure.message.contains(words), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_a_server_answers_with_is_not_seen() {
+    use common::KEY;
+    let (begin, end) = KEY.split_at(9);
+    let events = [
+        json!({"id": KEY, "choices":[{"delta":{"reasoning": begin}}]}),
+        json!({"choices":[{"delta":{"reasoning": end, "reasoning_details": [{"type": "x", "data": KEY}]}}]}),
+        json!({"choices":[{"delta":{"content": format!("it is {begin}")}}]}),
+        json!({"choices":[{"delta":{"content": format!("{end}.")}}]}),
+        json!({"choices":[{"delta":{"tool_calls":[{"index":0,"id":KEY,"function":{"name":KEY,"arguments":begin}}]}}]}),
+        json!({"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":end}}]},"finish_reason":"tool_calls"}]}),
+    ];
+    let body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let server = HttpServer::start([Reply::stream(body.as_bytes())]).await.unwrap();
+    let (response, deltas) = ask(&models(Wire::OpenAiChat, &server), request(vec![user("Your key?")])).await;
+    let response = response.unwrap();
+    check_deltas("echo", &response, &deltas);
+    assert!(!as_json(&response).to_string().contains(KEY) && !format!("{deltas:?}").contains(KEY), "{response:?}");
+    assert!(response.parts.contains(&AssistantPart::Text { text: "it is [key].".into() }), "{response:?}");
+    assert_eq!(response.provider_response.as_deref(), Some("[key]"));
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_stream_beside_its_text_has_limits() {
+    let detail = |index: usize, data: &str| json!({"choices":[{"delta":{"reasoning_details":[{"type":"x","index":index,"data":data}]}}]});
+    let item = |at: usize| json!({"type":"response.output_item.done","output_index":at,"item":{"type":"x","list":"x".repeat(1 << 20)}});
+    let many: Vec<Value> = (0..2_000).map(|index| detail(index, "")).collect();
+    let large: Vec<Value> = (0..5).map(|_| detail(0, &"x".repeat(1 << 20))).collect();
+    let items: Vec<Value> = (0..17).map(item).collect();
+    for (wire, events, words) in [
+        (Wire::OpenAiChat, many, "reasoning details"),
+        (Wire::OpenAiChat, large, "reasoning details"),
+        (Wire::OpenAiResponses, items, "items"),
+    ] {
+        let body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+        let server = HttpServer::start([Reply::stream(body.as_bytes())]).await.unwrap();
+        let failure = ask_once(&models(wire, &server)).await.unwrap_err();
+        assert_eq!(failure.kind, ModelFailureKind::MalformedStream, "{failure:?}");
+        assert!(failure.message.contains(words), "{failure:?}");
     }
 }
 

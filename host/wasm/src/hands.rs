@@ -18,7 +18,10 @@ use harness_core::{CallId, Digest, Outcome};
 use harness_engine::ports::{Blobs, CallReport, CallRequest, Hands};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+
+/// Calls of one session that run at a time; more wait for their turn.
+const SESSION_CALLS_MAX: usize = 8;
 
 /// Two components of one session offer a tool of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +42,7 @@ pub struct ComponentHands {
     components: Vec<Arc<Component>>,
     by_tool: HashMap<String, usize>,
     limits: CallLimits,
+    places: Semaphore,
 }
 
 impl ComponentHands {
@@ -60,7 +64,8 @@ impl ComponentHands {
             }
         }
         let limits = *runtime.limits();
-        Ok(Self { runtime, base, components, by_tool, limits })
+        let places = Semaphore::new(SESSION_CALLS_MAX);
+        Ok(Self { runtime, base, components, by_tool, limits, places })
     }
 
     /// Lowers the limits of this session's calls.
@@ -103,6 +108,8 @@ impl Hands for ComponentHands {
     }
 
     async fn execute(&self, call: CallRequest) -> CallReport {
+        // One session must not take every place that all sessions share. A closed semaphore does not occur.
+        let _place = self.places.acquire().await;
         match self.load(&call.tool).await {
             Ok(component) => self.runtime.call(&component, &self.base, call.tool, call.arguments).await,
             Err(outcome) => CallReport::of(outcome),
@@ -129,13 +136,15 @@ impl Hands for ComponentHands {
     }
 }
 
-/// The contents that a manifest puts in place. What lies there already is known by its digest; what is
-/// not kept any more is missing here, and only matters where it is needed.
+/// The contents that a manifest names: those it puts in place, and those it needs to take everything back
+/// when something goes wrong in the middle. What is not kept any more is missing here, and only matters
+/// where it is needed.
 async fn fetch(manifest: &Manifest, contents: &dyn Blobs) -> Result<HashMap<Digest, Arc<[u8]>>, String> {
     let wanted: BTreeSet<_> = manifest
         .entries()
         .iter()
-        .filter_map(|change| change.after.as_ref()?.content().map(|(digest, _)| digest))
+        .flat_map(|change| [&change.after, &change.before])
+        .filter_map(|state| state.as_ref()?.content().map(|(digest, _)| digest))
         .collect();
     let mut found = HashMap::with_capacity(wanted.len());
     for digest in wanted {

@@ -2,8 +2,9 @@
 //!
 //! Promise: no guest runs on anybody else's thread. A call that computes gives way at every epoch, so
 //! it starves neither its thread's other calls nor its callers. A call that hangs in the operating
-//! system past its deadline is answered for, and its thread is counted as lost and replaced. Dropping a
-//! call's future ends the call.
+//! system past its deadline is answered for, and its thread is counted as lost and replaced: at once, or,
+//! where too many are lost, as soon as one of them comes back. While there is no thread at all, every call
+//! is answered with a fault. Dropping a call's future ends the call.
 //!
 //! Not here: what a call does (`call`).
 
@@ -70,7 +71,12 @@ struct Shared {
     room: Arc<Semaphore>,
     closed: AtomicBool,
     pulse: Arc<Pulse>,
+    /// Never locked before `jobs` by who wants both.
     threads: Mutex<Vec<Arc<Thread>>>,
+    /// Threads that take calls, when all is well.
+    wanted: usize,
+    /// The last start of a thread failed: told once, not at every look.
+    is_short: AtomicBool,
     numbers: AtomicU64,
     grace: Duration,
 }
@@ -99,13 +105,13 @@ impl GuestThreads {
             closed: AtomicBool::new(false),
             pulse,
             threads: Mutex::default(),
+            wanted: count.clamp(1, THREADS_MAX),
+            is_short: AtomicBool::new(false),
             numbers: AtomicU64::new(0),
             grace,
         });
         let threads = Self(shared.clone());
-        for _ in 0..count.clamp(1, THREADS_MAX) {
-            shared.add_thread()?;
-        }
+        shared.add_missing(&mut lock(&shared.threads))?;
         Ok(threads)
     }
 
@@ -129,10 +135,17 @@ impl GuestThreads {
         let slot = Arc::new(Slot { reply: Mutex::new(Some(sender)), cancelled: Notify::new(), deadline_ms });
         let _cancel = CancelOnDrop(slot.clone());
         if self.0.has_no_thread() {
-            let what = "all threads for components hang in the operating system: restart the host".to_owned();
-            return CallReport::of(Outcome::Faulted { what });
+            self.0.refill();
         }
-        lock(&self.0.jobs).push_back(Job { slot, work: Box::pin(work), room });
+        {
+            // Under the lock of the queue: a job is queued before the last thread is lost, and is then
+            // answered for there, or it is refused here.
+            let mut jobs = lock(&self.0.jobs);
+            if self.0.has_no_thread() {
+                return no_thread();
+            }
+            jobs.push_back(Job { slot, work: Box::pin(work), room });
+        }
         self.0.ready.notify_one();
         receiver.await.unwrap_or_else(|_| gone())
     }
@@ -140,6 +153,15 @@ impl GuestThreads {
 
 fn gone() -> CallReport {
     CallReport::of(Outcome::Faulted { what: "the host's thread for it ended".to_owned() })
+}
+
+fn no_thread() -> CallReport {
+    let what = "all threads for components hang in the operating system: try again later or restart the host";
+    CallReport::of(Outcome::Faulted { what: what.to_owned() })
+}
+
+fn lost_among(threads: &[Arc<Thread>]) -> usize {
+    threads.iter().filter(|thread| thread.lost.load(Ordering::SeqCst)).count()
 }
 
 impl Drop for GuestThreads {
@@ -161,26 +183,58 @@ impl Drop for CancelOnDrop {
 
 impl Shared {
     fn lost(&self) -> usize {
-        lock(&self.threads).iter().filter(|thread| thread.lost.load(Ordering::SeqCst)).count()
+        lost_among(&lock(&self.threads))
     }
 
     fn has_no_thread(&self) -> bool {
         lock(&self.threads).iter().all(|thread| thread.lost.load(Ordering::SeqCst))
     }
 
-    fn add_thread(self: &Arc<Self>) -> std::io::Result<()> {
+    /// Starts the threads that are missing, as far as the number of lost ones allows. Where there is none
+    /// afterwards, answers for the jobs that wait for one.
+    fn refill(self: &Arc<Self>) {
+        let added = self.add_missing(&mut lock(&self.threads));
+        match added {
+            Ok(()) => self.is_short.store(false, Ordering::SeqCst),
+            Err(error) if self.is_short.swap(true, Ordering::SeqCst) => {
+                tracing::debug!(%error, "still cannot replace a thread for components");
+            }
+            Err(error) => tracing::error!(%error, "could not replace a thread for components"),
+        }
+        let mut jobs = lock(&self.jobs);
+        if jobs.is_empty() || !self.has_no_thread() {
+            return;
+        }
+        let stranded = std::mem::take(&mut *jobs);
+        drop(jobs);
+        for job in stranded {
+            job.slot.answer(no_thread());
+        }
+    }
+
+    fn add_missing(self: &Arc<Self>, threads: &mut Vec<Arc<Thread>>) -> std::io::Result<()> {
+        while !self.closed.load(Ordering::SeqCst) {
+            let lost = lost_among(threads);
+            if lost > THREADS_LOST_MAX || threads.len() - lost >= self.wanted {
+                break;
+            }
+            threads.push(self.start_thread()?);
+        }
+        Ok(())
+    }
+
+    fn start_thread(self: &Arc<Self>) -> std::io::Result<Arc<Thread>> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().event_interval(EVENT_INTERVAL_POLLS).build()?;
         let thread = Arc::new(Thread::default());
-        lock(&self.threads).push(thread.clone());
         let (shared, own) = (self.clone(), thread.clone());
         let main = move || {
-            runtime.block_on(shared.serve(&own));
-            lock(&shared.threads).retain(|other| !Arc::ptr_eq(other, &own));
+            // Made here: where no thread starts there is none that leaves.
+            let leaving = Leaving { shared, thread: own };
+            runtime.block_on(leaving.shared.serve(&leaving.thread));
         };
-        std::thread::Builder::new().name("wasm-guest".to_owned()).spawn(main).map(drop).inspect_err(|_| {
-            lock(&self.threads).retain(|other| !Arc::ptr_eq(other, &thread));
-        })
+        std::thread::Builder::new().name("wasm-guest".to_owned()).spawn(main)?;
+        Ok(thread)
     }
 
     /// Takes jobs as long as there is room, until the end.
@@ -251,6 +305,23 @@ impl Shared {
     }
 }
 
+/// Whatever way a thread ends: it is not counted any more, and what it leaves open is filled.
+struct Leaving {
+    shared: Arc<Shared>,
+    thread: Arc<Thread>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        lock(&self.shared.threads).retain(|other| !Arc::ptr_eq(other, &self.thread));
+        // After a panic of ours the watchdog or the next call fills the place: one that comes back at once
+        // would otherwise start threads without a pause.
+        if !std::thread::panicking() {
+            self.shared.refill();
+        }
+    }
+}
+
 /// Whatever way a call ends, also by a panic of ours: it is not registered any more, and its caller
 /// does not wait for ever.
 struct Ended {
@@ -268,7 +339,7 @@ impl Drop for Ended {
 }
 
 impl Watchdog {
-    /// Answers for calls that should have ended and replaces their threads. False when there is
+    /// Answers for calls that should have ended and starts the threads that are missing. False when there is
     /// nothing left to look after.
     pub(crate) fn look(&self) -> bool {
         let shared = &self.0;
@@ -289,21 +360,16 @@ impl Watchdog {
             if !hung.is_empty() && !thread.lost.swap(true, Ordering::SeqCst) {
                 // It may have come back this very moment: then it ends instead of waiting for a job.
                 shared.ready.notify_waiters();
-                self.replace();
+                let lost = shared.lost();
+                tracing::error!(lost, "a call hangs in the operating system past its deadline: its thread is given up");
             }
         }
+        shared.refill();
+        // The wake-up for a job may have gone to a thread that hangs.
+        if !lock(&shared.jobs).is_empty() {
+            shared.ready.notify_one();
+        }
         true
-    }
-
-    fn replace(&self) {
-        let lost = self.0.lost();
-        tracing::error!(lost, "a call hangs in the operating system past its deadline: its thread is given up");
-        if lost > THREADS_LOST_MAX {
-            return;
-        }
-        if let Err(error) = self.0.add_thread() {
-            tracing::error!(%error, "could not replace a thread for components");
-        }
     }
 }
 

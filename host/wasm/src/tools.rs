@@ -29,6 +29,8 @@ pub const TOOL_NAME_CHARS_MAX: usize = 64;
 pub const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
 /// Modules and components inside one another.
 const NESTING_DEPTH_MAX: usize = 16;
+/// Imports of a component, and exports: many times what there is to import.
+const COMPONENT_NAMES_MAX: usize = 1_000;
 /// Missing imports that an error names.
 const MISSING_SHOWN_MAX: usize = 5;
 
@@ -192,12 +194,14 @@ fn shape(bytes: &[u8]) -> Result<Shape<'_>, String> {
             Payload::Version { encoding: Encoding::Module | Encoding::Component, .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 1 => {
+                check_room("imports", shape.imports.len(), section.count())?;
                 for import in section {
                     let import = import.map_err(|error| error.to_string())?;
                     shape.imports.push(import.name.full_name().to_string());
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
+                check_room("exports", shape.exports.len(), section.count())?;
                 for export in section {
                     let export = export.map_err(|error| error.to_string())?;
                     shape.exports.push(export.name.full_name().to_string());
@@ -214,6 +218,15 @@ fn shape(bytes: &[u8]) -> Result<Shape<'_>, String> {
         }
     }
     Ok(shape)
+}
+
+/// Refuses names before any of them is kept.
+fn check_room(what: &str, known: usize, more: u32) -> Result<(), String> {
+    let all = known.saturating_add(usize::try_from(more).unwrap_or(usize::MAX));
+    if all > COMPONENT_NAMES_MAX {
+        return Err(format!("it has {all} {what}, more than {COMPONENT_NAMES_MAX}"));
+    }
+    Ok(())
 }
 
 fn check_contract(name: &str, shape: &Shape<'_>) -> Result<(), ReadComponentError> {
@@ -284,7 +297,7 @@ fn check_tool(tool: &Declaration) -> Result<(), String> {
         return Err(format!("tool `{}`: its parameters are not a JSON object", tool.name));
     }
     if has_unwanted_text(&tool.parameters) {
-        return Err(format!("tool `{}`: its parameters hold control or direction characters", tool.name));
+        return Err(format!("tool `{}`: its parameters hold control, direction or invisible characters", tool.name));
     }
     Ok(())
 }
@@ -292,7 +305,7 @@ fn check_tool(tool: &Declaration) -> Result<(), String> {
 /// Whether any string of a schema, key or value, holds what `clean` removes. Cleaning could make two
 /// keys one, so such a schema is refused.
 fn has_unwanted_text(value: &serde_json::Value) -> bool {
-    let unwanted = |text: &str| clean(text.to_owned()).len() != text.len();
+    let unwanted = |text: &str| clean(text.to_owned()) != text;
     match value {
         serde_json::Value::String(text) => unwanted(text),
         serde_json::Value::Array(values) => values.iter().any(has_unwanted_text),
@@ -300,5 +313,52 @@ fn has_unwanted_text(value: &serde_json::Value) -> bool {
             fields.iter().any(|(key, value)| unwanted(key) || has_unwanted_text(value))
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write as _;
+
+    /// A component with so many imports, and as many exports of them.
+    fn component(names: usize) -> Vec<u8> {
+        let text = (0..names).fold(String::from("(component"), |mut text, number| {
+            write!(text, "(import \"i{number}\" (func $i{number}))(export \"e{number}\" (func $i{number}))").unwrap();
+            text
+        });
+        wat::parse_str(text + ")").unwrap()
+    }
+
+    /// The same names in one section, as no tool writes it.
+    fn imports_in_one_section(count: usize) -> Vec<u8> {
+        let number = |mut value: usize| {
+            let mut bytes = Vec::new();
+            while value >= 0x80 {
+                bytes.push((value & 0x7f) as u8 | 0x80);
+                value >>= 7;
+            }
+            bytes.push(value as u8);
+            bytes
+        };
+        let mut section = number(count);
+        // A plain name of one character, and a function of type 0.
+        section.extend([0x00, 0x01, b'a', 0x01, 0x00].repeat(count));
+        [b"\0asm\x0d\0\x01\0\x0a".to_vec(), number(section.len()), section].concat()
+    }
+
+    #[test]
+    fn names_are_counted_before_they_are_kept() {
+        let at_most = component(COMPONENT_NAMES_MAX);
+        let found = shape(&at_most).unwrap();
+        assert_eq!((found.imports.len(), found.exports.len()), (COMPONENT_NAMES_MAX, COMPONENT_NAMES_MAX));
+        assert!(shape(&component(COMPONENT_NAMES_MAX + 1)).unwrap_err().contains("1001 imports, more than 1000"));
+        assert_eq!(shape(&imports_in_one_section(2)).unwrap().imports, ["a", "a"]);
+        assert!(shape(&imports_in_one_section(1 << 20)).unwrap_err().contains("1048576 imports"));
+        let exports = check_room("exports", COMPONENT_NAMES_MAX, 1).unwrap_err();
+        assert!(exports.contains("1001 exports"), "{exports}");
+        let source = ComponentSource { name: "many".to_owned(), bytes: imports_in_one_section(1 << 20).into() };
+        let refused = Component::read(source).unwrap_err().to_string();
+        assert!(refused.contains("`many`") && refused.contains("more than 1000"), "{refused}");
     }
 }

@@ -5,8 +5,9 @@ mod support;
 
 use async_trait::async_trait;
 use harness_core::event::{ApplyResult, Changes};
-use harness_core::{CallId, Digest, Outcome};
+use harness_core::{CallId, Change, Digest, FileState, Manifest, Outcome};
 use harness_engine::ports::{Blob, Blobs, Hands, StoreError};
+use harness_wasm::filesystem::Base;
 use harness_wasm::{CacheSettings, CallLimits, ComponentHands, Progress, Runtime, RuntimeSettings};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -154,4 +155,31 @@ fn two_components_with_one_tool_are_refused() {
     let twice = vec![support::built_in("list_dir"), support::built_in("list_dir")];
     let Err(error) = ComponentHands::new(runtime, base, twice) else { panic!("accepted") };
     assert_eq!(error.tool, "list_dir");
+}
+
+#[tokio::test]
+async fn a_put_that_somebody_overtook_after_a_crash_is_taken_back_whole() {
+    let (root, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let base = Arc::new(Base::open(work.path(), &[]).unwrap());
+    let hands = ComponentHands::new(runtime(root.path()).0, base, Vec::new()).unwrap();
+    let call = CallId::from_bits(7);
+    let blob = |text: &str| Blob::new(text.as_bytes().to_vec());
+    let state =
+        |blob: &Blob| Some(FileState::File { digest: blob.digest, bytes: blob.bytes.len() as u64, executable: false });
+    let kept = Kept(vec![blob("a1"), blob("a2"), blob("b1"), blob("b2")]);
+    let change = |path: &str, before: &Blob, after: &Blob| Change {
+        path: path.to_owned(),
+        before: state(before),
+        after: state(after),
+    };
+    let manifest = Manifest::new(vec![change("a", &kept.0[0], &kept.0[1]), change("b", &kept.0[2], &kept.0[3])]);
+    // As a killed run leaves it: the marker, the first file in place; and the second is somebody else's now.
+    std::fs::write(work.path().join(format!(".harness-host-{call}-run")), "").unwrap();
+    std::fs::write(work.path().join("a"), "a2").unwrap();
+    std::fs::write(work.path().join("b"), "foreign").unwrap();
+    let result = hands.put(call, &manifest, &kept).await;
+    assert_eq!(result, ApplyResult::Conflict { paths: vec!["b".to_owned()] });
+    let content = |name: &str| std::fs::read_to_string(work.path().join(name)).unwrap();
+    assert_eq!((content("a").as_str(), content("b").as_str()), ("a1", "foreign"));
+    assert_eq!(std::fs::read_dir(work.path()).unwrap().count(), 2, "nothing of the run is left");
 }

@@ -28,8 +28,11 @@ mod wake;
 use host::Shared;
 use table::Table;
 
+/// Measures, and adds what was found to the table.
+type Measure = fn(&Shared, &mut Table);
+
 /// What is measured, in the order of the table: the word that chooses it and the code.
-const MEASUREMENTS: &[(&str, fn(&Shared, &mut Table))] = &[
+const MEASUREMENTS: &[(&str, Measure)] = &[
     ("calls", calls::measure),
     ("start", start::measure),
     ("steps", steps::measure),

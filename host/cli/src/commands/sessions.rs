@@ -15,6 +15,7 @@ use harness_engine::ports::{SessionFilter, SessionStatus, SessionSummary};
 use harness_engine::{LoggedEvent, diff};
 use serde_json::{Value, json};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,9 +53,10 @@ pub(crate) async fn run(cli: &Cli, command: &SessionsCommand) -> Result<Exit, Fa
         }
         SessionsCommand::Delete { ids } => {
             for text in ids {
-                let id = wiring.find_session(text).await?;
-                let deleted = wiring.host.ports().index.delete(id).await;
-                deleted.map_err(|error| Failure::because("deleting", &error))?;
+                let id: SessionId = text.parse().map_err(|_| {
+                    Failure::usage(format!("to delete, give the whole id of the session, not `{}`", one_line(text, 80)))
+                })?;
+                wiring.host.delete(id).await.map_err(|error| Failure::because("deleting", &error))?;
                 print_text(&format!("deleted {id}"))?;
             }
             Ok(Exit::Done)
@@ -139,14 +141,15 @@ async fn show(wiring: &Wiring, id: SessionId, json: bool) -> Result<Exit, Failur
     }
     let mut text = vec![
         row(&summary),
-        format!("workspace  {}", summary.workspace),
+        format!("workspace  {}", one_line(&summary.workspace, 4_096)),
         format!("created    {}", when(summary.created.0)),
         format!("events     {}, head {}", summary.last_sequence, loaded.tip.hash),
         format!("tokens     {} in, {} out", summary.usage.input_tokens, summary.usage.output_tokens),
     ];
     for waiting in &pending {
         let word = |key: &str| waiting[key].as_str().unwrap_or_default().to_owned();
-        text.push(format!("\nwaits for an answer: {} ({}, rule {})", word("tool"), word("words"), word("rule")));
+        let [tool, words, rule] = ["tool", "words", "rule"].map(|key| one_line(&word(key), 400));
+        text.push(format!("\nwaits for an answer: {tool} ({words}, rule {rule})"));
         text.push(word("diff"));
     }
     text.push(String::new());
@@ -220,12 +223,12 @@ fn event_row(logged: &LoggedEvent) -> String {
 
 /// One line per event, exact: the header's canonical bytes as text, salt and payload.
 async fn export(wiring: &Wiring, id: SessionId, out: Option<&Path>) -> Result<Exit, Failure> {
-    // The whole log is verified before anything is written.
-    wiring.host.load(id).await.map_err(|error| Failure::because("exporting", &error))?;
+    // The whole chain is verified before anything is written; what was erased does not matter for it.
+    wiring.host.verify(id).await.map_err(|error| Failure::because("exporting", &error))?;
     let mut writer: Box<dyn Write + Send> = match out {
         None => Box::new(std::io::stdout()),
         Some(path) => {
-            let created = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+            let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
             Box::new(created.map_err(|error| Failure::usage(format!("{} cannot be created: {error}", path.display())))?)
         }
     };
@@ -241,7 +244,10 @@ async fn export(wiring: &Wiring, id: SessionId, out: Option<&Path>) -> Result<Ex
                 "salt": payload.map(|payload| payload.salt.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
                 "payload": payload.map(|payload| String::from_utf8_lossy(&payload.bytes).into_owned()),
             });
-            writeln!(writer, "{line}").map_err(|error| Failure::because("exporting", &error))?;
+            match writeln!(writer, "{line}") {
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(Exit::Done),
+                written => written.map_err(|error| Failure::because("exporting", &error))?,
+            }
         }
         if page.len() < PAGE_EVENTS_MAX {
             writer.flush().map_err(|error| Failure::because("exporting", &error))?;

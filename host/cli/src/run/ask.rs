@@ -11,6 +11,8 @@ use reedline::{DefaultPrompt, DefaultPromptSegment, Reedline, Signal};
 
 /// Arguments are shown up to this many characters.
 const ARGUMENT_CHARS_MAX: usize = 400;
+/// Words of a rule are shown up to this many characters: they may hold a path that a model chose.
+const WORD_CHARS_MAX: usize = 400;
 
 /// What is asked.
 pub(crate) struct Asked {
@@ -31,7 +33,12 @@ impl Asked {
             .filter(|line| ["created ", "modified ", "deleted "].iter().any(|word| line.starts_with(word)));
         let paths: Vec<&str> = paths.take(5).collect();
         let what = if paths.is_empty() { one_line(&self.arguments, 200) } else { paths.join(", ") };
-        format!("rule {} asks about {}: {what} ({})", self.rule, self.tool, self.words)
+        format!(
+            "rule {} asks about {}: {what} ({})",
+            one_line(&self.rule, WORD_CHARS_MAX),
+            one_line(&self.tool, 64),
+            one_line(&self.words, WORD_CHARS_MAX)
+        )
     }
 }
 
@@ -60,8 +67,8 @@ impl TerminalAsker {
 
     fn show(&self, asked: &Asked) {
         let paint = self.paint;
-        err_line(&paint.ask(&format!("? {} — {}", asked.tool, asked.words)));
-        err_line(&paint.dim(&format!("  asked by rule {}", asked.rule)));
+        err_line(&paint.ask(&format!("? {} — {}", one_line(&asked.tool, 64), one_line(&asked.words, WORD_CHARS_MAX))));
+        err_line(&paint.dim(&format!("  asked by rule {}", one_line(&asked.rule, WORD_CHARS_MAX))));
         if asked.diff.is_empty() {
             err_line(&format!("  {}", one_line(&asked.arguments, ARGUMENT_CHARS_MAX)));
         } else {

@@ -11,6 +11,7 @@ use harness_core::state::Pending;
 use harness_core::{ApprovalId, Digest};
 use harness_engine::ports::Blobs;
 use harness_engine::{Session, SessionError, Subscription, Update, diff};
+use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -22,6 +23,8 @@ pub(crate) enum TurnResult {
     NeedsAnswer {
         /// What asked, in words.
         asks: Vec<String>,
+        /// The same for programs.
+        pending: Vec<Value>,
     },
     /// The person wants to leave at once.
     Left,
@@ -56,6 +59,16 @@ struct Shown {
     asked: Asked,
 }
 
+impl Shown {
+    fn for_programs(&self) -> Value {
+        let Asked { call, tool, arguments, rule, words, diff } = &self.asked;
+        json!({
+            "approval": self.approval, "binds_to": self.binds_to, "call": call, "tool": tool,
+            "arguments": arguments, "rule": rule, "words": words, "diff": diff,
+        })
+    }
+}
+
 impl Driver {
     pub(crate) fn new(
         session: Session,
@@ -77,6 +90,12 @@ impl Driver {
             Err(SessionError::Refused(refusal)) => Err(Failure::usage(refusal.to_string())),
             other => other.map_err(told),
         }
+    }
+
+    /// Waits until a supervisor wants the process to end, while a line is being read.
+    pub(crate) async fn terminated(&mut self) {
+        self.stops.terminate.recv().await;
+        restore_terminal();
     }
 
     /// Shows what happens until the turn ends or cannot go on here.
@@ -140,13 +159,22 @@ impl Driver {
     async fn ask_all(&mut self, screen: &mut Screen, stopping: &mut bool) -> Result<Option<TurnResult>, Failure> {
         loop {
             let pending = self.pending().await?;
-            let Some(asker) = &mut self.asker else {
+            let Self { asker, stops, .. } = self;
+            let Some(asker) = asker else {
                 let asks: Vec<String> = pending.iter().map(|shown| shown.asked.in_one_line()).collect();
-                return Ok((!asks.is_empty()).then_some(TurnResult::NeedsAnswer { asks }));
+                let pending = pending.iter().map(Shown::for_programs).collect();
+                return Ok((!asks.is_empty()).then_some(TurnResult::NeedsAnswer { asks, pending }));
             };
             let Some(shown) = pending.into_iter().next() else { return Ok(None) };
             screen.asking(shown.asked.call);
-            let Some(answer) = asker.ask(&shown.asked).await? else {
+            let answer = tokio::select! {
+                answer = asker.ask(&shown.asked) => answer?,
+                _ = stops.terminate.recv() => {
+                    restore_terminal();
+                    return Ok(Some(TurnResult::Left));
+                }
+            };
+            let Some(answer) = answer else {
                 *stopping = true;
                 self.interrupt().await?;
                 return Ok(None);
@@ -188,6 +216,11 @@ impl Driver {
         }
         Ok(shown)
     }
+}
+
+/// The line editor is left in the middle of a line: the terminal gets its usual mode back.
+fn restore_terminal() {
+    let _ = crossterm::terminal::disable_raw_mode();
 }
 
 fn told(error: SessionError) -> Failure {

@@ -54,7 +54,11 @@ pub(super) async fn converse(
             let signal = line_editor.read_line(&prompt);
             (line_editor, signal)
         });
-        let (line_editor, signal) = read.await.map_err(|error| Failure::because("reading a line", &error))?;
+        let read = tokio::select! {
+            read = read => read,
+            () = driver.terminated() => return Ok(Exit::Interrupted),
+        };
+        let (line_editor, signal) = read.map_err(|error| Failure::because("reading a line", &error))?;
         editor = Some(line_editor);
         match signal.map_err(|error| Failure::because("reading from the terminal", &error))? {
             Signal::Success(line) => {

@@ -34,6 +34,7 @@ pub(crate) struct Screen {
     answer: String,
     reason: Option<String>,
     structured: Option<Value>,
+    pending: Vec<Value>,
     usage: Usage,
     steps: u32,
     /// Calls whose changes the person saw when asked.
@@ -52,6 +53,7 @@ impl Screen {
             answer: String::new(),
             reason: None,
             structured: None,
+            pending: Vec::new(),
             usage: Usage::default(),
             steps: 0,
             shown: HashSet::new(),
@@ -76,11 +78,22 @@ impl Screen {
         self.structured = Some(answer);
     }
 
+    /// What waits for an answer that nobody here can give.
+    pub(crate) fn pending(&mut self, pending: Vec<Value>) {
+        self.pending = pending;
+    }
+
     /// Words for the person beside the conversation.
     pub(crate) fn note(&self, words: &str) {
         if !self.json {
             err_line(&self.paint.dim(&lines(words)));
         }
+    }
+
+    /// The command that goes on with this session.
+    pub(crate) fn resume(&self) -> String {
+        let session = self.session.map_or_else(|| "--continue".to_owned(), |id| format!("--session {id}"));
+        format!("harness-host run {session}")
     }
 
     /// Why the run ends as it does.
@@ -214,11 +227,11 @@ impl Screen {
 
     fn turn_ended(&mut self, usage: Usage, steps: u32) {
         self.usage = self.usage.plus(usage);
-        self.steps += steps;
+        self.steps = self.steps.saturating_add(steps);
         let plural = if steps == 1 { "step" } else { "steps" };
         let mut words = format!("{steps} {plural}");
-        if usage.input_tokens + usage.output_tokens > 0 {
-            let percent = usage.cached_input_tokens * 100 / usage.input_tokens.max(1);
+        if usage.input_tokens.saturating_add(usage.output_tokens) > 0 {
+            let percent = u128::from(usage.cached_input_tokens) * 100 / u128::from(usage.input_tokens.max(1));
             words.push_str(&format!(
                 " · {} tokens in ({percent} % cached), {} out",
                 usage.input_tokens, usage.output_tokens
@@ -243,6 +256,7 @@ impl Screen {
                 "answer": answer,
                 "structured": self.structured,
                 "reason": reason,
+                "pending": self.pending,
                 "steps": self.steps,
                 "usage": self.usage,
             }));

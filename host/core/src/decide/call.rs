@@ -178,7 +178,7 @@ impl Draft<'_> {
         match put {
             Some(ApplyResult::Conflict { paths }) => self.end_call(id, &Outcome::Conflict { paths }),
             Some(ApplyResult::Failed { message }) => {
-                let message = format!("the changes could not be put in place and none of them is: {message}");
+                let message = format!("putting the changes in place failed: {message}");
                 self.end_call(id, &Outcome::failed(FailureKind::Failed, "not-applied", message))
             }
             Some(ApplyResult::Applied) | None => self.end_reported(id),

@@ -84,7 +84,7 @@ fn changes_that_cannot_be_put_in_place_are_told() {
          c4 failed!, request 2.1 items=3 => ask model",
     );
     assert!(world.result("c1").starts_with("Conflict: a changed on disk"), "{}", world.result("c1"));
-    assert!(world.result("c2").contains("none of them is: disk full"), "{}", world.result("c2"));
+    assert!(world.result("c2").contains("in place failed: disk full"), "{}", world.result("c2"));
 }
 
 #[test]

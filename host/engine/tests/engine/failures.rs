@@ -76,3 +76,32 @@ async fn a_model_that_breaks_fails_the_turn_and_not_the_session() {
     prompt(&session).await;
     assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
 }
+
+#[tokio::test]
+async fn a_change_that_the_store_has_no_room_for_fails_and_the_session_goes_on() {
+    let world = World::tape([Reply::calls(&[EDIT]), Reply::text("I see")]);
+    world.store.set_blob_quota(3);
+    let session = world.create(ApproveMode::Edits).await;
+    prompt(&session).await;
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    let told = format!("{:?}", world.model.requests()[1].items[2]);
+    assert!(told.contains("nothing was applied") && told.contains("quota"), "{told}");
+    assert_eq!(world.file("a.txt"), "alpha");
+    // What is believed is what the log says.
+    let id = session.id();
+    let believed = session.snapshot().await.unwrap();
+    session.close().await;
+    assert_eq!(world.host.load(id).await.unwrap().state, believed.state);
+}
+
+#[tokio::test]
+async fn a_session_that_is_written_is_not_deleted() {
+    let world = World::tape([]);
+    let session = world.create(ApproveMode::Ask).await;
+    let id = session.id();
+    let other = world.again(ScriptedModel::tape([]));
+    assert!(other.host.delete(id).await.is_err());
+    session.close().await;
+    other.host.delete(id).await.unwrap();
+    assert!(other.host.load(id).await.is_err());
+}

@@ -4,7 +4,7 @@
 //! give every call the same; a name that is repeated with every piece is one name.
 
 use crate::failure;
-use crate::wire::tool_call;
+use crate::wire::{is_json, tool_call};
 use harness_core::event::ModelFailure;
 use harness_core::item::AssistantPart;
 use harness_engine::ports::{DeltaSink, ModelDelta};
@@ -45,6 +45,11 @@ pub(super) struct Calls {
 impl Calls {
     pub(super) fn is_empty(&self) -> bool {
         self.calls.is_empty()
+    }
+
+    /// Whether the arguments of every call have come: none at all may mean that they were cut off.
+    pub(super) fn are_whole(&self) -> bool {
+        self.calls.iter().all(|call| is_json(&call.arguments))
     }
 
     /// Takes a piece.
@@ -89,10 +94,8 @@ impl Calls {
         let call = &self.calls[at];
         // Another id under the same index, or, without ids, a name when the call has all it needs.
         let is_other_id = !id.is_empty() && !call.id.is_empty() && call.id != id;
-        let is_next = id.is_empty()
-            && !name.is_empty()
-            && crate::wire::is_json(&call.arguments)
-            && (call.name != name || index.is_none());
+        let is_next =
+            id.is_empty() && !name.is_empty() && (call.name != name || index.is_none()) && is_json(&call.arguments);
         (!is_other_id && !is_next).then_some(at)
     }
 

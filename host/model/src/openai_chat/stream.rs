@@ -1,7 +1,7 @@
 //! The stream of a Chat Completions response.
 //!
-//! Promise: without a finish reason (or `[DONE]` after content) the response is not whole and no part of
-//! it counts.
+//! Promise: without a finish reason (or `[DONE]` after content and the arguments of every call) the
+//! response is not whole and no part of it counts.
 
 use super::calls::{Calls, Piece};
 use crate::failure::{self, Reported};
@@ -15,6 +15,10 @@ use serde_json::{Map, Value, json};
 
 /// What closes a stream.
 const DONE: &str = "[DONE]";
+/// Reasoning details of one response at most, after joining pieces.
+const DETAILS_MAX: usize = 1024;
+/// The JSON of all pieces of reasoning details of one response, in bytes: parsed it takes many times that.
+const DETAILS_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Deserialize)]
 struct Chunk {
@@ -92,6 +96,7 @@ pub(super) struct Stream {
     reasoning: String,
     reasoning_field: &'static str,
     details: Vec<Value>,
+    details_bytes: usize,
     calls: Calls,
     usage: Option<Usage>,
     finish: Option<String>,
@@ -108,6 +113,7 @@ impl Stream {
             reasoning: String::new(),
             reasoning_field: "",
             details: Vec::new(),
+            details_bytes: 0,
             calls: Calls::default(),
             usage: None,
             finish: None,
@@ -128,7 +134,14 @@ impl Stream {
             deltas.delta(ModelDelta::Reasoning { text: reasoning });
         }
         for detail in delta.reasoning_details.unwrap_or_default() {
+            self.details_bytes += detail.to_string().len();
             join_detail(&mut self.details, detail);
+            if self.details.len() > DETAILS_MAX || self.details_bytes > DETAILS_BYTES_MAX {
+                let message = format!(
+                    "the response has more than {DETAILS_MAX} reasoning details or {DETAILS_BYTES_MAX} bytes of them"
+                );
+                return Err(failure::malformed(message));
+            }
         }
         if let Some(text) = delta.content.filter(|text| !text.is_empty()) {
             self.text.push_str(&text);
@@ -208,6 +221,8 @@ impl Decoder for Stream {
         let is_empty = self.text.is_empty() && self.calls.is_empty() && self.refusal.is_empty();
         match self.finish.as_deref() {
             None if !self.is_done => return Err(failure::cut()),
+            // Without a finish reason, nothing says that a call's arguments are still to come.
+            None if !self.calls.are_whole() => return Err(failure::cut()),
             None if is_empty => return Err(failure::malformed("the stream ended without an answer")),
             Some("error") => return Err(Reported::default().in_stream()),
             Some("content_filter") => {

@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 
 /// Items of one response at most.
 const ITEMS_MAX: usize = 4096;
+/// The JSON of all items of one response, in bytes: parsed it takes many times that.
+const ITEMS_BYTES_MAX: usize = 16 << 20;
 
 #[derive(Deserialize)]
 struct Event {
@@ -86,6 +88,7 @@ pub(super) struct Stream {
     id: Option<String>,
     /// Items that are done, by their place.
     items: BTreeMap<usize, Value>,
+    items_bytes: usize,
     /// The numbers of the calls that began, by the place of their items.
     calls: BTreeMap<usize, usize>,
     end: Option<Whole>,
@@ -93,7 +96,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(step: usize) -> Self {
-        Self { step, id: None, items: BTreeMap::new(), calls: BTreeMap::new(), end: None }
+        Self { step, id: None, items: BTreeMap::new(), items_bytes: 0, calls: BTreeMap::new(), end: None }
     }
 
     fn begin_call(&mut self, place: usize, item: Option<&Value>, deltas: &dyn DeltaSink) {
@@ -147,8 +150,11 @@ impl Decoder for Stream {
             }
             "response.output_item.added" => self.begin_call(event.output_index, event.item.as_ref(), deltas),
             "response.output_item.done" => {
-                if self.items.len() >= ITEMS_MAX {
-                    return Err(failure::malformed(format!("the response has more than {ITEMS_MAX} items")));
+                self.items_bytes += raw.data.len();
+                if self.items.len() >= ITEMS_MAX || self.items_bytes > ITEMS_BYTES_MAX {
+                    let message =
+                        format!("the response has more than {ITEMS_MAX} items or {ITEMS_BYTES_MAX} bytes of them");
+                    return Err(failure::malformed(message));
                 }
                 self.begin_call(event.output_index, event.item.as_ref(), deltas);
                 if let Some(item) = event.item {

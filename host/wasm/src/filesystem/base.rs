@@ -1,7 +1,7 @@
 //! The workspace on disk, as a directory handle.
 //!
 //! Promise: every access goes from that handle downwards, follows no symbolic link, and does not enter a
-//! forbidden directory; opening never blocks on a FIFO or device.
+//! forbidden directory or a file system of the kernel's own; opening never blocks on a FIFO or device.
 //!
 //! Where the kernel can (Linux `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`), a path is opened
 //! in one step. Where it cannot, where the path crosses a mount point, and where a forbidden directory lies
@@ -10,8 +10,10 @@
 //! Not here: symbolic links (`resolve.rs`), what a call changed (`tree.rs`), writing (`put/`).
 
 use super::bindings::ErrorCode;
+use super::descriptors::{Descriptors, HeldFile};
 use super::handle::Kind;
 use super::limits::LISTING_ENTRY_BYTES;
+use super::mounts::{device_of_dev, is_of_kernel};
 use super::path::{is_hidden, split};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -57,6 +59,12 @@ pub enum OpenBaseError {
         /// The host's directory.
         forbidden: PathBuf,
     },
+    /// The workspace lies on a file system of the kernel's own.
+    #[error("the workspace {} lies on a file system of the kernel's own, such as /proc: choose another folder", path.display())]
+    OfKernel {
+        /// The workspace.
+        path: PathBuf,
+    },
 }
 
 /// Device and inode: what a directory is, whatever it is called.
@@ -73,6 +81,12 @@ pub struct Base {
     forbidden: Vec<Identity>,
     /// A forbidden directory lies inside: every path is walked name by name.
     walk_always: bool,
+    /// What the workspace itself lies on: nothing there is looked at further.
+    device: u64,
+    /// What `/dev` lies on, if that is a file system of its own.
+    device_of_dev: Option<u64>,
+    /// What its layers may hold open, with all others.
+    descriptors: &'static Descriptors,
 }
 
 /// What is known of something on disk.
@@ -109,7 +123,7 @@ impl Meta {
     }
 
     /// Of something open.
-    pub(super) fn of_open(file: &OwnedFd) -> Result<Self, Errno> {
+    pub(super) fn of_open(file: impl AsFd) -> Result<Self, Errno> {
         Ok(Self::of(&rustix::fs::fstat(file)?))
     }
 
@@ -171,8 +185,18 @@ impl Base {
         let refused = |source| OpenBaseError::Open { path: path.to_owned(), source };
         let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(refused)?;
         let above = ancestors(&root).map_err(|errno| refused(errno.into()))?;
+        if is_of_kernel(&root).map_err(|errno| refused(errno.into()))? {
+            return Err(OpenBaseError::OfKernel { path: path.to_owned() });
+        }
         let own = above.first().copied();
-        let mut base = Self { root, forbidden: Vec::with_capacity(forbidden.len()), walk_always: false };
+        let mut base = Self {
+            root,
+            forbidden: Vec::with_capacity(forbidden.len()),
+            walk_always: false,
+            device: own.map_or(0, |own| own.device),
+            device_of_dev: device_of_dev(),
+            descriptors: Descriptors::of_process(),
+        };
         for directory in forbidden {
             let wrong = |source| OpenBaseError::Forbidden { path: directory.clone(), source };
             let handle = Dir::open_ambient_dir(directory, ambient_authority()).map_err(wrong)?;
@@ -193,9 +217,26 @@ impl Base {
         Self { walk_always: true, ..self }
     }
 
+    /// The same, with so many descriptors for what is held open.
+    #[cfg(test)]
+    pub(super) fn with_descriptors(self, count: usize) -> Self {
+        Self { descriptors: Box::leak(Box::new(Descriptors::new(count))), ..self }
+    }
+
     /// Whether this is a directory that guests must not reach.
     fn is_forbidden(&self, meta: &Meta) -> bool {
         meta.kind == Kind::Directory && self.forbidden.contains(&Identity { device: meta.device, inode: meta.inode })
+    }
+
+    /// Whether something open lies where no guest looks.
+    fn is_out_of_reach(&self, meta: &Meta, opened: &OwnedFd) -> Result<bool, Errno> {
+        if self.is_forbidden(meta) {
+            return Ok(true);
+        }
+        if meta.device == self.device {
+            return Ok(false);
+        }
+        Ok(self.device_of_dev == Some(meta.device) || is_of_kernel(opened)?)
     }
 
     /// Opens a path that has no symbolic link in it, nor at its end. `""` is the workspace itself.
@@ -216,6 +257,7 @@ impl Base {
             match rustix::fs::openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve) {
                 // Not known to the kernel, refused by a seccomp filter, a mount point, a race.
                 Err(Errno::NOSYS | Errno::PERM | Errno::XDEV | Errno::AGAIN | Errno::INVAL) => {}
+                // On the workspace's own mount, and so on no file system of the kernel's.
                 opened => return opened,
             }
         }
@@ -223,7 +265,7 @@ impl Base {
         let parent = self.walk(parent)?;
         let from = parent.as_ref().map_or(self.root.as_fd(), AsFd::as_fd);
         let opened = rustix::fs::openat(from, name, flags, Mode::empty())?;
-        if !self.forbidden.is_empty() && self.is_forbidden(&Meta::of_open(&opened)?) {
+        if self.is_out_of_reach(&Meta::of_open(&opened)?, &opened)? {
             return Err(Errno::NOENT);
         }
         Ok(opened)
@@ -236,7 +278,7 @@ impl Base {
             let from = at.as_ref().map_or(self.root.as_fd(), AsFd::as_fd);
             let flags = SEARCH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let next = rustix::fs::openat(from, name, flags, Mode::empty())?;
-            if !self.forbidden.is_empty() && self.is_forbidden(&Meta::of_open(&next)?) {
+            if self.is_out_of_reach(&Meta::of_open(&next)?, &next)? {
                 return Err(Errno::NOENT);
             }
             at = Some(next);
@@ -265,6 +307,15 @@ impl Base {
             directory.as_fd()
         };
         let meta = Meta::of(&rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)?);
+        #[cfg(target_os = "linux")]
+        if meta.device != self.device {
+            // A mount point: to be asked what is mounted there, it must be open.
+            let opened =
+                rustix::fs::openat(at, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+            if self.is_out_of_reach(&Meta::of_open(&opened)?, &opened)? {
+                return Err(Errno::NOENT);
+            }
+        }
         if self.is_forbidden(&meta) { Err(Errno::NOENT) } else { Ok(meta) }
     }
 
@@ -273,6 +324,11 @@ impl Base {
         let file = self.open_at(path, OFlags::RDONLY)?;
         let meta = Meta::of(&rustix::fs::fstat(&file)?);
         if self.is_forbidden(&meta) { Err(Errno::NOENT) } else { Ok((file, meta)) }
+    }
+
+    /// The same, for a layer to hold: it counts. `MFILE` when all layers of the process hold too many.
+    pub(super) fn open_held(&self, path: &str) -> Result<(HeldFile, Meta), Errno> {
+        self.descriptors.open(|| self.open_read(path))
     }
 
     /// Where a symbolic link points.
@@ -369,7 +425,9 @@ pub(super) fn code(errno: Errno) -> ErrorCode {
         Errno::LOOP => ErrorCode::Loop,
         Errno::NAMETOOLONG => ErrorCode::NameTooLong,
         Errno::INVAL => ErrorCode::Invalid,
-        Errno::MFILE | Errno::NFILE | Errno::NOMEM => ErrorCode::InsufficientMemory,
+        Errno::NOMEM => ErrorCode::InsufficientMemory,
+        // Too many files are open, in all calls together: it passes. WASI has no word of its own for it.
+        Errno::MFILE | Errno::NFILE => ErrorCode::Busy,
         // What opening a socket says, or a FIFO or device that nobody serves.
         Errno::NXIO | Errno::NODEV | Errno::OPNOTSUPP => ErrorCode::Unsupported,
         _ => ErrorCode::Io,

@@ -7,6 +7,7 @@
 
 use super::base::{Meta, code};
 use super::bindings::ErrorCode;
+use super::descriptors::HeldFile;
 use super::handle::Kind;
 use super::limits::SEEN_FILES_MAX;
 use super::path::join;
@@ -14,7 +15,6 @@ use super::tree::{Body, Content, File, Found, NodeId, Place, Slot, State};
 use harness_core::outcome::LimitName;
 use harness_core::{Digest, FileState};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Times a file is read again when it changes under our eyes.
@@ -85,7 +85,7 @@ impl State {
     }
 
     /// Reads a file of the workspace whole and records it as what stood there.
-    fn touch_file(&mut self, path: &str, file: &OwnedFd, meta: &Meta) -> Result<Arc<[u8]>, ErrorCode> {
+    fn touch_file(&mut self, path: &str, file: &HeldFile, meta: &Meta) -> Result<Arc<[u8]>, ErrorCode> {
         let first = self.seen.get(&key(path)).copied();
         let mut meta = *meta;
         for _ in 0..READ_ATTEMPTS_MAX {
@@ -141,7 +141,7 @@ impl State {
     /// The node of a regular file in the workspace; made by opening it.
     pub(super) fn open_base_file(&mut self, parent: &Place, name: &str) -> Result<NodeId, ErrorCode> {
         let base = self.base.clone().ok_or(ErrorCode::NoEntry)?;
-        let (file, meta) = base.open_read(&join(&parent.path, name)).map_err(code)?;
+        let (file, meta) = base.open_held(&join(&parent.path, name)).map_err(code)?;
         if meta.kind != Kind::File {
             return Err(ErrorCode::Unsupported);
         }
@@ -153,7 +153,7 @@ impl State {
         &mut self,
         parent: &Place,
         name: &str,
-        file: OwnedFd,
+        file: HeldFile,
         meta: Meta,
     ) -> Result<NodeId, ErrorCode> {
         let parent = self.materialise(parent)?;
@@ -193,7 +193,7 @@ impl State {
 }
 
 /// Reads a file from its start; nothing if it is longer than `bytes_max`.
-fn read_whole(file: &OwnedFd, bytes_expected: u64, bytes_max: u64) -> Result<Option<Vec<u8>>, ErrorCode> {
+fn read_whole(file: &HeldFile, bytes_expected: u64, bytes_max: u64) -> Result<Option<Vec<u8>>, ErrorCode> {
     let mut bytes = Vec::with_capacity(usize::try_from(bytes_expected.min(bytes_max)).unwrap_or(0) + 1);
     loop {
         if bytes.len() as u64 > bytes_max {

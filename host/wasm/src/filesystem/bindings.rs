@@ -15,7 +15,7 @@ wasmtime::component::bindgen!({
         "wasi:io": wasmtime_wasi::p2::bindings::io,
         "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
         "wasi:filesystem/types.descriptor": super::handle::Handle,
-        "wasi:filesystem/types.directory-entry-stream": super::host::Listing,
+        "wasi:filesystem/types.directory-entry-stream": super::handle::Listing,
     },
     require_store_data_send: true,
 });

@@ -85,6 +85,23 @@ pub struct Handle {
     pub(super) writable: bool,
 }
 
+/// A directory's names on their way to the guest.
+#[derive(Debug)]
+#[allow(unreachable_pub, reason = "generated code re-exports it")]
+pub struct Listing {
+    pub(super) entries: std::vec::IntoIter<DirectoryEntry>,
+    bytes: u64,
+    held: Handle,
+}
+
+impl Drop for Listing {
+    fn drop(&mut self) {
+        let mut state = self.held.shared.lock();
+        // What stands in place of a finished layer has counted nothing.
+        state.listed_bytes = state.listed_bytes.saturating_sub(self.bytes);
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
@@ -259,6 +276,15 @@ impl Handle {
         let place = state.place_of(self.node)?;
         let listing = state.list(&place)?;
         Ok(listing.entries.into_iter().map(|(name, kind)| DirectoryEntry { name, kind }).collect())
+    }
+
+    /// The same, counted as long as it is held, and as an open handle.
+    pub(super) fn list_held(&self) -> Result<Listing, ErrorCode> {
+        let held = self.again()?;
+        let entries = self.list()?;
+        let bytes = entries.iter().map(|entry| LISTING_ENTRY_BYTES + entry.name.len() as u64).sum();
+        self.shared.lock().listed_bytes += bytes;
+        Ok(Listing { entries: entries.into_iter(), bytes, held })
     }
 
     /// Where a symbolic link inside the workspace points.
@@ -555,6 +581,7 @@ impl State {
             }
         }
         let bytes_max = self.limits.listing_bytes;
+        bytes += self.listed_bytes;
         if bytes > bytes_max {
             return Err(self.cross(LimitName::HostBytes, bytes_max));
         }

@@ -12,7 +12,7 @@ use super::bindings::wasi::filesystem::types::{
     self, Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry as WasiEntry, Filesize,
     MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
-use super::handle::{DirectoryEntry, Handle, Kind, OpenHow, Stat};
+use super::handle::{Handle, Kind, Listing, OpenHow, Stat};
 use super::layer::{Access, Layer, Shared};
 use super::stream::{FileInput, FileOutput, StreamFailure};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable, ResourceTableError};
@@ -95,15 +95,6 @@ impl HasData for HasFilesystem {
 pub fn add_to_linker<T: FilesystemView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     types::add_to_linker::<T, HasFilesystem>(linker, T::filesystem)?;
     preopens::add_to_linker::<T, HasFilesystem>(linker, T::filesystem)
-}
-
-/// A directory's names on their way to the guest.
-#[derive(Debug)]
-#[allow(unreachable_pub, reason = "generated code re-exports it")]
-pub struct Listing {
-    entries: std::vec::IntoIter<DirectoryEntry>,
-    /// Counts as an open handle.
-    _held: Handle,
 }
 
 impl preopens::Host for FilesystemCtxView<'_> {
@@ -217,9 +208,7 @@ impl types::HostDescriptor for FilesystemCtxView<'_> {
     }
 
     fn read_directory(&mut self, file: Resource<Handle>) -> Answer<Resource<Listing>> {
-        let handle = self.table.get(&file)?;
-        let entries = handle.list()?.into_iter();
-        let listing = Listing { entries, _held: handle.again()? };
+        let listing = self.table.get(&file)?.list_held()?;
         Ok(self.table.push(listing)?)
     }
 

@@ -11,7 +11,7 @@ pub const STAGED_BYTES_MAX_DEFAULT: u64 = 64 << 20;
 pub const STAGED_FILES_MAX_DEFAULT: u64 = 10_000;
 /// Open files, directories and streams, unless told otherwise.
 pub const OPEN_HANDLES_MAX_DEFAULT: u64 = 256;
-/// Bytes of one directory listing, unless told otherwise.
+/// Bytes of all open directory listings together, unless told otherwise.
 pub const LISTING_BYTES_MAX_DEFAULT: u64 = 16 << 20;
 
 /// Bytes of a path, as Linux has it (`PATH_MAX`).
@@ -39,7 +39,7 @@ pub struct LayerLimits {
     pub staged_files: u64,
     /// Open files, directories and streams.
     pub open_handles: u64,
-    /// Bytes of one directory listing: names and 64 bytes for each.
+    /// Bytes of all open directory listings together: names and 64 bytes for each.
     pub listing_bytes: u64,
 }
 

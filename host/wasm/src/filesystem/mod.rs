@@ -10,7 +10,8 @@
 //!   run again, and never overwrites what somebody else wrote meanwhile.
 //! - No path leaves the workspace: every access is relative to a handle opened once, symbolic links
 //!   are followed by this module and not by the kernel, and absolute or escaping ones are refused.
-//! - Directories of the host itself are neither visible nor reachable, wherever they are.
+//! - Directories of the host itself are neither visible nor reachable, wherever they are; nor is anything
+//!   on a file system of the kernel's own, such as `/proc`, except for the name it is mounted at.
 //! - Only regular files and directories are opened; a FIFO, socket or device never blocks a call.
 //! - Everything a guest can make this module hold has a limit; see [`LayerLimits`].
 //!
@@ -25,11 +26,13 @@
 mod base;
 mod before;
 mod bindings;
+mod descriptors;
 mod finish;
 mod handle;
 mod host;
 mod layer;
 mod limits;
+mod mounts;
 mod path;
 mod put;
 mod rename;

@@ -8,13 +8,13 @@
 
 use super::base::{Meta, code};
 use super::bindings::ErrorCode;
+use super::descriptors::HeldFile;
 use super::handle::Kind;
 use super::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX, SYMLINK_HOPS_MAX};
 use super::path::{GuestPath, is_hidden, is_plain, join, split};
 use super::tree::{Body, Found, NodeId, Place, State};
 use rustix::io::Errno;
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 
 /// What happens to a symbolic link at the end of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,9 +198,9 @@ impl State {
     }
 
     /// Opens for reading what nobody changed, in one step.
-    pub(super) fn quick_open(&self, start: NodeId, path: &str) -> Quick<(OwnedFd, Meta)> {
+    pub(super) fn quick_open(&self, start: NodeId, path: &str) -> Quick<(HeldFile, Meta)> {
         let (Some(full), Some(base)) = (self.untouched(start, path), &self.base) else { return Quick::Unclear };
-        match base.open_read(&full) {
+        match base.open_held(&full) {
             Ok(opened) => Quick::Found(full, opened),
             Err(Errno::LOOP | Errno::NOTDIR) => Quick::Unclear,
             Err(errno) => Quick::Failed(code(errno)),

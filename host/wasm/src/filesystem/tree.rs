@@ -10,11 +10,11 @@
 use super::base::{Base, Meta, code};
 use super::before::Before;
 use super::bindings::ErrorCode;
+use super::descriptors::HeldFile;
 use super::limits::{Crossed, LayerLimits};
 use super::path::join;
 use harness_core::outcome::LimitName;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Where the clock of staged files starts unless the host sets it: 1980-01-01, the first time that a ZIP
@@ -81,7 +81,7 @@ pub(super) struct File {
 #[derive(Debug)]
 pub(super) enum Content {
     /// In the workspace, as opened.
-    Base { file: OwnedFd, meta: Meta },
+    Base { file: HeldFile, meta: Meta },
     /// Copied up and not changed.
     Image(Arc<[u8]>),
     /// The call's own.
@@ -120,6 +120,8 @@ pub(super) struct State {
     pub(super) staged_bytes: u64,
     pub(super) before_bytes: u64,
     pub(super) handles: u64,
+    /// Bytes of all directory listings that guests still read.
+    pub(super) listed_bytes: u64,
     pub(super) crossed: Option<Crossed>,
     clock_ns: u64,
 }
@@ -138,6 +140,7 @@ impl State {
             staged_bytes: 0,
             before_bytes: 0,
             handles: 0,
+            listed_bytes: 0,
             crossed: None,
             clock_ns: CLOCK_START_NS,
         }

@@ -106,28 +106,105 @@ async fn a_hung_thread_is_answered_for_replaced_and_comes_to_its_end() {
     until(|| threads.lost() == 0).await;
 }
 
-#[tokio::test]
-async fn without_any_thread_left_calls_fail_at_once() {
-    let threads = threads(1);
-    let watchdog = threads.watchdog();
-    let (release, hung) = std::sync::mpsc::channel::<()>();
-    let hung = Arc::new(Mutex::new(hung));
-    for expected in 1..=THREADS_LOST_MAX + 1 {
-        let hung = hung.clone();
-        let call = threads.run(0, async move {
+/// Calls that hang until this is dropped, as in a system call that does not return.
+struct Hanging {
+    hung: Arc<Mutex<std::sync::mpsc::Receiver<()>>>,
+    _release: std::sync::mpsc::Sender<()>,
+}
+
+impl Hanging {
+    fn new() -> Self {
+        let (release, hung) = std::sync::mpsc::channel();
+        Self { hung: Arc::new(Mutex::new(hung)), _release: release }
+    }
+
+    /// A call that hangs once it says that it began.
+    fn call(&self, began: &Arc<AtomicBool>) -> impl Future<Output = CallReport> + Send + use<> {
+        let (hung, began) = (self.hung.clone(), began.clone());
+        async move {
+            began.store(true, Ordering::SeqCst);
             let _ = lock(&hung).recv();
             report("too late")
-        });
+        }
+    }
+}
+
+/// Loses so many threads, one after the other.
+async fn lose(threads: &GuestThreads, hanging: &Hanging, count: usize) {
+    let watchdog = threads.watchdog();
+    for _ in 0..count {
+        let expected = threads.lost() + 1;
+        let call = threads.run(0, hanging.call(&Arc::default()));
         let watch = until(|| {
             watchdog.look();
             threads.lost() == expected
         });
         tokio::join!(call, watch);
     }
+}
+
+fn working(threads: &GuestThreads) -> usize {
+    let all = lock(&threads.0.threads);
+    all.len() - lost_among(&all)
+}
+
+#[tokio::test]
+async fn without_any_thread_left_calls_fail_at_once_and_threads_that_come_back_are_replaced() {
+    let threads = threads(2);
+    let hanging = Hanging::new();
+    lose(&threads, &hanging, THREADS_LOST_MAX).await;
+    assert_eq!(working(&threads), 2, "so many are replaced");
+    lose(&threads, &hanging, 1).await;
+    assert_eq!(working(&threads), 1, "one more is not");
+    lose(&threads, &hanging, 1).await;
     let refused = threads.run(60_000, async { report("never") }).await;
     assert!(matches!(refused.outcome, Outcome::Faulted { what } if what.contains("all threads")));
-    drop(release);
-    until(|| threads.lost() == 0).await;
+    drop(hanging);
+    // Nobody calls and no watchdog looks: the threads that end start the others.
+    until(|| threads.lost() == 0 && working(&threads) == 2).await;
+    assert_eq!(threads.run(60_000, async { report("next") }).await.outcome, Outcome::text("next"));
+}
+
+#[tokio::test]
+async fn jobs_that_wait_when_the_last_thread_is_lost_are_answered() {
+    let threads = threads(1);
+    let hanging = Hanging::new();
+    lose(&threads, &hanging, THREADS_LOST_MAX).await;
+    let (watchdog, began) = (threads.watchdog(), Arc::new(AtomicBool::new(false)));
+    let hung = threads.run(0, hanging.call(&began));
+    let waiting = async {
+        until(|| began.load(Ordering::SeqCst)).await;
+        threads.run(60_000, async { report("never") }).await
+    };
+    let watch = async {
+        until(|| !lock(&threads.0.jobs).is_empty()).await;
+        until(|| {
+            watchdog.look();
+            threads.lost() == THREADS_LOST_MAX + 1
+        })
+        .await;
+    };
+    let (_, stranded, ()) = tokio::join!(hung, waiting, watch);
+    assert!(matches!(stranded.outcome, Outcome::Faulted { what } if what.contains("all threads")));
+    assert_eq!(threads.0.room.available_permits(), CALLS_MAX - THREADS_LOST_MAX - 1, "its room is free again");
+}
+
+#[tokio::test]
+async fn the_watchdog_starts_what_is_missing() {
+    let threads = threads(2);
+    let lost = || Arc::new(Thread { lost: AtomicBool::new(true), ..Thread::default() });
+    {
+        let mut all = lock(&threads.0.threads);
+        all.pop();
+        all.extend((0..=THREADS_LOST_MAX).map(|_| lost()));
+    }
+    threads.watchdog().look();
+    assert_eq!(working(&threads), 1, "too many are lost");
+    lock(&threads.0.threads).pop();
+    threads.watchdog().look();
+    assert_eq!(working(&threads), 2);
+    threads.watchdog().look();
+    assert_eq!(working(&threads), 2, "and no more than that");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! link; each looks once more, right before it changes a path, whether that path is still as it was surveyed.
 
 use super::Stop;
+use super::modes::Modes;
 use crate::filesystem::base::{Base, Meta};
 use crate::filesystem::handle::Kind;
 use crate::filesystem::limits::READ_BYTES_MAX;
@@ -63,6 +64,7 @@ pub(super) struct Disk<'a> {
     prefix: String,
     /// Files as they were surveyed.
     surveyed: BTreeMap<String, Meta>,
+    pub(super) modes: Modes,
 }
 
 fn failed(what: &str, path: &str, errno: Errno) -> Stop {
@@ -80,7 +82,7 @@ fn is_absent(errno: Errno) -> bool {
 
 impl<'a> Disk<'a> {
     pub(super) fn new(base: &'a Base, prefix: String) -> Self {
-        Self { base, prefix, surveyed: BTreeMap::new() }
+        Self { base, prefix, surveyed: BTreeMap::new(), modes: Modes::default() }
     }
 
     /// What stands at a path. A file is read only if its size is that of one of the states it may have.
@@ -92,7 +94,10 @@ impl<'a> Disk<'a> {
             Err(errno) => return Err(failed("look at", path, errno)),
         };
         match meta.kind {
-            Kind::Directory => return Ok(Now::Directory),
+            Kind::Directory => {
+                self.modes.see_directory(path, meta.mode);
+                return Ok(Now::Directory);
+            }
             Kind::File => {}
             _ => return Ok(Now::Other),
         }
@@ -110,6 +115,7 @@ impl<'a> Disk<'a> {
         }
         let (digest, bytes) = digest_of(&file).map_err(|errno| failed("read", path, errno))?;
         self.surveyed.insert(path.to_owned(), meta);
+        self.modes.see_file(path, meta.mode);
         Ok(Now::File { digest, bytes, executable: meta.is_executable() })
     }
 
@@ -179,10 +185,11 @@ impl<'a> Disk<'a> {
     pub(super) fn stage(&mut self, index: usize, change: &Change, bytes: &[u8]) -> Result<(), Stop> {
         let refused = |errno| failed("write", &change.path, errno);
         let executable = matches!(change.after, Some(FileState::File { executable: true, .. }));
-        let kept = self.surveyed.get(&change.path).map(|meta| meta.mode & 0o777);
+        let wanted = self.modes.wanted(&change.path);
         let (directory, name) = self.staging(index, change)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = if kept.is_some() { STAGING_MODE } else { NEW_MODE | if executable { EXECUTABLE_MODE } else { 0 } };
+        let mode =
+            if wanted.is_some() { STAGING_MODE } else { NEW_MODE | if executable { EXECUTABLE_MODE } else { 0 } };
         remove_file(&directory, &name).map_err(refused)?;
         let file = rustix::fs::openat(&directory, name.as_str(), flags, Mode::from_raw_mode(mode)).map_err(refused)?;
         let mut left = bytes;
@@ -194,9 +201,7 @@ impl<'a> Disk<'a> {
                 Err(errno) => return Err(refused(errno)),
             }
         }
-        if let Some(kept) = kept {
-            // Who may read may also execute, as `chmod +x` has it.
-            let mode = if executable { kept | 0o100 | ((kept & 0o044) >> 2) } else { kept & !0o111 };
+        if let Some(mode) = wanted {
             rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(refused)?;
         }
         sync(&file).map_err(refused)
@@ -262,7 +267,8 @@ impl<'a> Disk<'a> {
     /// Makes a directory where nothing stands.
     pub(super) fn make_directory(&mut self, change: &Change) -> Result<(), Stop> {
         let (directory, name) = self.parent_of(&change.path)?;
-        match rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(DIRECTORY_MODE)) {
+        let mode = self.modes.wanted(&change.path).unwrap_or(DIRECTORY_MODE);
+        match rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(mode)) {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => Err(conflict(&change.path)),
             Err(errno) => Err(failed("make the folder", &change.path, errno)),
@@ -304,7 +310,14 @@ impl<'a> Disk<'a> {
         let name = format!("{}{MARKER}", self.prefix);
         let refused = |errno| failed("write", &name, errno);
         let root = self.base.directory("").map_err(refused)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // Nothing that somebody put there meanwhile is opened, be it a FIFO that nobody reads.
+        let flags = OFlags::WRONLY
+            | OFlags::CREATE
+            | OFlags::EXCL
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::NOCTTY
+            | OFlags::CLOEXEC;
         rustix::fs::openat(&root, name.as_str(), flags, Mode::from_raw_mode(STAGING_MODE)).map_err(refused)?;
         sync(&self.base.open_at("", OFlags::RDONLY).map_err(refused)?).map_err(refused)
     }

@@ -12,11 +12,12 @@
 //! with the marker is anything undone: without it, a path that is in its `after` state while another is
 //! not as expected is somebody else's work, and stays.
 //!
-//! A file's permissions stay; its owner, extended attributes and further hard links do not, because it is
+//! Permissions stay, also those of what is moved, and never get wider (`modes.rs`); a file's owner, extended attributes and further hard links do not stay, because it is
 //! replaced and not rewritten. Between the last look at a file and the rename over it lie some microseconds
 //! in which a change by somebody else is lost.
 
 mod disk;
+mod modes;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,9 @@ use harness_engine::crash;
 use plan::{Step, order};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Paths that a message names at most.
+const NAMED_PATHS_MAX: usize = 3;
 
 /// Why a run ended early.
 #[derive(Debug)]
@@ -49,6 +53,9 @@ type Points<'a> = dyn FnMut(&'static str) -> Result<(), Stop> + 'a;
 /// Puts a manifest in place. `contents` gives what the manifest names by digest, before and after; what is
 /// not given cannot be put in place (`after`) or back (`before`).
 ///
+/// A failure's message ends with what the disk holds of the changes then: `none of the changes is in place`, or
+/// `in place all the same:` and the paths.
+///
 /// May be called again for the same call, and must be after a crash.
 pub fn put(
     base: &Base,
@@ -63,9 +70,32 @@ pub fn put(
     match run(base, call, manifest, &contents, &mut points) {
         Ok(()) => ApplyResult::Applied,
         Err(Stop::Conflict(paths)) => ApplyResult::Conflict { paths },
-        Err(Stop::Failed(message)) => ApplyResult::Failed { message },
+        Err(Stop::Failed(message)) => {
+            ApplyResult::Failed { message: format!("{message}; {}", what_is_in_place(base, call, manifest)) }
+        }
         #[cfg(test)]
         Err(Stop::Killed) => unreachable!("only tests kill"),
+    }
+}
+
+/// After a failure: which changes are to be found on disk, whoever made them.
+fn what_is_in_place(base: &Base, call: CallId, manifest: &Manifest) -> String {
+    const NONE: &str = "none of the changes is in place";
+    if plan::check_paths(manifest).is_err() {
+        return NONE.to_owned();
+    }
+    let mut disk = Disk::new(base, format!("{HIDDEN_PREFIX}{call}-"));
+    match plan::in_place(&mut disk, manifest) {
+        Ok(paths) if paths.is_empty() => NONE.to_owned(),
+        Ok(paths) => {
+            let named = paths[..paths.len().min(NAMED_PATHS_MAX)].join(", ");
+            match paths.len().saturating_sub(NAMED_PATHS_MAX) {
+                0 => format!("in place all the same: {named}"),
+                more => format!("in place all the same: {named} (and {more} more)"),
+            }
+        }
+        Err(Stop::Failed(why)) => format!("whether any of the changes is in place could not be seen: {why}"),
+        Err(_) => "whether any of the changes is in place could not be seen".to_owned(),
     }
 }
 
@@ -90,6 +120,7 @@ fn run(
         disk.sweep(manifest)?;
         return Err(Stop::Conflict(survey.foreign));
     }
+    disk.modes.decide(manifest, false);
     let entries = manifest.entries();
     let needs_marker = !survey.pending.is_empty() && (entries.len() > 1 || entries.iter().any(plan::changes_kind));
     let applied = stage(&mut disk, manifest, &survey.pending, contents, points).and_then(|()| {
@@ -130,7 +161,13 @@ fn abandon(
         Err(Stop::Killed) => Stop::Killed,
         Err(Stop::Failed(second)) => match stop {
             Stop::Failed(first) => Stop::Failed(format!("{first}; and while taking it back: {second}")),
-            other => other,
+            // No mere conflict: that would say that nothing is in place.
+            Stop::Conflict(paths) => {
+                let named = paths[..paths.len().min(NAMED_PATHS_MAX)].join(", ");
+                Stop::Failed(format!("somebody else changed {named}; and while taking the rest back: {second}"))
+            }
+            #[cfg(test)]
+            Stop::Killed => Stop::Killed,
         },
         _ => stop,
     }
@@ -223,6 +260,7 @@ fn undo(
             .collect(),
     );
     let survey = plan::survey(disk, &reversed, true)?;
+    disk.modes.decide(&reversed, true);
     stage(disk, &reversed, &survey.pending, contents, points)?;
     apply(disk, &reversed, &survey.pending, Others::Leave, points)?;
     disk.sync_parents(&reversed)

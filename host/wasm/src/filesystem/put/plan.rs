@@ -80,6 +80,17 @@ pub(super) fn survey(disk: &mut Disk<'_>, manifest: &Manifest, again: bool) -> R
     Ok(survey)
 }
 
+/// The paths of changes that stand as they are to stand, whoever made them so.
+pub(super) fn in_place(disk: &mut Disk<'_>, manifest: &Manifest) -> Result<Vec<String>, Stop> {
+    let mut paths = Vec::new();
+    for change in manifest.entries().iter().filter(|change| change.before != change.after) {
+        if disk.state(&change.path, [&change.before, &change.after])?.is(&change.after) {
+            paths.push(change.path.clone());
+        }
+    }
+    Ok(paths)
+}
+
 /// Whether there is, or will be, a directory for this path.
 fn stands_in_directory(disk: &mut Disk<'_>, by_path: &BTreeMap<&str, &Change>, path: &str) -> Result<bool, Stop> {
     let parent = split(path).map_or("", |(parent, _)| parent);

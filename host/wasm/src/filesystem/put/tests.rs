@@ -244,6 +244,213 @@ fn permissions_stay() {
     }
 }
 
+fn mode_of(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn runnable(bytes: &[u8], executable: bool) -> Option<FileState> {
+    Some(FileState::File { digest: Digest::of(bytes), bytes: bytes.len() as u64, executable })
+}
+
+#[test]
+fn permissions_change_only_with_the_executable_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let base = Base::open(folder.path(), &[]).unwrap();
+    for (mode, after, wanted) in
+        [(0o744, true, 0o744), (0o744, false, 0o644), (0o640, true, 0o750), (0o600, true, 0o700)]
+    {
+        std::fs::write(&path, b"old").unwrap();
+        set_mode(&path, mode);
+        let change = change("file", runnable(b"old", mode & 0o100 != 0), runnable(b"new", after));
+        assert_eq!(put(&base, CALL, &Manifest::new(vec![change]), known(&[b"new", b"old"])), ApplyResult::Applied);
+        assert_eq!(mode_of(&path), wanted, "{mode:o} {after}");
+    }
+}
+
+/// Private files and folders, and a call that moves all of them.
+fn private() -> (tempfile::TempDir, Manifest) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    std::fs::create_dir_all(at("dir/sub")).unwrap();
+    std::fs::create_dir(at("open")).unwrap();
+    for (path, bytes, mode) in [
+        ("key", &b"key"[..], 0o600),
+        ("dir/sub/in", b"in", 0o644),
+        ("was", b"was", 0o600),
+        ("open/there", b"old", 0o664),
+    ] {
+        std::fs::write(at(path), bytes).unwrap();
+        set_mode(&at(path), mode);
+    }
+    for (path, mode) in [("dir", 0o700), ("dir/sub", 0o750), ("open", 0o755)] {
+        set_mode(&at(path), mode);
+    }
+    let directory = || Some(FileState::Directory);
+    let manifest = Manifest::new(vec![
+        change("key", file(b"key"), None),
+        change("moved-key", None, file(b"key")),
+        change("dir", directory(), None),
+        change("dir/sub", directory(), None),
+        change("dir/sub/in", file(b"in"), None),
+        change("moved", None, directory()),
+        change("moved/sub", None, directory()),
+        change("moved/sub/in", None, file(b"in")),
+        change("open/there", file(b"old"), file(b"was")),
+        change("was", file(b"was"), directory()),
+        change("was/now", None, file(b"was")),
+    ]);
+    (folder, manifest)
+}
+
+const PRIVATE: &[&[u8]] = &[b"key", b"in", b"was", b"old"];
+
+#[test]
+fn what_is_moved_keeps_its_permissions() {
+    let (folder, manifest) = private();
+    let base = Base::open(folder.path(), &[]).unwrap();
+    assert_eq!(put(&base, CALL, &manifest, known(PRIVATE)), ApplyResult::Applied);
+    for (path, mode) in [
+        ("moved-key", 0o600),
+        ("moved", 0o700),
+        ("moved/sub", 0o750),
+        ("moved/sub/in", 0o644),
+        ("open/there", 0o600),
+        ("was/now", 0o600),
+    ] {
+        assert_eq!(mode_of(&folder.path().join(path)), mode, "{path}");
+    }
+}
+
+#[test]
+fn nothing_gets_wider_when_a_killed_run_is_finished_or_taken_back() {
+    let run_to = |root: &Path, manifest: &Manifest, kill_at: usize| {
+        let base = Base::open(root, &[]).unwrap();
+        let mut passed = 0;
+        run(&base, CALL, manifest, &known(PRIVATE), &mut |_| {
+            passed += 1;
+            if passed == kill_at { Err(Stop::Killed) } else { Ok(()) }
+        })
+    };
+    let narrow = |root: &Path, path: &str, most: u32, kill_at: usize| {
+        let Ok(meta) = std::fs::metadata(root.join(path)) else { return };
+        let others = if meta.is_dir() { 0o077 } else { 0o177 };
+        let mode = meta.permissions().mode() & others;
+        assert_eq!(mode & !most, 0, "{path} killed at {kill_at}: {mode:o}");
+    };
+    for kill_at in 1.. {
+        for taken_back in [false, true] {
+            let (folder, manifest) = private();
+            let root = folder.path();
+            if run_to(root, &manifest, kill_at).is_ok() {
+                return;
+            }
+            if taken_back {
+                std::fs::write(root.join("open/there"), b"somebody's own").unwrap();
+            }
+            let ended = run_to(root, &manifest, usize::MAX);
+            assert!(ended.is_ok() || taken_back, "{ended:?}");
+            for path in ["key", "moved-key", "dir", "moved", "was/now"] {
+                narrow(root, path, 0, kill_at);
+            }
+            narrow(root, "dir/sub/in", 0o044, kill_at);
+            narrow(root, "moved/sub/in", 0o044, kill_at);
+            narrow(root, "dir/sub", 0o050, kill_at);
+            narrow(root, "moved/sub", 0o050, kill_at);
+            // A file before, a directory after: as new as any.
+            if root.join("was").is_file() {
+                narrow(root, "was", 0, kill_at);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_taken_back_after_a_restart_without_knowing_is_for_its_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a", "b"] {
+        std::fs::write(folder.path().join(name), b"old").unwrap();
+    }
+    // Both are removed; killed after the first of them, as the marker tells, and then somebody writes the other.
+    let manifest = Manifest::new(vec![change("a", file(b"old"), None), change("b", file(b"old"), None)]);
+    std::fs::write(folder.path().join(format!("{HIDDEN_PREFIX}{CALL}-run")), b"").unwrap();
+    std::fs::remove_file(folder.path().join("a")).unwrap();
+    std::fs::write(folder.path().join("b"), b"theirs").unwrap();
+    let base = Base::open(folder.path(), &[]).unwrap();
+    let result = put(&base, CALL, &manifest, known(&[b"old"]));
+    assert_eq!(result, ApplyResult::Conflict { paths: vec!["b".to_owned()] });
+    assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), b"old");
+    assert_eq!(mode_of(&folder.path().join("a")), 0o600);
+}
+
+fn message_of(result: ApplyResult) -> String {
+    match result {
+        ApplyResult::Failed { message } => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_failure_says_what_is_in_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = Base::open(folder.path(), &[]).unwrap();
+    let names = ["a", "b", "c", "d", "e"];
+    let manifest = Manifest::new(names.iter().map(|name| change(name, None, file(b"new"))).collect());
+    let message = message_of(put(&base, CALL, &manifest, known(&[])));
+    assert!(message.ends_with("; none of the changes is in place"), "{message}");
+    let message = message_of(put(&base, CALL, &Manifest::new(vec![change("../x", None, file(b"new"))]), known(&[])));
+    assert!(message.ends_with("; none of the changes is in place"), "{message}");
+    // A directory with a temporary file's name cannot be swept up, neither before nor after.
+    let stuck = folder.path().join(format!("{HIDDEN_PREFIX}{CALL}-99"));
+    std::fs::create_dir(&stuck).unwrap();
+    let message = message_of(put(&base, CALL, &manifest, known(&[b"new"])));
+    assert!(message.ends_with("; in place all the same: a, b, c (and 2 more)"), "{message}");
+    // The next run has to take it back, and can.
+    std::fs::write(folder.path().join("e"), b"theirs").unwrap();
+    let message = message_of(put(&base, CALL, &manifest, known(&[])));
+    assert!(message.ends_with("; none of the changes is in place"), "{message}");
+    std::fs::remove_dir(&stuck).unwrap();
+    let left = Tree::from([("e".to_owned(), Item::File(b"theirs".to_vec(), false))]);
+    assert_eq!(read_disk(folder.path()), left);
+}
+
+#[test]
+fn a_conflict_that_cannot_be_taken_back_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a"), b"old").unwrap();
+    let base = Base::open(folder.path(), &[]).unwrap();
+    let manifest = Manifest::new(vec![change("a", file(b"old"), file(b"new")), change("b", None, file(b"new"))]);
+    // Somebody makes the second file right after the first is in place; what was in the first is not kept.
+    let ended = run(&base, CALL, &manifest, &known(&[b"new"]), &mut |name| {
+        if name == "put.rename.after" {
+            std::fs::write(folder.path().join("b"), b"theirs").unwrap();
+        }
+        Ok(())
+    });
+    let Err(Stop::Failed(message)) = ended else { panic!("{ended:?}") };
+    assert!(message.contains("changed b;") && message.contains("of a is not kept"), "{message}");
+    assert_eq!(super::what_is_in_place(&base, CALL, &manifest), "in place all the same: a");
+}
+
+#[test]
+fn a_marker_is_never_something_that_stands_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = Base::open(folder.path(), &[]).unwrap();
+    let disk = super::disk::Disk::new(&base, format!("{HIDDEN_PREFIX}{CALL}-"));
+    let marker = folder.path().join(format!("{HIDDEN_PREFIX}{CALL}-run"));
+    let made = std::process::Command::new("mkfifo").arg(&marker).status().unwrap();
+    assert!(made.success());
+    // Neither waits for a reader nor takes it for its own.
+    assert!(matches!(disk.make_marker(), Err(Stop::Failed(_))));
+    std::fs::remove_file(&marker).unwrap();
+    disk.make_marker().unwrap();
+    assert!(disk.has_marker().unwrap());
+}
+
 #[test]
 fn a_disk_that_refuses_leaves_everything_as_it_was() {
     // Root may write anywhere: a directory in the way of a temporary name refuses even root.

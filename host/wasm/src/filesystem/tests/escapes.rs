@@ -292,3 +292,43 @@ fn nothing_is_put_outside_while_a_directory_is_swapped() {
     let left: Vec<_> = std::fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["secret"]);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_file_systems_of_the_kernel_are_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "ordinary").unwrap();
+    symlink("/proc/self", folder.path().join("link")).unwrap();
+    let ordinary = folder.path().canonicalize().unwrap().join("file");
+    let ordinary = ordinary.to_str().unwrap().trim_start_matches('/');
+    assert!(Path::new("/proc/self/environ").exists(), "this test needs /proc");
+    for base in [Base::open("/", &[]).unwrap(), Base::open("/", &[]).unwrap().walking()] {
+        let layer = Layer::new(Arc::new(base), LayerLimits::default());
+        let root = layer.root(crate::filesystem::Access::Staged).unwrap();
+        for path in
+            ["proc", "proc/self/environ", "proc/self/mem", "proc/1/../self/status", "proc/sys/kernel", "sys/kernel"]
+        {
+            for (what, result) in [
+                ("read", root.open_at(path, READ).map(drop)),
+                ("write", root.open_at(path, OpenHow { write: true, ..READ }).map(drop)),
+                ("directory", root.open_at(path, OpenHow { directory: true, ..READ }).map(drop)),
+                ("stat", root.stat_at(path, true).map(drop)),
+                ("link", root.read_link_at(path).map(drop)),
+                ("unlink", root.unlink_file_at(path)),
+                ("move", root.rename_at(path, &root, "tmp/moved")),
+            ] {
+                assert_eq!(result.unwrap_err(), ErrorCode::NoEntry, "{what} {path}");
+            }
+        }
+        assert_eq!(read_file(&root, ordinary).unwrap(), b"ordinary");
+        assert_eq!(root.stat_at(ordinary, true).unwrap().bytes, 8);
+    }
+    for path in ["/proc", "/proc/self", "/sys"] {
+        let opened = Base::open(path, &[]);
+        assert!(matches!(opened, Err(OpenBaseError::OfKernel { .. })), "{path}: {opened:?}");
+    }
+    let after = Some(FileState::File { digest: Digest::of(b"x"), bytes: 1, executable: false });
+    let manifest = Manifest::new(vec![Change { path: "proc/self/comm".to_owned(), before: None, after }]);
+    let result = put(&Base::open("/", &[]).unwrap(), CallId::from_bits(1), &manifest, |_| Some(Arc::from(&b"x"[..])));
+    assert_eq!(result, ApplyResult::Conflict { paths: vec!["proc/self/comm".to_owned()] });
+}

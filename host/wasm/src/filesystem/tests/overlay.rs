@@ -193,6 +193,61 @@ fn crossing_a_limit_fails_the_operation_and_names_the_limit() {
 }
 
 #[test]
+fn all_open_listings_of_a_call_have_one_limit_together() {
+    let folder = folder(&[("a", "one"), ("b", "two")]);
+    // Each listing takes 2 x (64 + 1) bytes.
+    let layer = limited(folder.path(), LayerLimits { listing_bytes: 300, ..LayerLimits::default() });
+    let root = root_of(&layer);
+    for _ in 0..10 {
+        drop(root.list_held().unwrap());
+    }
+    let held = [root.list_held().unwrap(), root.list_held().unwrap()];
+    assert_eq!(layer.crossed(), None);
+    assert_eq!(root.list_held().unwrap_err(), ErrorCode::InsufficientMemory);
+    assert_eq!(layer.crossed(), Some((LimitName::HostBytes, 300)));
+    drop(held);
+    assert_eq!(root.list_held().unwrap().entries.len(), 2, "the room is given back");
+}
+
+#[test]
+fn all_layers_hold_so_many_descriptors_together_and_none_of_them_crossed_a_limit() {
+    let folder = folder(&[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")]);
+    let base = Arc::new(Base::open(folder.path(), &[]).unwrap().with_descriptors(3));
+    let layers = [(); 2].map(|()| Layer::new(Arc::clone(&base), LayerLimits::default()));
+    let [one, other] = [root_of(&layers[0]), root_of(&layers[1])];
+    let held: Vec<_> = ["a", "b"].map(|path| one.open_at(path, READ).unwrap()).into();
+    let third = other.open_at("c", READ).unwrap();
+    for root in [&one, &other] {
+        assert_eq!(root.open_at("d", READ).unwrap_err(), ErrorCode::Busy);
+        assert_eq!(root.open_at("d", UPDATE).unwrap_err(), ErrorCode::Busy);
+        assert_eq!(root.open_at("nothing", READ).unwrap_err(), ErrorCode::Busy);
+    }
+    assert_eq!(one.stat_at("d", true).unwrap().bytes, 1, "what holds nothing open goes on");
+    assert_eq!(one.list().unwrap().len(), 4);
+    drop(third);
+    assert_eq!(other.open_at("nothing", READ).unwrap_err(), ErrorCode::NoEntry, "and gives back what it took");
+    assert_eq!(read_file(&other, "d").unwrap(), b"4");
+    drop(held);
+    for root in [&one, &other] {
+        // What is copied up is held in memory.
+        for path in ["a", "b", "c", "d"] {
+            write_file(root, path, b"changed").unwrap();
+        }
+    }
+    assert!(layers.iter().all(|layer| layer.crossed().is_none()));
+}
+
+#[test]
+fn the_process_may_open_more_than_layers_hold() {
+    use rustix::process::{Resource, getrlimit};
+    let folder = folder(&[]);
+    Base::open(folder.path(), &[]).unwrap();
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    assert!(limit.current.is_none_or(|soft| soft == most || soft >= 10_240), "{limit:?}");
+}
+
+#[test]
 fn a_directory_too_large_to_move_stays_where_it_is() {
     let folder = folder(&[]);
     std::fs::create_dir(folder.path().join("dir")).unwrap();
