@@ -195,7 +195,9 @@ impl Course {
         .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()))
         .into();
         assert_eq!(tree::read(&self.place.workspace()), expected, "the files, and no temporary ones");
-        let sessions = log::sessions(&self.place);
+        // A session in which nothing was said before the kill stays behind empty.
+        let has_turn = |id: &String| log::events(&self.place, id).iter().any(|event| event["kind"] == "turn_started");
+        let sessions: Vec<String> = log::sessions(&self.place).into_iter().filter(has_turn).collect();
         assert_eq!(sessions.len(), 1);
         log::verify_session(&self.place, &sessions[0]).unwrap();
         let events = log::events(&self.place, &sessions[0]);

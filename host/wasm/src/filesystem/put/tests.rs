@@ -375,8 +375,12 @@ fn what_is_taken_back_after_a_restart_without_knowing_is_for_its_owner() {
     for name in ["a", "b"] {
         std::fs::write(folder.path().join(name), b"old").unwrap();
     }
-    // Both are removed; killed after the first of them, as the marker tells, and then somebody writes the other.
-    let manifest = Manifest::new(vec![change("a", file(b"old"), None), change("b", file(b"old"), None)]);
+    // All are removed; killed before the second file, as the marker tells, and then somebody writes that.
+    let manifest = Manifest::new(vec![
+        change("a", file(b"old"), None),
+        change("b", file(b"old"), None),
+        change("d", Some(FileState::Directory), None),
+    ]);
     std::fs::write(folder.path().join(format!("{HIDDEN_PREFIX}{CALL}-run")), b"").unwrap();
     std::fs::remove_file(folder.path().join("a")).unwrap();
     std::fs::write(folder.path().join("b"), b"theirs").unwrap();
@@ -385,6 +389,7 @@ fn what_is_taken_back_after_a_restart_without_knowing_is_for_its_owner() {
     assert_eq!(result, ApplyResult::Conflict { paths: vec!["b".to_owned()] });
     assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), b"old");
     assert_eq!(mode_of(&folder.path().join("a")), 0o600);
+    assert_eq!(mode_of(&folder.path().join("d")), 0o700);
 }
 
 fn message_of(result: ApplyResult) -> String {
@@ -445,6 +450,9 @@ fn a_marker_is_never_something_that_stands_there() {
     let made = std::process::Command::new("mkfifo").arg(&marker).status().unwrap();
     assert!(made.success());
     // Neither waits for a reader nor takes it for its own.
+    assert!(matches!(disk.make_marker(), Err(Stop::Failed(_))));
+    std::fs::remove_file(&marker).unwrap();
+    std::fs::write(&marker, b"theirs").unwrap();
     assert!(matches!(disk.make_marker(), Err(Stop::Failed(_))));
     std::fs::remove_file(&marker).unwrap();
     disk.make_marker().unwrap();

@@ -323,12 +323,14 @@ fn the_file_systems_of_the_kernel_are_not_there() {
         assert_eq!(read_file(&root, ordinary).unwrap(), b"ordinary");
         assert_eq!(root.stat_at(ordinary, true).unwrap().bytes, 8);
     }
+    let base = Base::open("/", &[]).unwrap();
+    assert!(base.directory("proc/sys").is_err(), "nor is anything put there");
     for path in ["/proc", "/proc/self", "/sys"] {
         let opened = Base::open(path, &[]);
         assert!(matches!(opened, Err(OpenBaseError::OfKernel { .. })), "{path}: {opened:?}");
     }
     let after = Some(FileState::File { digest: Digest::of(b"x"), bytes: 1, executable: false });
     let manifest = Manifest::new(vec![Change { path: "proc/self/comm".to_owned(), before: None, after }]);
-    let result = put(&Base::open("/", &[]).unwrap(), CallId::from_bits(1), &manifest, |_| Some(Arc::from(&b"x"[..])));
+    let result = put(&base, CallId::from_bits(1), &manifest, |_| Some(Arc::from(&b"x"[..])));
     assert_eq!(result, ApplyResult::Conflict { paths: vec!["proc/self/comm".to_owned()] });
 }
