@@ -184,7 +184,7 @@ pub enum ApplyResult {
         /// Those paths.
         paths: Vec<String>,
     },
-    /// The file system refused; none of the changes is in place.
+    /// The file system refused. The message says what is in place all the same, if anything is.
     Failed {
         /// What it said.
         message: String,
