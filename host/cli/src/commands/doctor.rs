@@ -173,7 +173,8 @@ async fn self_test(wiring: &Wiring, folder: &Path) -> Result<Finding, String> {
         other => return Err(other.model_text(&[])),
     }
     let started = Instant::now();
-    let report = hands.execute(call(1)).await;
+    let second = tokio::time::timeout(SELF_TEST_TIMEOUT, hands.execute(call(1)));
+    let report = second.await.map_err(|_| format!("no second answer within {SELF_TEST_TIMEOUT:?}"))?;
     let time_us = started.elapsed().as_micros();
     Ok(Finding::good(
         "sandbox",
