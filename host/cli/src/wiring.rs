@@ -303,6 +303,12 @@ mod tests {
     use super::*;
     use crate::settings::{self, Said};
 
+    #[tokio::test]
+    async fn the_systems_clock_and_randomness_pass_the_conformance_suites() {
+        harness_sim::conformance::clock::run_all(&SystemClock).await;
+        harness_sim::conformance::ids::run_all(&SystemIds);
+    }
+
     #[test]
     fn the_two_tables_of_default_limits_agree() {
         let settings = settings::read(&Said::default(), None).unwrap();

@@ -10,7 +10,7 @@ use crate::sse::SseEvent;
 use harness_core::event::{ModelFailure, ModelFailureKind, ModelStop};
 use harness_core::item::{AssistantPart, Usage};
 use harness_engine::ports::{DeltaSink, ModelRequest, ModelResponse};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 /// The text of all parts of one response together, in bytes: it has to fit into one event of the log.
@@ -88,6 +88,15 @@ pub(crate) trait Decoder: Send {
 
     /// The response, after the stream's end: a failure if it is not whole.
     fn finish(self: Box<Self>) -> Result<ModelResponse, ModelFailure>;
+}
+
+/// The headers of a provider that takes its key as a bearer token.
+pub(crate) fn bearer_headers(key: Option<&ApiKey>) -> Result<HeaderMap, ModelFailure> {
+    let mut headers = HeaderMap::new();
+    if let Some(key) = key {
+        secret_header(&mut headers, AUTHORIZATION, "Bearer ", key)?;
+    }
+    Ok(headers)
 }
 
 /// A header whose value is not shown.

@@ -38,6 +38,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn seeded_ids_pass_the_conformance_suite() {
+        crate::conformance::ids::run_all(&SeededIds::new(7));
+    }
+
+    #[test]
     fn the_same_seed_gives_the_same_ids_and_no_id_twice() {
         let draw = |seed| {
             let ids = SeededIds::new(seed);

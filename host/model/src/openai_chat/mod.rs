@@ -12,11 +12,11 @@ mod stream;
 use crate::conversation::{SentPart, WriteConversation};
 use crate::endpoint::Endpoint;
 use crate::key::ApiKey;
-use crate::wire::{Decoder, Protocol, secret_header};
+use crate::wire::{Decoder, Protocol, bearer_headers};
 use crate::writer::{OpenMessage, Writer, push_string, push_value};
 use harness_core::event::ModelFailure;
 use harness_engine::ports::ModelRequest;
-use reqwest::header::{AUTHORIZATION, HeaderMap};
+use reqwest::header::HeaderMap;
 
 /// The protocol.
 pub(crate) struct OpenAiChat;
@@ -58,11 +58,7 @@ impl Protocol for OpenAiChat {
     }
 
     fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ModelFailure> {
-        let mut headers = HeaderMap::new();
-        if let Some(key) = key {
-            secret_header(&mut headers, AUTHORIZATION, "Bearer ", key)?;
-        }
-        Ok(headers)
+        bearer_headers(key)
     }
 
     fn decoder(&self, step: usize) -> Box<dyn Decoder> {

@@ -10,11 +10,11 @@ mod stream;
 use crate::conversation::{SentPart, WriteConversation};
 use crate::endpoint::Endpoint;
 use crate::key::ApiKey;
-use crate::wire::{Decoder, Protocol, secret_header};
+use crate::wire::{Decoder, Protocol, bearer_headers};
 use crate::writer::{OpenMessage, Writer, push_string, push_value};
 use harness_core::event::ModelFailure;
 use harness_engine::ports::ModelRequest;
-use reqwest::header::{AUTHORIZATION, HeaderMap};
+use reqwest::header::HeaderMap;
 
 /// Families of models that do not reason, and refuse to be asked for encrypted reasoning.
 const PLAIN_FAMILIES: &[&str] = &["gpt-3", "gpt-4", "chatgpt-4"];
@@ -59,11 +59,7 @@ impl Protocol for OpenAiResponses {
     }
 
     fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ModelFailure> {
-        let mut headers = HeaderMap::new();
-        if let Some(key) = key {
-            secret_header(&mut headers, AUTHORIZATION, "Bearer ", key)?;
-        }
-        Ok(headers)
+        bearer_headers(key)
     }
 
     fn decoder(&self, step: usize) -> Box<dyn Decoder> {

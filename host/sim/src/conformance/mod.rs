@@ -10,6 +10,7 @@ pub mod blobs;
 pub mod clock;
 pub mod event_log;
 pub mod hands;
+pub mod ids;
 pub mod index;
 pub mod lease;
 pub mod model;
