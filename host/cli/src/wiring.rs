@@ -198,6 +198,10 @@ fn call_limits(settings: &Settings) -> CallLimits {
         staged_bytes: limits.staged_bytes.value,
         staged_files: limits.staged_files.value,
         argument_bytes: limits.argument_bytes.value,
+        requests: limits.requests.value,
+        request_bytes: limits.request_bytes.value,
+        response_bytes: limits.response_bytes.value,
+        kv_bytes: limits.kv_bytes.value,
     }
 }
 

@@ -99,5 +99,13 @@ limit_table! {
         staged_files = "staged-files" in 0..=10_000_000,
         /// Bytes of the arguments.
         argument_bytes = "argument-bytes" in 1..=16_777_216,
+        /// Requests that leave the host, redirects included.
+        requests = "requests" in 0..=10_000,
+        /// Bytes of all requests' bodies together.
+        request_bytes = "request-bytes" in 0..=1_073_741_824,
+        /// Bytes of all responses' bodies together.
+        response_bytes = "response-bytes" in 0..=1_073_741_824,
+        /// Bytes of all values written to kv, keys included.
+        kv_bytes = "kv-bytes" in 0..=16_777_216,
     }
 }

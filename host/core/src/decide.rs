@@ -11,7 +11,7 @@ mod turn;
 
 use crate::change::Manifest;
 use crate::event::Event;
-use crate::ids::{ApprovalId, CallId, SessionId};
+use crate::ids::{ApprovalId, CallId, GrantId, SessionId};
 use crate::limits;
 use crate::state::{CallStage, Inconsistency, Phase, SessionState};
 use std::sync::Arc;
@@ -96,6 +96,12 @@ pub enum Refusal {
     /// The call has ended or never was.
     #[error("{0} is not under way")]
     StaleCall(CallId),
+    /// The session has as many grants as it can have.
+    #[error("a session has at most {} grants: revoke some first", limits::GRANTS_MAX)]
+    TooManyGrants,
+    /// There is no such grant in this session.
+    #[error("{0} is not in force in this session")]
+    UnknownGrant(GrantId),
     /// The event is not an input.
     #[error("`{0}` follows from inputs and is not one")]
     NotAnInput(&'static str),
@@ -122,6 +128,12 @@ fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
         Event::SessionOpened { context, .. } if !opened && context.is_none() => Err(Refusal::NotOpened),
         _ if state.workspace.is_empty() => Err(Refusal::NotOpened),
         Event::SessionOpened { .. } => Ok(()),
+        Event::GrantGiven { .. } if state.grants.len() >= limits::GRANTS_MAX => Err(Refusal::TooManyGrants),
+        Event::GrantGiven { .. } => Ok(()),
+        Event::GrantRevoked { grant } => {
+            let found = state.grants.iter().any(|known| known.id() == *grant);
+            if found { Ok(()) } else { Err(Refusal::UnknownGrant(*grant)) }
+        }
         Event::SessionRenamed { title } => check_title(title),
         Event::PromptReceived { .. } if !opened => Err(Refusal::NotOpened),
         Event::PromptReceived { .. } if state.turn.is_some() => Err(Refusal::TurnRunning),
@@ -197,7 +209,10 @@ impl Draft<'_> {
 
     fn take(&mut self, input: Event) -> Result<(), Refusal> {
         match input {
-            Event::SessionCreated { .. } | Event::SessionRenamed { .. } => self.emit(input),
+            Event::SessionCreated { .. }
+            | Event::SessionRenamed { .. }
+            | Event::GrantGiven { .. }
+            | Event::GrantRevoked { .. } => self.emit(input),
             Event::SessionOpened { .. } => {
                 self.emit(input)?;
                 self.recover()

@@ -6,9 +6,11 @@
 //! Inputs come from outside and are recorded as the event that says so; the others derive from them.
 
 use crate::change::Manifest;
-use crate::ids::{ApprovalId, CallId, Digest, Epoch, TurnId};
+use crate::grant::Grant;
+use crate::ids::{ApprovalId, CallId, Digest, Epoch, GrantId, TurnId};
 use crate::item::{AssistantPart, ModelRef, ToolSpec, Usage};
 use crate::outcome::{CallUsage, Outcome};
+use crate::record::CallRecord;
 use crate::verdict::{ApproveMode, Rule, Verdict};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -260,6 +262,9 @@ pub enum Event {
         changes: Changes,
         /// What it used.
         usage: CallUsage,
+        /// What else it did, and what it was told.
+        #[serde(default, skip_serializing_if = "CallRecord::is_empty")]
+        record: CallRecord,
     },
     /// Input: a hand reports how putting staged changes in place went.
     ChangesPut {
@@ -279,6 +284,16 @@ pub enum Event {
     },
     /// Input: a person stops the running turn.
     InterruptRequested,
+    /// Input: a capability was lent to a component. Calls that start from now on have it.
+    GrantGiven {
+        /// What, to whom, how long.
+        grant: Grant,
+    },
+    /// Input: a capability was taken back. Calls that start from now on do not have it.
+    GrantRevoked {
+        /// Which.
+        grant: GrantId,
+    },
 
     // Derived: what follows.
     /// A turn began.
@@ -446,6 +461,8 @@ impl Event {
             Self::ChangesPut { .. } => "changes_put",
             Self::ApprovalAnswered { .. } => "approval_answered",
             Self::InterruptRequested => "interrupt_requested",
+            Self::GrantGiven { .. } => "grant_given",
+            Self::GrantRevoked { .. } => "grant_revoked",
             Self::TurnStarted { .. } => "turn_started",
             Self::ModelRequested { .. } => "model_requested",
             Self::RetryScheduled { .. } => "retry_scheduled",

@@ -104,6 +104,14 @@ define_id!(
     /// A question to a person whether something may happen.
     ApprovalId, "apr", "approval id (apr_ and 26 characters)"
 );
+define_id!(
+    /// Something that a component asked a person.
+    QuestionId, "qst", "question id (qst_ and 26 characters)"
+);
+define_id!(
+    /// A capability lent to a component.
+    GrantId, "grant", "grant id (grant_ and 26 characters)"
+);
 
 impl SessionId {
     /// A session id from its time of creation and 80 bits of entropy.

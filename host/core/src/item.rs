@@ -57,6 +57,9 @@ pub enum Category {
 pub enum Effects {
     /// Nowhere but a private layer: the call can be dropped and run again.
     Staged,
+    /// Files as above; requests leave when they are made, each only where a grant covers it. The call must
+    /// never be silently repeated.
+    Requesting,
     /// Into the world at once: the call must be judged before, and never silently repeated.
     Direct,
 }
@@ -76,6 +79,9 @@ pub struct ToolSpec {
     pub effects: Effects,
     /// What implements it: a component's digest, or a word for another hand.
     pub implementation: String,
+    /// The component's name, which grants are given to; empty for other hands.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub component: String,
 }
 
 /// One part of a model's response, in the order the model gave them.

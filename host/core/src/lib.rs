@@ -12,10 +12,12 @@ pub mod change;
 pub mod decide;
 pub mod envelope;
 pub mod event;
+pub mod grant;
 pub mod ids;
 pub mod item;
 pub mod limits;
 pub mod outcome;
+pub mod record;
 pub mod state;
 pub mod verdict;
 
@@ -23,9 +25,11 @@ pub use change::{Change, FileState, Manifest};
 pub use decide::{Command, Decision, Refusal, decide};
 pub use envelope::{Actor, Header, Origin, SealedEvent, Tip};
 pub use event::Event;
-pub use ids::{ApprovalId, CallId, Digest, Epoch, Sequence, SessionId, TenantId, TimeMs, TurnId};
+pub use grant::{Capability, Grant, Scope};
+pub use ids::{ApprovalId, CallId, Digest, Epoch, GrantId, QuestionId, Sequence, SessionId, TenantId, TimeMs, TurnId};
 pub use item::{AssistantPart, Item, ModelRef, ToolSpec, Usage};
 pub use outcome::{CallUsage, Outcome, Part};
+pub use record::CallRecord;
 pub use state::SessionState;
 pub use verdict::{ApproveMode, Verdict, VerdictKind};
 

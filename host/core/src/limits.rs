@@ -19,6 +19,8 @@ pub const ARGUMENT_BYTES_MAX: usize = 4 << 20;
 pub const RESULT_TEXT_BYTES_MAX: usize = 64 << 10;
 /// A title, in characters.
 pub const TITLE_CHARS_MAX: usize = 80;
+/// Grants in force in one session.
+pub const GRANTS_MAX: usize = 1_024;
 /// A payload of one event, in bytes: a response with a few large calls must fit.
 pub const EVENT_PAYLOAD_BYTES_MAX: usize = 64 << 20;
 

@@ -4,6 +4,7 @@
 //! model says which.
 
 use crate::change::Change;
+use crate::grant::Capability;
 use crate::ids::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -93,9 +94,38 @@ pub enum LimitName {
     StagedFiles,
     /// Bytes of the arguments.
     ArgumentBytes,
+    /// Requests that leave the host, redirects included.
+    Requests,
+    /// Bytes of all requests' bodies together.
+    RequestBytes,
+    /// Bytes of all responses' bodies together.
+    ResponseBytes,
+    /// Bytes of all values that the call writes to kv, keys included.
+    KvBytes,
 }
 
 impl LimitName {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Fuel,
+        Self::DeadlineMs,
+        Self::MemoryBytes,
+        Self::TableElements,
+        Self::Instances,
+        Self::StackBytes,
+        Self::OutputBytes,
+        Self::LogBytes,
+        Self::HostBytes,
+        Self::OpenHandles,
+        Self::StagedBytes,
+        Self::StagedFiles,
+        Self::ArgumentBytes,
+        Self::Requests,
+        Self::RequestBytes,
+        Self::ResponseBytes,
+        Self::KvBytes,
+    ];
+
     /// The name for people and configuration files, its unit last.
     pub const fn name(self) -> &'static str {
         match self {
@@ -112,8 +142,32 @@ impl LimitName {
             Self::StagedBytes => "staged-bytes",
             Self::StagedFiles => "staged-files",
             Self::ArgumentBytes => "argument-bytes",
+            Self::Requests => "requests",
+            Self::RequestBytes => "request-bytes",
+            Self::ResponseBytes => "response-bytes",
+            Self::KvBytes => "kv-bytes",
         }
     }
+}
+
+/// What a call gets when it goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// A person's answer.
+    Answer {
+        /// Their words, or the choice.
+        text: String,
+    },
+    /// Nobody answers: the person declined, or there is nobody to ask.
+    Unanswered,
+    /// What came of the other tool's call.
+    Outcome {
+        /// As the model would read it.
+        text: String,
+        /// Whether it is to be read as a failure.
+        is_error: bool,
+    },
 }
 
 /// What came of a call.
@@ -143,11 +197,31 @@ pub enum Outcome {
         /// Words for the model: why, and what to do instead.
         words: String,
     },
-    /// The call cannot go on without an answer; it runs again when there is one.
+    /// A capability is missing; nothing was applied. A person can give it.
+    NotGranted {
+        /// The component that needs it.
+        component: String,
+        /// What it needs.
+        capability: Capability,
+    },
+    /// The call cannot go on without a person's answer; it runs again when there is one.
     NeedsInput {
-        /// What is asked.
+        /// What is asked, in the guest's words.
         question: String,
-        /// The guest's own small state, handed back with the answer. JSON text.
+        /// The answers to choose from; none where any text is one.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        choices: Vec<String>,
+        /// The guest's own small state, handed back with the answer.
+        state: String,
+    },
+    /// The call cannot go on without another tool's call, made by the host with no more than both components
+    /// were granted; it runs again with what came of that.
+    NeedsCall {
+        /// The tool.
+        tool: String,
+        /// Its arguments, JSON text.
+        arguments: String,
+        /// The guest's own small state, handed back with the outcome.
         state: String,
     },
     /// A file is not what it was when the call read it; nothing was applied.
@@ -195,7 +269,9 @@ impl Outcome {
             Self::Returned { .. } => "returned",
             Self::Failed { .. } => "failed",
             Self::Denied { .. } => "denied",
+            Self::NotGranted { .. } => "not_granted",
             Self::NeedsInput { .. } => "needs_input",
+            Self::NeedsCall { .. } => "needs_call",
             Self::Conflict { .. } => "conflict",
             Self::OverLimit { .. } => "over_limit",
             Self::Faulted { .. } => "faulted",
@@ -211,7 +287,12 @@ impl Outcome {
             Self::Failed { message, code, .. } if code.is_empty() => format!("Failed: {message}"),
             Self::Failed { message, code, .. } => format!("Failed ({code}): {message}"),
             Self::Denied { rule, words } => format!("Denied by rule `{rule}`: {words} Nothing was changed."),
+            Self::NotGranted { component, capability } => format!(
+                "Not granted: {component} needs `{capability}`. Nothing was changed. A person can give it with: \
+                 harness-host component grant {component} '{capability}'"
+            ),
             Self::NeedsInput { question, .. } => format!("The tool needs an answer first: {question}"),
+            Self::NeedsCall { tool, .. } => format!("The tool needs what comes of `{tool}` first."),
             Self::Conflict { paths } => format!(
                 "Conflict: {} changed on disk after this call read {}. Nothing was applied; read again and retry.",
                 paths.join(", "),

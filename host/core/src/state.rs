@@ -8,6 +8,7 @@
 mod turn;
 
 use crate::event::{Context, Event, ModelStop, TurnEnd};
+use crate::grant::Grant;
 use crate::ids::{ApprovalId, CallId, Epoch};
 use crate::item::{AssistantPart, Item, ToolResult, ToolSpec, Usage};
 use crate::limits::TITLE_CHARS_MAX;
@@ -42,6 +43,8 @@ pub struct SessionState {
     pub history: Vec<Arc<Item>>,
     /// What a person allowed for later calls.
     pub allowances: Vec<Allowance>,
+    /// What was lent to components.
+    pub grants: Vec<Grant>,
     /// The turn under way.
     pub turn: Option<Turn>,
     /// Turns begun.
@@ -146,6 +149,12 @@ impl SessionState {
                 self.turn = None;
                 self.last_end = Some(end.clone());
             }
+            Event::GrantGiven { grant } => {
+                let id = grant.id();
+                self.grants.retain(|known| known.id() != id);
+                self.grants.push(grant.clone());
+            }
+            Event::GrantRevoked { grant } => self.grants.retain(|known| known.id() != *grant),
             Event::ApprovalAnswered { .. } | Event::ApprovalWithdrawn { .. } | Event::CallJudged { .. } => {}
             Event::ModelRequested { .. }
             | Event::ModelFailed { .. }

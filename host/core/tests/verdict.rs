@@ -114,6 +114,7 @@ fn tool(category: Category, effects: Effects) -> ToolSpec {
         category,
         effects,
         implementation: String::new(),
+        component: String::new(),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::storable;
 use crate::work::Work;
 use harness_core::envelope::{SealContext, SealedEvent, seal};
 use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
+use harness_core::record::KvWrite;
 use harness_core::{Actor, CallId, Epoch, Event, Origin, Refusal, SessionId, Tip, decide};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -88,6 +89,7 @@ struct Batch {
     logged: Vec<Arc<LoggedEvent>>,
     commands: Vec<harness_core::Command>,
     blobs: Vec<Blob>,
+    kv: Vec<KvWrite>,
     replies: Vec<Reply>,
 }
 
@@ -244,10 +246,10 @@ impl SessionWriter {
                 capture::cut(&mut report);
                 let tool = self.session.state.turn.as_ref().and_then(|turn| turn.call(call));
                 let actor = Actor::Component(tool.map_or_else(String::new, |call| call.tool.clone()));
-                let CallReport { outcome, changes, contents, usage } = *report;
+                let CallReport { outcome, changes, contents, usage, record } = *report;
                 Taken {
                     actor,
-                    event: Event::CallReported { call, outcome, changes, usage },
+                    event: Event::CallReported { call, outcome, changes, usage, record },
                     blobs: contents,
                     reply: None,
                 }
@@ -356,6 +358,7 @@ impl SessionWriter {
             after,
             events: std::mem::take(&mut batch.sealed),
             blobs: std::mem::take(&mut batch.blobs),
+            kv: std::mem::take(&mut batch.kv),
             summary: Some(self.session.summary(self.id, tip)),
         };
         self.ports.log.append(vec![append]).await.map(|()| tip)

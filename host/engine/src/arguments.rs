@@ -91,6 +91,7 @@ mod tests {
             category: Category::Read,
             effects: Effects::Staged,
             implementation: "test".into(),
+            component: String::new(),
         }
     }
 

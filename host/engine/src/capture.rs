@@ -22,7 +22,9 @@ pub(crate) fn cut(report: &mut CallReport) {
             cut_text(text, &mut left_bytes, &mut report.contents);
         }
         Outcome::Denied { .. }
+        | Outcome::NotGranted { .. }
         | Outcome::NeedsInput { .. }
+        | Outcome::NeedsCall { .. }
         | Outcome::Conflict { .. }
         | Outcome::OverLimit { .. }
         | Outcome::Interrupted

@@ -145,7 +145,8 @@ impl Host {
         };
         let (events, tip) = seal(loaded.tip, &context, &decision.events, || self.ports.ids.entropy());
         let summary = Some(loaded.summary(id, tip));
-        let append = SessionAppend { session: id, epoch, after: loaded.tip, events, blobs: Vec::new(), summary };
+        let append =
+            SessionAppend { session: id, epoch, after: loaded.tip, events, blobs: Vec::new(), kv: Vec::new(), summary };
         Ok(self.ports.log.append(vec![append]).await?)
     }
 

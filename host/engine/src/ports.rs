@@ -10,8 +10,10 @@ use async_trait::async_trait;
 use harness_core::change::Manifest;
 use harness_core::envelope::{Payload, SealedEvent, Tip};
 use harness_core::event::{ApplyResult, Changes, Context, ModelFailure, ModelStop};
+use harness_core::grant::Capability;
 use harness_core::item::{AssistantPart, Item, ToolSpec, Usage};
-use harness_core::outcome::{CallUsage, Outcome};
+use harness_core::outcome::{CallUsage, Outcome, Reply};
+use harness_core::record::{CallRecord, KvSpace, KvWrite};
 use harness_core::{CallId, Digest, Epoch, Sequence, SessionId, TimeMs};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -46,6 +48,8 @@ pub struct SessionAppend {
     pub events: Vec<SealedEvent>,
     /// Contents that the events name by digest. They belong to the session and are dropped with it.
     pub blobs: Vec<Blob>,
+    /// Kv writes that the events made valid, in order; the last one of a key counts.
+    pub kv: Vec<KvWrite>,
     /// The session's row in the index, where it changed.
     pub summary: Option<SessionSummary>,
 }
@@ -255,6 +259,26 @@ pub trait Blobs: Send + Sync + 'static {
     async fn get(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, StoreError>;
 }
 
+/// Values that outlast calls. They are written together with the events that say so; what belongs to a
+/// session is dropped with it.
+#[async_trait]
+pub trait Kv: Send + Sync + 'static {
+    /// The value of a key, if there is one.
+    async fn kv_get(&self, space: &KvSpace, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keys that begin with `prefix` and come after `after`, in the order of their bytes, at most `keys_max`.
+    async fn kv_keys(
+        &self,
+        space: &KvSpace,
+        prefix: &str,
+        after: Option<&str>,
+        keys_max: usize,
+    ) -> Result<Vec<String>, StoreError>;
+
+    /// Bytes of all keys and values of a space together.
+    async fn kv_bytes(&self, space: &KvSpace) -> Result<u64, StoreError>;
+}
+
 /// A piece of a response while it streams. Not logged: the whole response is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "delta", rename_all = "snake_case")]
@@ -332,7 +356,7 @@ pub trait Model: Send + Sync + 'static {
 }
 
 /// One call for a hand. Its arguments are valid JSON that fits the tool's schema.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CallRequest {
     /// The session.
     pub session: SessionId,
@@ -342,6 +366,50 @@ pub struct CallRequest {
     pub tool: String,
     /// The arguments, JSON text.
     pub arguments: String,
+    /// What the component was granted and the mode allows, before its own ceiling.
+    pub granted: Vec<Capability>,
+    /// Where the call goes on; none where it begins.
+    pub resume: Option<Resume>,
+    /// Is told how far the call has come.
+    pub progress: Arc<dyn CallProgressSink>,
+}
+
+impl CallRequest {
+    /// A call that begins, with nothing granted and nobody told of its progress.
+    pub fn new(session: SessionId, call: CallId, tool: impl Into<String>, arguments: impl Into<String>) -> Self {
+        let (tool, arguments) = (tool.into(), arguments.into());
+        Self { session, call, tool, arguments, granted: Vec::new(), resume: None, progress: Arc::new(|_| {}) }
+    }
+}
+
+/// How a call goes on that had needed something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// The guest's own small state, as it gave it.
+    pub state: String,
+    /// What it needed.
+    pub reply: Reply,
+}
+
+/// How far a call has come. Shown while it runs, not logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CallProgress {
+    /// In the component's words, cleaned and cut.
+    pub words: String,
+    /// Parts of a thousand that are done, where it knows.
+    pub done_permille: Option<u16>,
+}
+
+/// Where progress goes. Must not block.
+pub trait CallProgressSink: Send + Sync {
+    /// Takes a report.
+    fn progress(&self, progress: CallProgress);
+}
+
+impl<F: Fn(CallProgress) + Send + Sync> CallProgressSink for F {
+    fn progress(&self, progress: CallProgress) {
+        self(progress)
+    }
 }
 
 /// What a hand reports of a call.
@@ -355,12 +423,20 @@ pub struct CallReport {
     pub contents: Vec<Blob>,
     /// What it used.
     pub usage: CallUsage,
+    /// What else it did, and what it was told.
+    pub record: CallRecord,
 }
 
 impl CallReport {
     /// A report of an outcome without changes.
     pub fn of(outcome: Outcome) -> Self {
-        Self { outcome, changes: Changes::None, contents: Vec::new(), usage: CallUsage::default() }
+        Self {
+            outcome,
+            changes: Changes::None,
+            contents: Vec::new(),
+            usage: CallUsage::default(),
+            record: CallRecord::default(),
+        }
     }
 }
 

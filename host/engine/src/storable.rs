@@ -9,6 +9,7 @@ use harness_core::event::{Changes, ModelFailure, ModelFailureKind};
 use harness_core::item::AssistantPart;
 use harness_core::limits::EVENT_PAYLOAD_BYTES_MAX;
 use harness_core::outcome::{FailureKind, Outcome};
+use harness_core::record::CallRecord;
 
 /// What is wrong with an event as a payload, if anything is.
 pub(crate) fn problem(event: &Event) -> Option<String> {
@@ -53,9 +54,11 @@ pub(crate) fn without_contents(event: Event, error: &AppendError) -> Event {
 
 fn without_changes(event: Event, message: &str) -> Event {
     match event {
-        Event::CallReported { call, usage, .. } => {
+        Event::CallReported { call, usage, record, .. } => {
             let outcome = Outcome::failed(FailureKind::TooLarge, "not-logged", message);
-            Event::CallReported { call, outcome, changes: Changes::None, usage }
+            // What left the host has left it.
+            let record = CallRecord { requests: record.requests, ..CallRecord::default() };
+            Event::CallReported { call, outcome, changes: Changes::None, usage, record }
         }
         other => other,
     }

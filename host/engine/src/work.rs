@@ -137,8 +137,8 @@ impl Work {
         let wakes = self.wakes.clone();
         let spec = state.tool(&tool);
         let checked = spec.map_or(Ok(()), |spec| self.schemas.check(spec, arguments));
-        let is_direct = spec.is_some_and(|spec| spec.effects == Effects::Direct);
-        let ask = CallRequest { session: self.session, call, tool, arguments: arguments.to_owned() };
+        let is_direct = spec.is_some_and(|spec| spec.effects != Effects::Staged);
+        let ask = CallRequest::new(self.session, call, tool, arguments);
         let hands = Arc::clone(&self.hands);
         let task = tokio::spawn(async move {
             let report = match checked {

@@ -10,7 +10,7 @@ use harness_core::change::{Change, FileState, Manifest};
 use harness_core::event::{ApplyResult, Changes};
 use harness_core::item::{Category, Effects, ToolSpec};
 use harness_core::outcome::{CallUsage, FailureKind, Outcome};
-use harness_core::{CallId, Digest};
+use harness_core::{CallId, CallRecord, Digest};
 use harness_engine::ports::{Blob, Blobs, CallReport, CallRequest, Hands};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -100,7 +100,13 @@ impl FakeHands {
     fn stage(&self, path: &str, after: Option<Vec<u8>>) -> CallReport {
         let (manifest, contents) = changed(path, self.files.read(path), after);
         let changes = Changes::Staged { manifest };
-        CallReport { outcome: Outcome::text("staged"), changes, contents, usage: CallUsage::default() }
+        CallReport {
+            outcome: Outcome::text("staged"),
+            changes,
+            contents,
+            usage: CallUsage::default(),
+            record: CallRecord::default(),
+        }
     }
 
     fn append_now(&self, path: &str, content: &str) -> CallReport {
@@ -110,7 +116,13 @@ impl FakeHands {
         self.files.write(path, &after);
         let (manifest, contents) = changed(path, before, Some(after));
         let changes = Changes::Observed { manifest };
-        CallReport { outcome: Outcome::text("ran"), changes, contents, usage: CallUsage::default() }
+        CallReport {
+            outcome: Outcome::text("ran"),
+            changes,
+            contents,
+            usage: CallUsage::default(),
+            record: CallRecord::default(),
+        }
     }
 }
 
@@ -136,6 +148,7 @@ pub fn specs() -> Vec<ToolSpec> {
             category,
             effects,
             implementation: format!("fake:{name}"),
+            component: String::new(),
         }
     };
     vec![

@@ -11,7 +11,7 @@ use harness_core::change::{Change, FileState, Manifest};
 use harness_core::event::{ApplyResult, Changes};
 use harness_core::item::{Category, Effects, ToolSpec};
 use harness_core::outcome::{CallUsage, FailureKind, LimitName, Outcome};
-use harness_core::{CallId, Digest};
+use harness_core::{CallId, CallRecord, Digest};
 use harness_engine::ports::{Blob, Blobs, CallReport, CallRequest, Hands};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ impl NativeHand {
         let (manifest, contents) = compare(&before, &after);
         let time_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let usage = CallUsage { time_us, ..CallUsage::default() };
-        CallReport { outcome, changes: Changes::Observed { manifest }, contents, usage }
+        CallReport { outcome, changes: Changes::Observed { manifest }, contents, usage, record: CallRecord::default() }
     }
 
     async fn process(&self, command: &str) -> Outcome {
@@ -197,6 +197,7 @@ impl Hands for NativeHand {
             category: Category::Execute,
             effects: Effects::Direct,
             implementation: "native".to_owned(),
+            component: String::new(),
         }]
     }
 
@@ -260,7 +261,7 @@ mod tests {
         let hand = NativeHand::new(folder, deadline_ms);
         let arguments = json!({"command": command}).to_string();
         let (session, call) = (SessionId::from_bits(1), CallId::from_bits(1));
-        hand.execute(CallRequest { session, call, tool: TOOL.to_owned(), arguments }).await
+        hand.execute(CallRequest::new(session, call, TOOL, arguments)).await
     }
 
     #[tokio::test]

@@ -84,6 +84,7 @@ async fn work(store: SqliteStore, world: &'static World, number: u64, seed: u64,
             after: tip,
             events,
             blobs: Vec::new(),
+            kv: Vec::new(),
             summary: Some(conformance::summary(id, &titles[0], "/w", index as i64)),
         };
         match store.append(vec![append]).await {

@@ -97,6 +97,7 @@ async fn hold(store: &SqliteStore) {
             after: tip,
             events,
             blobs: Vec::new(),
+            kv: Vec::new(),
             summary: None,
         };
         match store.append(vec![append]).await {

@@ -17,7 +17,7 @@ use crate::load::Loaded;
 use crate::meter::Crossed;
 use harness_core::event::Changes;
 use harness_core::outcome::{FailureKind, LimitName, Part};
-use harness_core::{CallUsage, Outcome};
+use harness_core::{CallRecord, CallUsage, Outcome};
 use harness_engine::ports::{Blob, CallReport};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -150,7 +150,13 @@ fn finish(component: &str, layer: Layer, limits: &CallLimits, returned: ToolOutc
     let changes =
         if staged.manifest.is_empty() { Changes::None } else { Changes::Staged { manifest: staged.manifest } };
     contents.extend(staged.contents);
-    CallReport { outcome: Outcome::Returned { parts }, changes, contents, usage: CallUsage::default() }
+    CallReport {
+        outcome: Outcome::Returned { parts },
+        changes,
+        contents,
+        usage: CallUsage::default(),
+        record: CallRecord::default(),
+    }
 }
 
 /// What the model reads of a failure to collect the changes.

@@ -37,6 +37,14 @@ pub struct CallLimits {
     pub staged_files: u64,
     /// Bytes of the arguments.
     pub argument_bytes: u64,
+    /// Requests that leave the host, redirects included.
+    pub requests: u64,
+    /// Bytes of all requests' bodies together.
+    pub request_bytes: u64,
+    /// Bytes of all responses' bodies together.
+    pub response_bytes: u64,
+    /// Bytes of all values written to kv, keys included.
+    pub kv_bytes: u64,
 }
 
 impl CallLimits {
@@ -55,6 +63,10 @@ impl CallLimits {
         staged_bytes: 64 << 20,
         staged_files: 10_000,
         argument_bytes: 4 << 20,
+        requests: 32,
+        request_bytes: 4 << 20,
+        response_bytes: 16 << 20,
+        kv_bytes: 1 << 20,
     };
 
     /// The lower of two values, limit by limit. The stack is the runtime's: it stays as it is here.
@@ -74,6 +86,10 @@ impl CallLimits {
             staged_bytes: self.staged_bytes.min(other.staged_bytes),
             staged_files: self.staged_files.min(other.staged_files),
             argument_bytes: self.argument_bytes.min(other.argument_bytes),
+            requests: self.requests.min(other.requests),
+            request_bytes: self.request_bytes.min(other.request_bytes),
+            response_bytes: self.response_bytes.min(other.response_bytes),
+            kv_bytes: self.kv_bytes.min(other.kv_bytes),
         }
     }
 
@@ -93,6 +109,10 @@ impl CallLimits {
             LimitName::StagedBytes => self.staged_bytes,
             LimitName::StagedFiles => self.staged_files,
             LimitName::ArgumentBytes => self.argument_bytes,
+            LimitName::Requests => self.requests,
+            LimitName::RequestBytes => self.request_bytes,
+            LimitName::ResponseBytes => self.response_bytes,
+            LimitName::KvBytes => self.kv_bytes,
         }
     }
 }

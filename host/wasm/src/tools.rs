@@ -147,8 +147,8 @@ impl Component {
             return Err(ReadComponentError::Imports { name, missing });
         }
         let digest = Digest::of(&bytes);
-        let tools =
-            tools(&shape, digest).map_err(|problem| ReadComponentError::Tools { name: name.clone(), problem })?;
+        let tools = tools(&name, &shape, digest)
+            .map_err(|problem| ReadComponentError::Tools { name: name.clone(), problem })?;
         Ok(Arc::new(Self { name, digest, tools, limits, bytes }))
     }
 
@@ -246,7 +246,7 @@ fn check_contract(name: &str, shape: &Shape<'_>) -> Result<(), ReadComponentErro
     Err(ReadComponentError::Contract { name: name.to_owned(), found })
 }
 
-fn tools(shape: &Shape<'_>, digest: Digest) -> Result<Vec<ToolSpec>, String> {
+fn tools(component: &str, shape: &Shape<'_>, digest: Digest) -> Result<Vec<ToolSpec>, String> {
     let section = match (&shape.section, shape.sections) {
         (Some(section), 1) => section,
         (_, 0) => return Err("there is no such section".to_owned()),
@@ -274,6 +274,7 @@ fn tools(shape: &Shape<'_>, digest: Digest) -> Result<Vec<ToolSpec>, String> {
                 category: tool.category,
                 effects: Effects::Staged,
                 implementation: digest.to_string(),
+                component: component.to_owned(),
             })
         })
         .collect()

@@ -74,6 +74,7 @@ impl Writer {
             after: self.tip,
             events: sealed,
             blobs: Vec::new(),
+            kv: Vec::new(),
             summary: None,
         };
         let begin = Instant::now();

@@ -8,8 +8,8 @@ use crate::table::{Row, Table};
 use harness_core::envelope::{Lineage, SealContext, SealedEvent, seal};
 use harness_core::event::{Changes, ModelStop};
 use harness_core::{
-    Actor, AssistantPart, CallUsage, Command, Epoch, Event, Outcome, SessionId, SessionState, TenantId, TimeMs, Tip,
-    Usage, decide,
+    Actor, AssistantPart, CallRecord, CallUsage, Command, Epoch, Event, Outcome, SessionId, SessionState, TenantId,
+    TimeMs, Tip, Usage, decide,
 };
 use harness_engine::ports::{Ids, SessionAppend, Takeover};
 use harness_store::this_process;
@@ -62,7 +62,15 @@ async fn write(bench: &Bench, events: u64) -> SessionId {
         story.turn();
         if story.sealed.len() >= APPEND_EVENTS || story.tip.sequence.0 >= events {
             let sealed = std::mem::take(&mut story.sealed);
-            let append = SessionAppend { session, epoch, after, events: sealed, blobs: Vec::new(), summary: None };
+            let append = SessionAppend {
+                session,
+                epoch,
+                after,
+                events: sealed,
+                blobs: Vec::new(),
+                kv: Vec::new(),
+                summary: None,
+            };
             ports.log.append(vec![append]).await.unwrap();
             after = story.tip;
         }
@@ -104,6 +112,7 @@ impl Story {
                     outcome: Outcome::text("x".repeat(RESULT_BYTES)),
                     changes: Changes::None,
                     usage: CallUsage::default(),
+                    record: CallRecord::default(),
                 });
             }
         }

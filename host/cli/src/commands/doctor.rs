@@ -160,11 +160,8 @@ async fn sandbox(wiring: &Wiring, settings: &Settings) -> Finding {
 
 async fn self_test(wiring: &Wiring, folder: &Path) -> Result<Finding, String> {
     let hands = wiring.bare_hands(folder).map_err(|failure| failure.message)?;
-    let call = |number| CallRequest {
-        session: SessionId::from_bits(0),
-        call: CallId::from_bits(number),
-        tool: "read_file".to_owned(),
-        arguments: r#"{"path":"probe.txt"}"#.to_owned(),
+    let call = |number| {
+        CallRequest::new(SessionId::from_bits(0), CallId::from_bits(number), "read_file", r#"{"path":"probe.txt"}"#)
     };
     let first = tokio::time::timeout(SELF_TEST_TIMEOUT, hands.execute(call(0)));
     let report = first.await.map_err(|_| format!("no answer within {SELF_TEST_TIMEOUT:?}"))?;

@@ -208,7 +208,7 @@ impl Draft<'_> {
 fn stopped_outcome(call: &Call) -> Outcome {
     match call.effects {
         Some(Effects::Staged) | None => Outcome::Interrupted,
-        Some(Effects::Direct) => Outcome::InDoubt,
+        Some(Effects::Requesting | Effects::Direct) => Outcome::InDoubt,
     }
 }
 

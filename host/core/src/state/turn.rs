@@ -6,6 +6,7 @@ use crate::event::{ApplyResult, Changes, Event, ModelFailure, ModelStop, TurnLim
 use crate::ids::{ApprovalId, CallId, Digest, TurnId};
 use crate::item::{Effects, ToolResult, Usage};
 use crate::outcome::{CallUsage, Outcome};
+use crate::record::CallRecord;
 use std::sync::Arc;
 
 /// How far a call has come.
@@ -43,6 +44,8 @@ pub struct ReportedCall {
     pub changes: Changes,
     /// What it used.
     pub usage: CallUsage,
+    /// What else it did, and what it was told.
+    pub record: CallRecord,
     /// How putting the changes in place went, once it did.
     pub put: Option<ApplyResult>,
 }
@@ -225,11 +228,11 @@ impl Turn {
                     reported: None,
                 });
             }
-            Event::CallReported { call, outcome, changes, usage } => {
+            Event::CallReported { call, outcome, changes, usage, record } => {
                 let call = self.call_mut(*call)?;
                 call.stage = CallStage::Reported;
-                let (outcome, changes) = (outcome.clone(), changes.clone());
-                call.reported = Some(Box::new(ReportedCall { outcome, changes, usage: *usage, put: None }));
+                let (outcome, changes, record) = (outcome.clone(), changes.clone(), record.clone());
+                call.reported = Some(Box::new(ReportedCall { outcome, changes, usage: *usage, record, put: None }));
             }
             Event::ApprovalAsked { approval, call, binds_to, rule, words } => {
                 self.call_mut(*call)?.stage = CallStage::Asked {

@@ -103,6 +103,8 @@ fn is_input(event: &Event) -> bool {
             | Event::ChangesPut { .. }
             | Event::ApprovalAnswered { .. }
             | Event::InterruptRequested
+            | Event::GrantGiven { .. }
+            | Event::GrantRevoked { .. }
     )
 }
 
@@ -158,6 +160,7 @@ fn payload_lines() -> Vec<serde_json::Value> {
         outcome,
         changes,
         usage: CallUsage { fuel: 1, memory_bytes: 2, time_us: 3 },
+        record: CallRecord::default(),
     };
     let mut events: Vec<Event> = outcomes().into_iter().map(|outcome| report(outcome, Changes::None)).collect();
     let file = |executable| Some(FileState::File { digest: Digest::of(b"x"), bytes: 1, executable });
@@ -246,7 +249,7 @@ fn outcomes() -> Vec<Outcome> {
             ],
         },
         Outcome::Denied { rule: "r".into(), words: "w".into() },
-        Outcome::NeedsInput { question: "?".into(), state: "{}".into() },
+        Outcome::NeedsInput { question: "?".into(), choices: Vec::new(), state: "{}".into() },
         Outcome::Conflict { paths: vec!["a".into()] },
         Outcome::Faulted { what: "trap".into() },
         Outcome::Interrupted,

@@ -55,6 +55,7 @@ fn tool(name: &str, category: Category, effects: Effects) -> ToolSpec {
         category,
         effects,
         implementation: format!("test:{name}"),
+        component: String::new(),
     }
 }
 
@@ -189,7 +190,13 @@ impl World {
             "observed" => (Outcome::text("ok"), Changes::Observed { manifest: manifest(&words[2..]) }),
             other => panic!("{other}"),
         };
-        Event::CallReported { call: self.call_named(words[0]), outcome, changes, usage: CallUsage::default() }
+        Event::CallReported {
+            call: self.call_named(words[0]),
+            outcome,
+            changes,
+            usage: CallUsage::default(),
+            record: CallRecord::default(),
+        }
     }
 
     fn answer(&self, words: &[&str]) -> Event {

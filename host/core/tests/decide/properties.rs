@@ -158,7 +158,7 @@ fn report(call: CallId, b: u8, c: u8) -> Event {
         Outcome::failed(FailureKind::NotFound, "code", "gone"),
         Outcome::OverLimit { limit: LimitName::Fuel, maximum: 9 },
         Outcome::Faulted { what: "trap".into() },
-        Outcome::NeedsInput { question: "?".into(), state: "{}".into() },
+        Outcome::NeedsInput { question: "?".into(), choices: Vec::new(), state: "{}".into() },
     ];
     let paths = &PATHS[..usize::from(c) % 5];
     let changes = match c / 64 {
@@ -167,7 +167,13 @@ fn report(call: CallId, b: u8, c: u8) -> Event {
         _ => Changes::Staged { manifest: manifest(paths) },
     };
     let usage = CallUsage { fuel: u64::from(b), memory_bytes: 1, time_us: 2 };
-    Event::CallReported { call, outcome: outcomes[usize::from(b) % 7].clone(), changes, usage }
+    Event::CallReported {
+        call,
+        outcome: outcomes[usize::from(b) % 7].clone(),
+        changes,
+        usage,
+        record: CallRecord::default(),
+    }
 }
 
 /// Commands are only for what is open, and everything that is out has been commanded.

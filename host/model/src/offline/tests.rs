@@ -16,6 +16,7 @@ fn context(tools: &[&str]) -> Context {
         category: Category::Read,
         effects: Effects::Staged,
         implementation: "test".to_owned(),
+        component: String::new(),
     };
     Context {
         model: ModelRef { provider: "offline".into(), name: "offline".into() },

@@ -48,6 +48,7 @@ pub fn tool(name: &str) -> ToolSpec {
         category: Category::Read,
         effects: Effects::Staged,
         implementation: "test".to_owned(),
+        component: String::new(),
     }
 }
 

@@ -83,6 +83,7 @@ async fn nobody_appends_without_having_acquired(stores: Stores) {
         after: Tip::START,
         events,
         blobs: Vec::new(),
+        kv: Vec::new(),
         summary: None,
     };
     assert_eq!(stores.log.append(vec![append]).await, Err(AppendError::NotFound(session(1))));

@@ -114,7 +114,7 @@ impl Blobs for Kept {
 
 fn request(number: u128, probe: Probe) -> CallRequest {
     let (session, call) = (SessionId::from_bits(1), CallId::from_bits(number));
-    CallRequest { session, call, tool: probe.tool, arguments: probe.arguments }
+    CallRequest::new(session, call, probe.tool, probe.arguments)
 }
 
 impl Subject {

@@ -132,6 +132,7 @@ impl Writer {
             after: self.tip,
             events,
             blobs: Vec::new(),
+            kv: Vec::new(),
             summary: None,
         };
         (append, tip)

@@ -60,6 +60,7 @@ fn context(name: ModelRef) -> Arc<Context> {
         category: Category::Read,
         effects: Effects::Staged,
         implementation: "conformance".to_owned(),
+        component: String::new(),
     };
     Arc::new(Context {
         model: name,

@@ -67,11 +67,6 @@ pub(crate) fn hands(runtime: &Arc<Runtime>, workspace: &Path, components: &[Arc<
 }
 
 pub(crate) async fn call(hands: &ComponentHands, tool: &str, arguments: &str) -> CallReport {
-    let request = CallRequest {
-        session: SessionId::from_bits(1),
-        call: CallId::from_bits(1),
-        tool: tool.to_owned(),
-        arguments: arguments.to_owned(),
-    };
+    let request = CallRequest::new(SessionId::from_bits(1), CallId::from_bits(1), tool, arguments);
     hands.execute(request).await
 }
