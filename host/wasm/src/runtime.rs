@@ -6,7 +6,7 @@
 //! Not here: which tools a session has (`hands`).
 
 use crate::cache::{CacheSettings, CompiledCache};
-use crate::call;
+use crate::call::{self, Call, Site};
 use crate::engine;
 use crate::filesystem::Base;
 use crate::limits::{CallLimits, THREADS_MAX};
@@ -15,11 +15,12 @@ use crate::load::{LoadError, Loaded, Loader, ProgressSink};
 use crate::threads::GuestThreads;
 use crate::ticker::{self, Pulse};
 use crate::tools::Component;
+use harness_egress::{Egress, EgressSettings};
 use harness_engine::ports::CallReport;
 use std::sync::{Arc, OnceLock};
 
 /// How a runtime is set up.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct RuntimeSettings {
     /// The most that any call gets.
     pub limits: CallLimits,
@@ -29,6 +30,21 @@ pub struct RuntimeSettings {
     pub cache: Option<CacheSettings>,
     /// Is told of what takes long.
     pub progress: Option<ProgressSink>,
+    /// How requests leave the host.
+    pub egress: Arc<Egress>,
+}
+
+impl Default for RuntimeSettings {
+    /// The default limits, a thread for each core, nothing kept, nobody told, the system's resolver and no secrets.
+    fn default() -> Self {
+        Self {
+            limits: CallLimits::DEFAULT,
+            threads: 0,
+            cache: None,
+            progress: None,
+            egress: Egress::new(EgressSettings::default()),
+        }
+    }
 }
 
 /// Runs components. Shared by all sessions of a process.
@@ -79,17 +95,12 @@ impl Runtime {
             .map_err(|problem| LoadError::Host { name: component.name().to_owned(), problem: problem.to_owned() })?;
         let loaded = core.loader.load(component).await?;
         let limits = self.settings.limits.lowered_to(component.limits());
-        Ok(LoadedComponent { loaded, limits, pulse: core.pulse.clone() })
+        let (pulse, egress) = (core.pulse.clone(), self.settings.egress.clone());
+        Ok(LoadedComponent { component: component.clone(), loaded, limits, pulse, egress })
     }
 
     /// Runs a call on one of the runtime's threads. Dropping the future ends the call.
-    pub async fn call(
-        &self,
-        component: &LoadedComponent,
-        base: &Arc<Base>,
-        tool: String,
-        arguments: String,
-    ) -> CallReport {
+    pub async fn call(&self, component: &LoadedComponent, base: &Arc<Base>, call: Call) -> CallReport {
         let core = match self.core() {
             Ok(core) => core,
             Err(problem) => {
@@ -99,7 +110,7 @@ impl Runtime {
         };
         let (component, base) = (component.clone(), base.clone());
         let deadline_ms = component.limits.deadline_ms;
-        core.threads.run(deadline_ms, async move { component.call_here(&base, &tool, &arguments).await }).await
+        core.threads.run(deadline_ms, async move { component.call_here(&base, call).await }).await
     }
 
     fn core(&self) -> Result<&Core, &str> {
@@ -133,9 +144,11 @@ impl Runtime {
 /// A component ready to be called, with the limits of its calls.
 #[derive(Clone)]
 pub struct LoadedComponent {
+    component: Arc<Component>,
     loaded: Arc<Loaded>,
     limits: CallLimits,
     pulse: Arc<Pulse>,
+    egress: Arc<Egress>,
 }
 
 impl LoadedComponent {
@@ -147,14 +160,14 @@ impl LoadedComponent {
     /// Lowers the limits of calls made through this handle.
     #[must_use]
     pub fn lowered_to(&self, limits: &CallLimits) -> Self {
-        let (loaded, pulse) = (self.loaded.clone(), self.pulse.clone());
-        Self { loaded, limits: self.limits.lowered_to(limits), pulse }
+        Self { limits: self.limits.lowered_to(limits), ..self.clone() }
     }
 
     /// Runs a call on this thread, for callers that have threads of their own for guests. A tokio
-    /// runtime with time must be around it. Nobody looks after a call that hangs in the operating system.
-    pub async fn call_here(&self, base: &Arc<Base>, tool: &str, arguments: &str) -> CallReport {
+    /// runtime with all its drivers must be around it. Nobody looks after a call that hangs in the operating system.
+    pub async fn call_here(&self, base: &Arc<Base>, call: Call) -> CallReport {
         let _running = self.pulse.run();
-        call::run(&self.loaded, base, &self.limits, tool, arguments).await
+        let Self { component, loaded, limits, egress, .. } = self;
+        call::run(&Site { loaded, component, base, limits, egress }, call).await
     }
 }

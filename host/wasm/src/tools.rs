@@ -8,8 +8,9 @@
 
 use crate::clean::clean;
 use crate::limits::{COMPONENT_BYTES_MAX, CallLimits};
-use crate::link::{self, MissingImport, TOOL_INTERFACE};
+use crate::link::{self, MissingImport, REQUESTS_INTERFACE, RESUMABLE_INTERFACE, TOOL_INTERFACE};
 use harness_core::Digest;
+use harness_core::grant::{CAPABILITIES_MAX, Capability};
 use harness_core::item::{Category, Effects, ToolSpec};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -21,6 +22,10 @@ use wasmparser::{Encoding, Parser, Payload};
 pub const TOOLS_SECTION: &str = "harness:tools";
 /// The whole declaration, in bytes.
 pub const TOOLS_SECTION_BYTES_MAX: usize = 256 << 10;
+/// The custom section that declares the most a component asks for.
+pub const MANIFEST_SECTION: &str = "harness:manifest";
+/// That declaration, in bytes.
+pub const MANIFEST_SECTION_BYTES_MAX: usize = 64 << 10;
 /// Tools of one component.
 pub const COMPONENT_TOOLS_MAX: usize = 64;
 /// A tool's name, in characters.
@@ -50,6 +55,7 @@ pub struct Component {
     bytes: Cow<'static, [u8]>,
     digest: Digest,
     tools: Vec<ToolSpec>,
+    ceiling: Option<Vec<Capability>>,
     limits: CallLimits,
 }
 
@@ -75,6 +81,14 @@ pub enum ReadComponentError {
     /// Its declaration cannot be used.
     #[error("component `{name}` declares its tools wrongly in its section `{TOOLS_SECTION}`: {problem}")]
     Tools {
+        /// The component.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// What it says it asks for cannot be used.
+    #[error("component `{name}` declares what it asks for wrongly in its section `{MANIFEST_SECTION}`: {problem}")]
+    Manifest {
         /// The component.
         name: String,
         /// What is wrong.
@@ -115,11 +129,19 @@ struct Declaration {
     parameters: serde_json::Value,
 }
 
+/// The most that a component asks for.
+#[derive(Debug, Deserialize)]
+struct Asked {
+    capabilities: Vec<Capability>,
+}
+
 /// What the binary's own structure says.
 #[derive(Debug, Default)]
 struct Shape<'a> {
     section: Option<&'a [u8]>,
     sections: usize,
+    manifest: Option<&'a [u8]>,
+    manifests: usize,
     imports: Vec<String>,
     exports: Vec<String>,
 }
@@ -147,9 +169,12 @@ impl Component {
             return Err(ReadComponentError::Imports { name, missing });
         }
         let digest = Digest::of(&bytes);
-        let tools = tools(&name, &shape, digest)
+        let ceiling =
+            ceiling(&shape).map_err(|problem| ReadComponentError::Manifest { name: name.clone(), problem })?;
+        let effects = effects(&shape, ceiling.as_deref());
+        let tools = tools(&name, &shape, digest, effects)
             .map_err(|problem| ReadComponentError::Tools { name: name.clone(), problem })?;
-        Ok(Arc::new(Self { name, digest, tools, limits, bytes }))
+        Ok(Arc::new(Self { name, digest, tools, ceiling, limits, bytes }))
     }
 
     /// Its name for people.
@@ -170,6 +195,16 @@ impl Component {
     /// Its tools, in the order it declares them.
     pub fn tools(&self) -> &[ToolSpec] {
         &self.tools
+    }
+
+    /// The most it asks for. Empty also where it does not say: see [`Component::has_manifest`].
+    pub fn ceiling(&self) -> &[Capability] {
+        self.ceiling.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it says what it asks for. One that does not may use whatever it is granted.
+    pub fn has_manifest(&self) -> bool {
+        self.ceiling.is_some()
     }
 
     /// The most its calls get.
@@ -211,6 +246,10 @@ fn shape(bytes: &[u8]) -> Result<Shape<'_>, String> {
                 shape.sections += 1;
                 shape.section = Some(section.data());
             }
+            Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
+                shape.manifests += 1;
+                shape.manifest = Some(section.data());
+            }
             _ => {}
         }
         if depth > NESTING_DEPTH_MAX {
@@ -239,6 +278,9 @@ fn check_contract(name: &str, shape: &Shape<'_>) -> Result<(), ReadComponentErro
     if exported.iter().any(|(_, wanted)| link::is_compatible(wanted, version)) {
         return Ok(());
     }
+    if shape.exports.iter().any(|export| export == RESUMABLE_INTERFACE) {
+        return Ok(());
+    }
     let found = match exported.first() {
         Some((_, other)) => format!("`{}`", clean(format!("{interface}@{other}"))),
         None => "no tools".to_owned(),
@@ -246,7 +288,33 @@ fn check_contract(name: &str, shape: &Shape<'_>) -> Result<(), ReadComponentErro
     Err(ReadComponentError::Contract { name: name.to_owned(), found })
 }
 
-fn tools(component: &str, shape: &Shape<'_>, digest: Digest) -> Result<Vec<ToolSpec>, String> {
+/// What the manifest declares, if there is one.
+fn ceiling(shape: &Shape<'_>) -> Result<Option<Vec<Capability>>, String> {
+    let section = match (&shape.manifest, shape.manifests) {
+        (Some(section), 1) => section,
+        (_, 0) => return Ok(None),
+        (_, several) => return Err(format!("there are {several} such sections, at most one is possible")),
+    };
+    if section.len() > MANIFEST_SECTION_BYTES_MAX {
+        return Err(format!("it has {} bytes, more than {MANIFEST_SECTION_BYTES_MAX}", section.len()));
+    }
+    let Asked { capabilities } = serde_json::from_slice(section).map_err(|error| clean(error.to_string()))?;
+    if capabilities.len() > CAPABILITIES_MAX {
+        return Err(format!("it lists {} capabilities, at most {CAPABILITIES_MAX} are possible", capabilities.len()));
+    }
+    Ok(Some(capabilities))
+}
+
+/// Where its calls may have effects: requests leave when they are made.
+fn effects(shape: &Shape<'_>, ceiling: Option<&[Capability]>) -> Effects {
+    let may_request = match ceiling {
+        Some(ceiling) => ceiling.iter().any(|capability| matches!(capability, Capability::Http(_))),
+        None => shape.imports.iter().any(|import| import.split('@').next() == Some(REQUESTS_INTERFACE)),
+    };
+    if may_request { Effects::Requesting } else { Effects::Staged }
+}
+
+fn tools(component: &str, shape: &Shape<'_>, digest: Digest, effects: Effects) -> Result<Vec<ToolSpec>, String> {
     let section = match (&shape.section, shape.sections) {
         (Some(section), 1) => section,
         (_, 0) => return Err("there is no such section".to_owned()),
@@ -272,7 +340,7 @@ fn tools(component: &str, shape: &Shape<'_>, digest: Digest) -> Result<Vec<ToolS
                 description: clean(tool.description),
                 parameters: tool.parameters,
                 category: tool.category,
-                effects: Effects::Staged,
+                effects,
                 implementation: digest.to_string(),
                 component: component.to_owned(),
             })
