@@ -11,6 +11,7 @@
 mod cache;
 mod call;
 mod clean;
+pub mod compile;
 mod contract;
 mod engine;
 mod fault;
@@ -33,8 +34,8 @@ pub use call::WORKSPACE_PREOPEN;
 pub use hands::{ComponentHands, DuplicateTool};
 pub use limits::{COMPONENT_BYTES_MAX, CallLimits};
 pub use link::MissingImport;
-pub use load::{LoadError, Progress, ProgressSink};
-pub use runtime::{LoadedComponent, Runtime, RuntimeSettings};
+pub use load::{LoadError, Progress, ProgressSink, Readiness};
+pub use runtime::{LoadedComponent, PREPARING_CODE, Runtime, RuntimeSettings};
 pub use tools::{
     COMPONENT_TOOLS_MAX, Component, ComponentSource, DESCRIPTION_BYTES_MAX, ReadComponentError, TOOL_NAME_CHARS_MAX,
     TOOLS_SECTION, TOOLS_SECTION_BYTES_MAX,
