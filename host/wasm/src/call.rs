@@ -9,6 +9,7 @@
 use crate::clean::clean;
 use crate::contract::exports::harness::tool::tool::Outcome as ToolOutcome;
 use crate::contract::harness::tool::types::{ErrorKind, Failure, Part as ToolPart};
+use crate::entry::Answer;
 use crate::fault;
 use crate::filesystem::{Access, Base, FilesystemCtx, FinishError, Layer, LayerLimits, Preopen};
 use crate::guest::GuestState;
@@ -85,8 +86,8 @@ async fn call_guest(
         }
     };
     let guest = async {
-        let instance = loaded.instance_pre().instantiate_async(&mut store).await?;
-        instance.harness_tool_tool().call_call(&mut store, tool, arguments).await
+        let Answer::Done(outcome) = loaded.entry().call(loaded.instance_pre(), &mut store, tool, arguments).await?;
+        Ok(outcome)
     };
     let returned = match tokio::time::timeout(Duration::from_millis(limits.deadline_ms), guest).await {
         Err(_elapsed) => Err(over(limits, LimitName::DeadlineMs)),
@@ -105,7 +106,7 @@ async fn call_guest(
     }
 }
 
-fn store(
+pub(crate) fn store(
     engine: &Engine,
     limits: &CallLimits,
     files: FilesystemCtx,

@@ -12,16 +12,21 @@ mod cache;
 mod call;
 mod clean;
 mod contract;
+mod describe;
 mod engine;
+mod entry;
 mod fault;
 pub mod filesystem;
 mod guest;
 mod hands;
+mod inspect;
 mod limits;
 mod link;
 mod load;
 mod log;
 mod meter;
+mod offered;
+mod plain;
 mod runtime;
 mod threads;
 mod ticker;
@@ -30,12 +35,14 @@ mod wasi;
 
 pub use cache::{CACHE_BYTES_MAX_DEFAULT, CacheKey, CacheSettings, CompiledCache, OpenCacheError};
 pub use call::WORKSPACE_PREOPEN;
+pub use describe::DescribeError;
 pub use hands::{ComponentHands, DuplicateTool};
 pub use limits::{COMPONENT_BYTES_MAX, CallLimits};
 pub use link::MissingImport;
 pub use load::{LoadError, Progress, ProgressSink};
+pub use plain::NotOffered;
 pub use runtime::{LoadedComponent, Runtime, RuntimeSettings};
 pub use tools::{
-    COMPONENT_TOOLS_MAX, Component, ComponentSource, DESCRIPTION_BYTES_MAX, ReadComponentError, TOOL_NAME_CHARS_MAX,
-    TOOLS_SECTION, TOOLS_SECTION_BYTES_MAX,
+    COMPONENT_TOOLS_MAX, Component, ComponentSource, DESCRIPTION_BYTES_MAX, Kind, MANIFEST_BYTES_MAX, MANIFEST_SECTION,
+    ReadComponentError, TOOL_NAME_CHARS_MAX, TOOLS_SECTION, TOOLS_SECTION_BYTES_MAX,
 };

@@ -6,7 +6,7 @@
 //! Not here: bounding the compiler's time and memory beyond the size of what it is given.
 
 use crate::cache::{CacheKey, CompiledCache};
-use crate::contract::ToolComponentPre;
+use crate::entry::Entry;
 use crate::guest::GuestState;
 use crate::limits::{COMPILES_MAX, LOADED_COMPONENTS_MAX};
 use crate::tools::Component;
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use tokio::sync::watch;
 use wasmtime::Engine;
-use wasmtime::component::Linker;
+use wasmtime::component::{InstancePre, Linker};
 
 /// Something that takes long enough to tell a person about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,8 @@ pub enum LoadError {
 pub(crate) struct Loaded {
     component: Arc<Component>,
     engine: Engine,
-    instance_pre: ToolComponentPre<GuestState>,
+    instance_pre: InstancePre<GuestState>,
+    entry: Entry,
 }
 
 impl Loaded {
@@ -82,8 +83,12 @@ impl Loaded {
         &self.engine
     }
 
-    pub(crate) fn instance_pre(&self) -> &ToolComponentPre<GuestState> {
+    pub(crate) fn instance_pre(&self) -> &InstancePre<GuestState> {
         &self.instance_pre
+    }
+
+    pub(crate) fn entry(&self) -> &Entry {
+        &self.entry
     }
 }
 
@@ -153,8 +158,9 @@ impl Loader {
         };
         let link =
             |error: wasmtime::Error| LoadError::Link { name: component.name().to_owned(), problem: chain(&error) };
-        let instance_pre = self.linker.instantiate_pre(&compiled).and_then(ToolComponentPre::new).map_err(link)?;
-        Ok(Arc::new(Loaded { component: component.clone(), engine: self.engine.clone(), instance_pre }))
+        let instance_pre = self.linker.instantiate_pre(&compiled).map_err(link)?;
+        let entry = Entry::of(component, &instance_pre).map_err(link)?;
+        Ok(Arc::new(Loaded { component: component.clone(), engine: self.engine.clone(), instance_pre, entry }))
     }
 
     fn cached(&self, key: &CacheKey) -> Option<wasmtime::component::Component> {

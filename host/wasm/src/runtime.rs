@@ -7,6 +7,7 @@
 
 use crate::cache::{CacheSettings, CompiledCache};
 use crate::call;
+use crate::describe::{self, DescribeError};
 use crate::engine;
 use crate::filesystem::Base;
 use crate::limits::{CallLimits, THREADS_MAX};
@@ -100,6 +101,26 @@ impl Runtime {
         let (component, base) = (component.clone(), base.clone());
         let deadline_ms = component.limits.deadline_ms;
         core.threads.run(deadline_ms, async move { component.call_here(&base, &tool, &arguments).await }).await
+    }
+
+    /// Asks a component for its tools, with everything denied and tight limits: once, when it is installed.
+    /// Keep what comes back with the component's digest, and read it with [`Component::read_described`].
+    ///
+    /// # Errors
+    /// If it has nothing to ask, does not load, does not answer in time, or gives what cannot be used.
+    pub async fn describe(&self, component: &Arc<Component>) -> Result<String, DescribeError> {
+        let name = || component.name().to_owned();
+        if component.describe_export().is_none() {
+            return Err(DescribeError::Nothing { name: name() });
+        }
+        let loaded = self.load(component).await.map_err(|error| DescribeError::Load(error.to_string()))?;
+        let core = self.core().map_err(|problem| DescribeError::Load(problem.to_owned()))?;
+        let deadline_ms = loaded.limits.lowered_to(&describe::DESCRIBE_LIMITS).deadline_ms;
+        let ask = async move {
+            let _running = loaded.pulse.run();
+            describe::run(&loaded.loaded, &loaded.limits).await
+        };
+        describe::answer(component, core.threads.run(deadline_ms, ask).await)
     }
 
     fn core(&self) -> Result<&Core, &str> {
