@@ -130,7 +130,7 @@ fn guest(
     Ok(GuestState::new(site.component.clone(), *limits, folders.preopened(), lent))
 }
 
-fn store(
+pub(crate) fn store(
     engine: &Engine,
     limits: &CallLimits,
     guest: GuestState,

@@ -102,10 +102,10 @@ impl Folders {
         }
         let is_folder = |capability: &&Capability| matches!(capability, Capability::Filesystem { .. });
         let usual = || Capability::Filesystem { access: AccessKind::Read, path: WORKSPACE_PREOPEN.to_owned() };
-        match component.ceiling().iter().find(is_folder) {
-            Some(asked) => Some(asked.clone()),
-            None => (!component.has_manifest()).then(usual),
+        if !component.has_manifest() {
+            return Some(usual());
         }
+        component.ceiling().iter().find(is_folder).cloned()
     }
 
     /// Ends the call: what it changed in the workspace.
@@ -150,7 +150,10 @@ mod tests {
             (&["filesystem write /workspace", "filesystem read /workspace/a"], &["w /workspace"]),
             (&["filesystem read /workspace", "filesystem write /workspace/a"], &["r /workspace", "w /workspace/a"]),
             (&["filesystem read /scratch", "filesystem read /scratch", "question"], &["r /scratch"]),
-            (&["filesystem write /workspace/ab", "filesystem write /workspace/a"], &["w /workspace/a", "w /workspace/ab"]),
+            (
+                &["filesystem write /workspace/ab", "filesystem write /workspace/a"],
+                &["w /workspace/a", "w /workspace/ab"],
+            ),
         ];
         for (granted, expected) in table {
             let found: Vec<String> = uncovered(&capabilities(granted))

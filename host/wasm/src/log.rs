@@ -164,7 +164,10 @@ mod tests {
         assert_eq!(log.text().unwrap(), "[notes]\ninfo: begun\n[standard error]\nbroken\n");
         log.note("warn", &"ä".repeat(100));
         let text = log.text().unwrap();
-        assert!(text.starts_with("[") && text.contains("older bytes were dropped") && text.contains("broken"), "{text}");
+        assert!(
+            text.starts_with("[") && text.contains("older bytes were dropped") && text.contains("broken"),
+            "{text}"
+        );
         assert!(log.rings.lock().unwrap().notes.len() <= 40);
     }
 }
