@@ -77,8 +77,7 @@ fn ask(question: Question, state: String) -> Needed {
     }
     // Only lines of its own could look like another's.
     let words = one_line(question.words, QUESTION_CHARS_MAX);
-    let choices: Vec<String> =
-        question.choices.into_iter().map(|choice| one_line(choice, CHOICE_CHARS_MAX)).collect();
+    let choices: Vec<String> = question.choices.into_iter().map(|choice| one_line(choice, CHOICE_CHARS_MAX)).collect();
     if words.is_empty() || choices.iter().any(String::is_empty) {
         return Err("asks a question without words, or offers a choice without".to_owned());
     }

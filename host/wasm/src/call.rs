@@ -181,6 +181,7 @@ fn finish(
     drop(table);
     let Lent { mut powers, mut sources, mut values, mut reports, requests } = lent;
     reports.finish();
+    let broke = returned.is_err();
     let crossed = requests.used().and_then(|used| used.crossed());
     let crossed = folders.crossed().or(crossed.map(|limit| (limit, limits.maximum(limit))));
     let (outcome, mut contents) = match (crossed, returned) {
@@ -199,7 +200,7 @@ fn finish(
     if values.was_read() || matches!(outcome, Outcome::OverLimit { limit: LimitName::DeadlineMs, .. }) {
         sources.mark_incomplete();
     }
-    if record.refused.is_empty() && files.were_asked_for && is_unexplained(&outcome) {
+    if record.refused.is_empty() && files.were_asked_for && is_unexplained(&outcome, broke) {
         record.refused.extend(folders.missing(component));
     }
     record.inputs = Some(sources.finish());
@@ -236,11 +237,11 @@ fn add_once(refused: &mut Vec<Capability>, more: Vec<Capability>) {
     }
 }
 
-/// Whether a folder that is not there may be why.
-fn is_unexplained(outcome: &Outcome) -> bool {
+/// Whether a folder that is not there may be why a tool failed, or its guest broke.
+fn is_unexplained(outcome: &Outcome, broke: bool) -> bool {
     match outcome {
         Outcome::Failed { kind, .. } => *kind != FailureKind::InvalidArguments,
-        Outcome::Faulted { .. } => true,
+        Outcome::Faulted { .. } => broke,
         _ => false,
     }
 }

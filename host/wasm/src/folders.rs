@@ -150,7 +150,10 @@ mod tests {
             (&["filesystem write /workspace", "filesystem read /workspace/a"], &["w /workspace"]),
             (&["filesystem read /workspace", "filesystem write /workspace/a"], &["r /workspace", "w /workspace/a"]),
             (&["filesystem read /scratch", "filesystem read /scratch", "question"], &["r /scratch"]),
-            (&["filesystem write /workspace/ab", "filesystem write /workspace/a"], &["w /workspace/a", "w /workspace/ab"]),
+            (
+                &["filesystem write /workspace/ab", "filesystem write /workspace/a"],
+                &["w /workspace/a", "w /workspace/ab"],
+            ),
         ];
         for (granted, expected) in table {
             let found: Vec<String> = uncovered(&capabilities(granted))

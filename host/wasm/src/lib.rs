@@ -41,6 +41,6 @@ pub use link::MissingImport;
 pub use load::{LoadError, Progress, ProgressSink};
 pub use runtime::{LoadedComponent, Runtime, RuntimeSettings};
 pub use tools::{
-    COMPONENT_TOOLS_MAX, Component, ComponentSource, DESCRIPTION_BYTES_MAX, ReadComponentError, TOOL_NAME_CHARS_MAX,
-    MANIFEST_SECTION, MANIFEST_SECTION_BYTES_MAX, TOOLS_SECTION, TOOLS_SECTION_BYTES_MAX,
+    COMPONENT_TOOLS_MAX, Component, ComponentSource, DESCRIPTION_BYTES_MAX, MANIFEST_SECTION,
+    MANIFEST_SECTION_BYTES_MAX, ReadComponentError, TOOL_NAME_CHARS_MAX, TOOLS_SECTION, TOOLS_SECTION_BYTES_MAX,
 };

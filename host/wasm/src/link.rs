@@ -31,8 +31,7 @@ const WASI_VERSION: &str = "0.2.12";
 /// The version of the host's own interfaces.
 const HOST_VERSION: &str = "0.1.0";
 /// The host's own interfaces, without their version.
-const HOSTS_OWN: &[&str] =
-    &["harness:host/kv", "harness:host/log", "harness:host/progress", "harness:host/secrets"];
+const HOSTS_OWN: &[&str] = &["harness:host/kv", "harness:host/log", "harness:host/progress", "harness:host/secrets"];
 
 /// An import's name inside an error, in bytes.
 const IMPORT_NAME_BYTES_MAX: usize = 200;

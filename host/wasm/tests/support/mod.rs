@@ -5,7 +5,9 @@
 use harness_core::{CallId, SessionId};
 use harness_engine::ports::{CallReport, CallRequest, Hands};
 use harness_wasm::filesystem::Base;
-use harness_wasm::{CallLimits, Component, ComponentHands, ComponentSource, HandsSettings, ReadComponentError, Runtime};
+use harness_wasm::{
+    CallLimits, Component, ComponentHands, ComponentSource, HandsSettings, ReadComponentError, Runtime,
+};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -32,7 +32,9 @@ fn needs(name: &str, arguments: &Value) -> Progress {
     // What is staged now is dropped: the call has not ended.
     let _ = std::fs::write("/workspace/asked.txt", "asked");
     let need = match name {
-        "call" => Need::Call(OtherCall { tool: text(arguments, "tool").to_owned(), arguments: many(arguments, "with") }),
+        "call" => {
+            Need::Call(OtherCall { tool: text(arguments, "tool").to_owned(), arguments: many(arguments, "with") })
+        }
         _ => {
             let choices = arguments["choices"].as_array().into_iter().flatten();
             let choices = choices.map(|choice| choice.as_str().unwrap_or_default().to_owned()).collect();

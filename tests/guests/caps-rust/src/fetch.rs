@@ -1,5 +1,6 @@
 //! Requests over `wasi:http`.
 
+use crate::harness::host::secrets;
 use crate::{Told, debug, number, text};
 use serde_json::Value;
 use wasip2::http::outgoing_handler;
@@ -21,6 +22,10 @@ fn once(arguments: &Value) -> Told {
     let fields = Fields::new();
     for (name, value) in arguments["headers"].as_object().into_iter().flatten() {
         fields.append(name, value.as_str().unwrap_or_default().as_bytes()).map_err(debug)?;
+    }
+    if !text(arguments, "secret").is_empty() {
+        let placeholder = secrets::placeholder(text(arguments, "secret")).map_err(debug)?;
+        fields.append("authorization", format!("Bearer {placeholder}").as_bytes()).map_err(debug)?;
     }
     let wrong = |()| "refused at once".to_owned();
     let request = OutgoingRequest::new(fields);

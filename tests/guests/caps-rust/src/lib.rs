@@ -7,6 +7,7 @@ mod files;
 use harness::host::{kv, log, progress, secrets};
 use harness::tool::types::{ErrorKind, Failure, Outcome, Part};
 use serde_json::Value;
+use std::io::Write;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 wit_bindgen::generate!({
@@ -99,6 +100,8 @@ fn note(arguments: &Value) -> String {
         log::write(log::Level::Info, &format!("{} {number}", text(arguments, "words")));
     }
     print!("{}", text(arguments, "out"));
+    // It is kept back until a line ends, and nothing ends here.
+    let _ = std::io::stdout().flush();
     eprint!("{}", text(arguments, "err"));
     "noted".to_owned()
 }
