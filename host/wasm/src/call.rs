@@ -82,10 +82,11 @@ pub(crate) async fn run(site: &Site<'_>, call: Call) -> CallReport {
         return CallReport::of(over(&limits, LimitName::ArgumentBytes));
     }
     let folders = Folders::lend(&capabilities, site.base, &limits);
-    let guest = match guest(site, &call, capabilities, &limits, &folders, started) {
-        Ok(guest) => guest,
+    let lent = match lend(site.component, site.egress, &call, capabilities, &limits, started) {
+        Ok(lent) => lent,
         Err(what) => return CallReport::of(Outcome::Faulted { what }),
     };
+    let guest = GuestState::new(site.component.clone(), limits, folders.preopened(), lent);
     let mut store = match store(site.loaded.engine(), &limits, guest, started) {
         Ok(store) => store,
         Err(error) => {
@@ -107,27 +108,27 @@ fn over(limits: &CallLimits, limit: LimitName) -> Outcome {
     Outcome::OverLimit { limit, maximum: limits.maximum(limit) }
 }
 
-fn guest(
-    site: &Site<'_>,
+/// What a call is lent beside folders.
+fn lend(
+    component: &Component,
+    egress: &Arc<Egress>,
     call: &Call,
     capabilities: Vec<Capability>,
     limits: &CallLimits,
-    folders: &Folders,
     started: Instant,
-) -> Result<GuestState, String> {
+) -> Result<Lent, String> {
     let sources = match &call.inputs {
         Some(inputs) => Sources::recorded(inputs).map_err(|error| format!("it cannot be run again: {error}"))?,
         None => Sources::fresh().map_err(|error| format!("no randomness: {error}"))?,
     };
     let deadline = started.checked_add(Duration::from_millis(limits.deadline_ms));
-    let lent = Lent {
+    Ok(Lent {
         powers: Powers::new(capabilities),
         sources,
-        values: Values::new(call.kv.clone(), site.component.name()),
+        values: Values::new(call.kv.clone(), component.name()),
         reports: Reports::new(call.progress.clone()),
-        requests: Requests::new(site.egress.clone(), deadline),
-    };
-    Ok(GuestState::new(site.component.clone(), *limits, folders.preopened(), lent))
+        requests: Requests::new(egress.clone(), deadline),
+    })
 }
 
 fn store(
