@@ -85,9 +85,9 @@ fn a_newer_store_is_refused_and_named() {
     database(folder.path()).pragma_update(None, "user_version", SCHEMA_VERSION + 6).unwrap();
     let before = std::fs::read(folder.path().join(DATABASE_FILE)).unwrap();
     let error = SqliteStore::open(folder.path(), StoreOptions::default()).unwrap_err();
-    assert!(matches!(error, OpenStoreError::Newer { found: 7, known: 1, .. }), "{error}");
+    assert!(matches!(error, OpenStoreError::Newer { found: 8, known: 2, .. }), "{error}");
     let words = error.to_string();
-    assert!(words.contains("version 7") && words.contains("up to 1"), "{words}");
+    assert!(words.contains("version 8") && words.contains("up to 2"), "{words}");
     assert_eq!(std::fs::read(folder.path().join(DATABASE_FILE)).unwrap(), before);
 }
 

@@ -7,7 +7,7 @@
 //! The key lies outside the cache's folder, so that write access to the cache alone is worth nothing.
 //! Several processes may use one cache.
 //!
-//! Not here: compiling (`load`).
+//! Not here: compiling (`compile`).
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
@@ -36,7 +36,7 @@ const ENTRIES_SCANNED_MAX: usize = 10_000;
 /// How an entry's file name ends.
 const SUFFIX: &str = ".cwasm";
 /// How the name of a file that is being written begins.
-const TEMPORARY: &str = ".tmp-";
+pub(crate) const TEMPORARY: &str = ".tmp-";
 /// A temporary file that is older was left by a process that died. Seconds.
 const TEMPORARY_AGE_MAX_S: u64 = 3600;
 
@@ -102,8 +102,13 @@ impl CacheKey {
         Self(key.into())
     }
 
+    /// Its hexadecimal digits.
+    pub(crate) fn hex(&self) -> String {
+        harness_core::Digest(self.0).hex()
+    }
+
     fn file_name(&self) -> String {
-        harness_core::Digest(self.0).hex() + SUFFIX
+        self.hex() + SUFFIX
     }
 }
 
@@ -149,18 +154,30 @@ impl CompiledCache {
         Some(code)
     }
 
+    /// Whether there is a sound entry of a key.
+    pub(crate) fn has(&self, key: &CacheKey) -> bool {
+        self.get(key).is_some()
+    }
+
     /// Keeps code under a key, in place of what was there. Without effect where it cannot be written.
     pub fn put(&self, key: &CacheKey, code: &[u8]) {
-        let entry_bytes = (code.len() + MAGIC.len() + MAC_BYTES) as u64;
-        if entry_bytes > ENTRY_BYTES_MAX.min(self.bytes_max) {
-            return;
-        }
-        if let Err(error) = self.write(key, code) {
+        if let Err(error) = self.try_put(key, code) {
             tracing::warn!(folder = %self.folder.display(), %error, "could not keep a compiled component");
         }
+    }
+
+    /// The same, for a caller to whom it matters.
+    pub(crate) fn try_put(&self, key: &CacheKey, code: &[u8]) -> io::Result<()> {
+        let entry_bytes = (code.len() + MAGIC.len() + MAC_BYTES) as u64;
+        let bytes_max = ENTRY_BYTES_MAX.min(self.bytes_max);
+        if entry_bytes > bytes_max {
+            return Err(io::Error::other(format!("it has {entry_bytes} bytes, the cache takes {bytes_max}")));
+        }
+        self.write(key, code)?;
         if let Err(error) = self.make_room(&key.file_name()) {
             tracing::warn!(folder = %self.folder.display(), %error, "could not tidy the compiled components");
         }
+        Ok(())
     }
 
     fn mac(&self, key: &CacheKey, code: &[u8]) -> Hmac<Sha256> {
@@ -223,7 +240,7 @@ impl CompiledCache {
 }
 
 /// Makes a folder only its owner can use, or makes an existing one so.
-fn private_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn private_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let metadata = std::fs::metadata(folder)?;
     if metadata.mode() & 0o077 != 0 {

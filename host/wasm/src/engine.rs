@@ -39,6 +39,11 @@ pub(crate) fn engine(limits: &CallLimits, threads: usize) -> wasmtime::Result<En
     })
 }
 
+/// An engine that only compiles, for an engine of these limits: it has no slots.
+pub(crate) fn compiling_engine(limits: &CallLimits) -> wasmtime::Result<Engine> {
+    Engine::new(&base_config(limits))
+}
+
 fn base_config(limits: &CallLimits) -> Config {
     let memory_bytes = memory_slot_bytes(limits);
     let stack_bytes = as_size(limits.stack_bytes);
@@ -109,6 +114,17 @@ fn memory_slot_bytes(limits: &CallLimits) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::CacheKey;
+
+    #[test]
+    fn what_one_engine_compiles_fits_the_other() {
+        let key = |engine: &Engine| {
+            CacheKey::new(&harness_core::Digest::of(b"component"), engine.precompile_compatibility_hash())
+        };
+        let limits = CallLimits { memory_bytes: 1 << 20, stack_bytes: 256 << 10, ..CallLimits::DEFAULT };
+        assert_eq!(key(&engine(&limits, 1).unwrap()), key(&compiling_engine(&limits).unwrap()));
+        assert_ne!(key(&compiling_engine(&limits).unwrap()), key(&compiling_engine(&CallLimits::DEFAULT).unwrap()));
+    }
 
     #[test]
     fn proposals_that_tools_do_not_need_are_refused() {

@@ -139,10 +139,7 @@ impl ComponentHands {
                 format!("there is no tool `{tool}`"),
             ));
         };
-        match self.runtime.load(component).await {
-            Ok(loaded) => Ok(loaded.lowered_to(&self.limits)),
-            Err(error) => Err(Outcome::Faulted { what: error.to_string() }),
-        }
+        Ok(self.runtime.load_for_call(component).await?.lowered_to(&self.limits))
     }
 }
 

@@ -12,6 +12,7 @@ mod answer;
 mod cache;
 mod call;
 mod clean;
+pub mod compile;
 mod contract;
 mod engine;
 mod entry;
@@ -38,8 +39,8 @@ pub use hands::{ComponentHands, DuplicateTool, HandsSettings};
 pub use host::kv::KvOwners;
 pub use limits::{COMPONENT_BYTES_MAX, CallLimits};
 pub use link::MissingImport;
-pub use load::{LoadError, Progress, ProgressSink};
-pub use runtime::{LoadedComponent, Runtime, RuntimeSettings};
+pub use load::{LoadError, Progress, ProgressSink, Readiness};
+pub use runtime::{LoadedComponent, PREPARING_CODE, Runtime, RuntimeSettings};
 pub use tools::{
     COMPONENT_TOOLS_MAX, Component, ComponentSource, DESCRIPTION_BYTES_MAX, MANIFEST_SECTION,
     MANIFEST_SECTION_BYTES_MAX, ReadComponentError, TOOL_NAME_CHARS_MAX, TOOLS_SECTION, TOOLS_SECTION_BYTES_MAX,

@@ -174,6 +174,8 @@ pub(crate) const COMPONENT_TABLES_MAX: u32 = 20;
 pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 /// Components that are compiled at the same time. The compiler itself uses all cores.
 pub(crate) const COMPILES_MAX: usize = 1;
+/// A component that a call waits for while it is compiled, in bytes: about four seconds.
+pub(crate) const COMPILE_WAITED_FOR_BYTES_MAX: usize = 2 << 20;
 /// Loaded components that are kept in memory.
 pub(crate) const LOADED_COMPONENTS_MAX: usize = 256;
 /// Text of a guest inside a fault's description, in bytes.

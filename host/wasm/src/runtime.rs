@@ -7,17 +7,27 @@
 
 use crate::cache::{CacheSettings, CompiledCache};
 use crate::call::{self, Call, Site};
+use crate::compile::{CompileLimits, Compiler, Outside};
 use crate::engine;
 use crate::filesystem::Base;
 use crate::limits::{CallLimits, THREADS_MAX};
 use crate::link;
-use crate::load::{LoadError, Loaded, Loader, ProgressSink};
+use crate::load::{Compile, LoadError, Loaded, Loader, NotLoaded, ProgressSink, Readiness};
 use crate::threads::GuestThreads;
 use crate::ticker::{self, Pulse};
 use crate::tools::Component;
+<<<<<<< HEAD
 use harness_egress::{Egress, EgressSettings};
+=======
+use harness_core::Outcome;
+use harness_core::outcome::FailureKind;
+>>>>>>> worker
 use harness_engine::ports::CallReport;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// The code of a failure that says that the component is not compiled yet.
+pub const PREPARING_CODE: &str = "preparing";
 
 /// How a runtime is set up.
 #[derive(Clone)]
@@ -28,6 +38,8 @@ pub struct RuntimeSettings {
     pub threads: usize,
     /// Where compiled components are kept; without, each process compiles anew.
     pub cache: Option<CacheSettings>,
+    /// Where components are compiled.
+    pub compiler: Compiler,
     /// Is told of what takes long.
     pub progress: Option<ProgressSink>,
     /// How requests leave the host.
@@ -99,13 +111,62 @@ impl Runtime {
         Ok(LoadedComponent { component: component.clone(), loaded, limits, pulse, egress })
     }
 
+    /// Begins to load a component and waits for nothing. Where a worker compiles, what was begun comes to its end
+    /// also when this process is gone.
+    pub fn prepare(&self, component: &Arc<Component>) {
+        match self.core() {
+            Ok(core) => core.loader.prepare(component),
+            // The first call tells it.
+            Err(problem) => tracing::warn!(problem, component = component.name(), "could not be prepared"),
+        }
+    }
+
+    /// How far a component is on its way. Starts nothing.
+    pub fn readiness(&self, component: &Component) -> Readiness {
+        match self.core.get() {
+            None => Readiness::Unknown,
+            Some(Ok(core)) => core.loader.readiness(component),
+            Some(Err(problem)) => {
+                let (name, problem) = (component.name().to_owned(), problem.clone());
+                Readiness::Failed(LoadError::Host { name, problem })
+            }
+        }
+    }
+
+    /// As [`Self::load`], for a call that is waited for: a large component that has to be compiled first is an
+    /// outcome that says so, and is being compiled from then on.
+    ///
+    /// # Errors
+    /// The outcome of the call that cannot begin.
+    pub async fn load_for_call(&self, component: &Arc<Component>) -> Result<LoadedComponent, Outcome> {
+        let faulted = |what: String| Outcome::Faulted { what };
+        let core = self.core().map_err(|problem| faulted(format!("component `{}`: {problem}", component.name())))?;
+        match core.loader.load_for_call(component).await {
+            Ok(loaded) => {
+                let limits = self.settings.limits.lowered_to(component.limits());
+                Ok(LoadedComponent { loaded, limits, pulse: core.pulse.clone() })
+            }
+            Err(NotLoaded::Failed(error)) => Err(faulted(error.to_string())),
+            Err(NotLoaded::Preparing { about_s }) => Err(Outcome::Failed {
+                kind: FailureKind::Failed,
+                code: PREPARING_CODE.to_owned(),
+                message: format!(
+                    "component `{}` is being prepared: it is compiled once, which takes about {about_s} s. Try again \
+                     in a few seconds, or use another tool meanwhile.",
+                    component.name()
+                ),
+                retryable: true,
+            }),
+        }
+    }
+
     /// Runs a call on one of the runtime's threads. Dropping the future ends the call.
     pub async fn call(&self, component: &LoadedComponent, base: &Arc<Base>, call: Call) -> CallReport {
         let core = match self.core() {
             Ok(core) => core,
             Err(problem) => {
                 let what = problem.to_owned();
-                return CallReport::of(harness_core::Outcome::Faulted { what });
+                return CallReport::of(Outcome::Faulted { what });
             }
         };
         let (component, base) = (component.clone(), base.clone());
@@ -131,13 +192,28 @@ impl Runtime {
         let watchdog = threads.watchdog();
         ticker::start(engine.weak(), pulse.clone(), move || watchdog.look())
             .map_err(|e| broken("epoch thread", e.to_string()))?;
-        let loader = Loader::new(engine, linker, self.open_cache(), self.settings.progress.clone());
+        let (compile, remember) = self.compile().map_err(|e| broken("compiler", e))?;
+        let loader = Loader::new(engine, linker, compile, remember, self.settings.progress.clone());
         Ok(Core { loader: Arc::new(loader), threads, pulse })
     }
 
-    fn open_cache(&self) -> Option<CompiledCache> {
-        let opened = CompiledCache::open(self.settings.cache.as_ref()?);
-        opened.inspect_err(|error| tracing::warn!(%error, "components are compiled anew in every process")).ok()
+    fn compile(&self) -> Result<(Compile, Duration), String> {
+        let cache = self.settings.cache.as_ref().and_then(|settings| {
+            let opened = CompiledCache::open(settings);
+            opened.inspect_err(|error| tracing::warn!(%error, "components are compiled anew in every process")).ok()
+        });
+        let remember = |limits: &CompileLimits| Duration::from_millis(limits.remember_failure_ms);
+        let Compiler::Worker { program, arguments, limits } = &self.settings.compiler else {
+            return Ok((Compile::Here(cache), remember(&CompileLimits::DEFAULT)));
+        };
+        let settings = self.settings.cache.clone().filter(|_| cache.is_some());
+        let outside = Outside::new(program.clone(), arguments.clone(), *limits, self.settings.limits, settings)
+            .map_err(|error| error.to_string())?;
+        let cache = match cache {
+            Some(cache) => cache,
+            None => CompiledCache::open(outside.cache()).map_err(|error| error.to_string())?,
+        };
+        Ok((Compile::Outside(outside, cache), remember(limits)))
     }
 }
 
