@@ -6,8 +6,8 @@
 //! Not here: running it (`entry`), its changes (`call`).
 
 use crate::clean::clean;
+use crate::contract::harness::tool::types::{ErrorKind, Failure, Outcome as ToolOutcome, Part as ToolPart};
 use crate::contract::resumable::exports::harness::tool::resumable::{Need, OtherCall, Question};
-use crate::contract::tool::harness::tool::types::{ErrorKind, Failure, Outcome as ToolOutcome, Part as ToolPart};
 use crate::entry::Answer;
 use crate::host::powers::Powers;
 use crate::host::progress::one_line;

@@ -5,12 +5,12 @@
 //!
 //! Not here: turning answers into outcomes (`answer`), the Store around a run (`call`).
 
+use crate::contract::harness::tool::types::Outcome as ToolOutcome;
 use crate::contract::resumable::exports::harness::tool::resumable::{
     Need, OtherOutcome, Progress, Reply as WitReply, Resumed,
 };
 use crate::contract::resumable::{ResumableComponent, ResumableComponentIndices};
-use crate::contract::tool::harness::tool::types::Outcome as ToolOutcome;
-use crate::contract::tool::{ToolComponent, ToolComponentIndices};
+use crate::contract::{ToolComponent, ToolComponentIndices};
 use crate::guest::GuestState;
 use crate::plain::PlainEntry;
 use crate::tools::{Component, Kind};

@@ -101,11 +101,10 @@ impl Folders {
             return None;
         }
         let is_folder = |capability: &&Capability| matches!(capability, Capability::Filesystem { .. });
-        let usual = || Capability::Filesystem { access: AccessKind::Read, path: WORKSPACE_PREOPEN.to_owned() };
-        if !component.has_manifest() {
-            return Some(usual());
+        if component.has_manifest() {
+            return component.ceiling().iter().find(is_folder).cloned();
         }
-        component.ceiling().iter().find(is_folder).cloned()
+        Some(Capability::Filesystem { access: AccessKind::Read, path: WORKSPACE_PREOPEN.to_owned() })
     }
 
     /// Ends the call: what it changed in the workspace.
@@ -141,6 +140,26 @@ fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scratch_and_workspace_share_what_may_be_staged() {
+        use crate::filesystem::{ErrorCode, OpenHow};
+        use harness_core::outcome::LimitName;
+        let folder = tempfile::tempdir().unwrap();
+        let base = Arc::new(Base::open(folder.path(), &[]).unwrap());
+        let granted = ["filesystem write /workspace", "filesystem write /scratch"].map(|text| text.parse().unwrap());
+        let folders = Folders::lend(&granted, &base, &CallLimits { staged_bytes: 10, ..CallLimits::DEFAULT });
+        let create = OpenHow { write: true, create: true, ..OpenHow::default() };
+        let open = |layer: &Layer| layer.root(Access::Staged).unwrap().open_at("a", create).unwrap();
+        let (kept, scratch) = (open(&folders.layer), open(folders.scratch.as_ref().unwrap()));
+        kept.write_at(b"123456", 0).unwrap();
+        scratch.write_at(b"1234", 0).unwrap();
+        assert_eq!(folders.crossed(), None);
+        scratch.set_size(0).unwrap();
+        kept.append(b"7890").unwrap();
+        assert_eq!(scratch.append(b"1").unwrap_err(), ErrorCode::InsufficientSpace);
+        assert_eq!(folders.crossed(), Some((LimitName::StagedBytes, 10)));
+    }
 
     #[test]
     fn what_another_covers_is_no_folder_of_its_own() {
