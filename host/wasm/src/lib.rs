@@ -37,6 +37,7 @@ pub use cache::{CACHE_BYTES_MAX_DEFAULT, CacheKey, CacheSettings, CompiledCache,
 pub use call::WORKSPACE_PREOPEN;
 pub use describe::DescribeError;
 pub use hands::{ComponentHands, DuplicateTool};
+pub use inspect::{Ability, Inspection, inspect, inspect_source};
 pub use limits::{COMPONENT_BYTES_MAX, CallLimits};
 pub use link::MissingImport;
 pub use load::{LoadError, Progress, ProgressSink};
