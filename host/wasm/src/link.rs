@@ -72,7 +72,7 @@ impl IoView for GuestState {
 }
 
 /// An interface that a component wants and the host does not have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct MissingImport {
     /// What the component imports.
     pub wanted: String,

@@ -70,6 +70,8 @@ pub(crate) struct Facts {
     pub(crate) tools: Vec<ToolSpec>,
     pub(crate) functions: Vec<Function>,
     pub(crate) not_offered: Vec<NotOffered>,
+    /// Tools that nobody described.
+    pub(crate) undescribed: Vec<String>,
     pub(crate) ceiling: Vec<Capability>,
     pub(crate) description: Option<String>,
     /// Under which name it exports `describe`, where only a call tells its tools.
@@ -78,6 +80,7 @@ pub(crate) struct Facts {
     pub(crate) imports: Vec<String>,
     pub(crate) exports: Vec<String>,
     pub(crate) missing: Vec<MissingImport>,
+    pub(crate) proposals: Vec<&'static str>,
     pub(crate) sections: Vec<(String, usize)>,
     pub(crate) producers: Vec<String>,
 }
@@ -121,6 +124,9 @@ impl Component {
         let ComponentSource { name, bytes } = source;
         if !facts.missing.is_empty() {
             return Err(ReadComponentError::Imports { name, missing: facts.missing });
+        }
+        if !facts.proposals.is_empty() {
+            return Err(ReadComponentError::Proposals { name, proposals: facts.proposals });
         }
         if facts.tools.is_empty() && facts.describe.is_none() {
             return Err(ReadComponentError::NoTools { name, not_offered: facts.not_offered });
@@ -179,6 +185,10 @@ impl Component {
         &self.limits
     }
 
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
     pub(crate) fn functions(&self) -> &[Function] {
         &self.facts.functions
     }
@@ -220,11 +230,13 @@ pub(crate) fn facts(source: &ComponentSource, described: Option<&str>) -> Result
         tools: Vec::new(),
         functions: Vec::new(),
         not_offered: Vec::new(),
+        undescribed: Vec::new(),
         description: manifest.description.clone(),
         describe: describe.filter(|_| anatomy.tools.count == 0).map(str::to_owned),
         has_manifest,
         ceiling,
         missing,
+        proposals: Vec::new(),
         imports: anatomy.imports.clone(),
         exports: anatomy.exports.iter().map(|export| (*export).to_owned()).collect(),
         sections: anatomy.sections.clone(),
@@ -280,6 +292,8 @@ fn read_plain(
     facts.tools = plain.specs;
     facts.functions = plain.functions;
     facts.not_offered = plain.not_offered;
+    facts.undescribed = plain.undescribed;
+    facts.proposals = plain.proposals.into_iter().collect();
     Ok(())
 }
 
@@ -302,6 +316,12 @@ fn contract_tools(
         }
         (Once { count, .. }, _) => Err(format!("there are {count} such sections, one is needed")),
     }
+}
+
+/// The names of a component's exports.
+#[cfg(test)]
+pub(crate) fn exports(bytes: &[u8]) -> Vec<String> {
+    Anatomy::of(bytes).unwrap().exports.iter().map(|export| (*export).to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::tools::{
 use docs::Docs;
 use harness_core::Digest;
 use harness_core::item::{Category, Effects, ToolSpec};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// The schema of one function's arguments, in bytes.
 pub(crate) const SCHEMA_BYTES_MAX: usize = 64 << 10;
@@ -63,6 +63,10 @@ pub(crate) struct Plain {
     pub(crate) specs: Vec<ToolSpec>,
     /// Its other exports.
     pub(crate) not_offered: Vec<NotOffered>,
+    /// Tools that nobody described.
+    pub(crate) undescribed: Vec<String>,
+    /// Proposals to the component model that its exports need and this host's engine does not have.
+    pub(crate) proposals: BTreeSet<&'static str>,
 }
 
 /// What tools of one component have in common.
@@ -92,6 +96,7 @@ pub(crate) fn read<'a>(
     let mut plain = Plain::default();
     let mut taken = HashSet::new();
     for it in exported {
+        types::proposals(it.signature.as_ref().map_err(String::as_str), &mut plain.proposals);
         let export = names::export(it.interface.as_deref(), &it.function);
         let offered = it.signature.and_then(|signature| {
             let name = names.next().unwrap_or_default();
@@ -100,7 +105,12 @@ pub(crate) fn read<'a>(
             }
             let said = manifest.tool(&export);
             let written = docs.of(it.interface.as_deref(), &it.function);
-            let spec = spec(name, &export, &signature, said, written, origin)?;
+            let own = said.and_then(|said| said.description.clone()).or(written);
+            let is_described = own.is_some();
+            let spec = spec(name, &export, &signature, said, own, origin)?;
+            if !is_described {
+                plain.undescribed.push(spec.name.clone());
+            }
             Ok((signature, spec))
         });
         match offered {
@@ -123,7 +133,7 @@ fn spec(
     export: &str,
     signature: &Signature,
     said: Option<&ToolWords>,
-    written: Option<String>,
+    own: Option<String>,
     origin: &Origin<'_>,
 ) -> Result<ToolSpec, String> {
     if let Some((long, _)) = signature.parameters.iter().find(|(name, _)| name.chars().count() > TOOL_NAME_CHARS_MAX) {
@@ -138,7 +148,6 @@ fn spec(
     if bytes > SCHEMA_BYTES_MAX {
         return Err(format!("its schema has {bytes} bytes, more than {SCHEMA_BYTES_MAX}"));
     }
-    let own = said.and_then(|said| said.description.clone()).or(written);
     let mut description = own.unwrap_or_else(|| generated(export, signature));
     description.truncate(description.floor_char_boundary(DESCRIPTION_BYTES_MAX));
     Ok(ToolSpec {

@@ -6,6 +6,7 @@
 //! Not here: where the types are read from (`read`: the binary; `live`: the engine), their JSON (`schema`,
 //! `arguments`, `results`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Levels of a type: a list of records of numbers has three.
@@ -99,6 +100,47 @@ impl ValueType {
     /// A list of these.
     pub(crate) fn list(element: Self) -> Self {
         if element == Self::Integer(Integer::U8) { Self::Bytes } else { Self::List(Box::new(element)) }
+    }
+}
+
+impl ValueType {
+    /// The proposals to the component model that it is made with, beyond what this host's engine has.
+    fn proposals(&self, found: &mut BTreeSet<&'static str>) {
+        match self {
+            Self::FixedList(element, _) => {
+                found.insert("fixed-length lists");
+                element.proposals(found);
+            }
+            Self::Map(key, value) => {
+                found.insert("maps");
+                key.proposals(found);
+                value.proposals(found);
+            }
+            Self::List(some) | Self::Option(some) => some.proposals(found),
+            Self::Record(fields) => fields.iter().for_each(|(_, ty)| ty.proposals(found)),
+            Self::Tuple(types) => types.iter().for_each(|ty| ty.proposals(found)),
+            Self::Variant(cases) => cases.iter().filter_map(|(_, ty)| ty.as_ref()).for_each(|ty| ty.proposals(found)),
+            Self::Result(ok, err) => ok.iter().chain(err).for_each(|ty| ty.proposals(found)),
+            Self::Bool | Self::Integer(_) | Self::F32 | Self::F64 | Self::Char | Self::String | Self::Bytes => {}
+            Self::Enum(_) | Self::Flags(_) => {}
+        }
+    }
+}
+
+/// The proposals that a signature needs and this host's engine does not have; also of one that has no JSON.
+pub(crate) fn proposals(signature: Result<&Signature, &str>, found: &mut BTreeSet<&'static str>) {
+    match signature {
+        Ok(signature) => {
+            let parameters = signature.parameters.iter().map(|(_, ty)| ty);
+            parameters.chain(&signature.result).for_each(|ty| ty.proposals(found));
+        }
+        Err(ASYNC | FUTURE | STREAM) => {
+            found.insert("asynchronous functions, futures and streams");
+        }
+        Err(ERROR_CONTEXT) => {
+            found.insert("error contexts");
+        }
+        Err(_) => {}
     }
 }
 

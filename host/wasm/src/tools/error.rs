@@ -71,6 +71,14 @@ pub enum ReadComponentError {
         /// What it wants and what there is instead.
         missing: Vec<MissingImport>,
     },
+    /// Its types need what this host's engine does not have.
+    #[error("component `{name}` cannot be loaded: this host's engine does not have {}", proposals.join(" and "))]
+    Proposals {
+        /// The component.
+        name: String,
+        /// The proposals to the component model.
+        proposals: Vec<&'static str>,
+    },
     /// It does not export the contract this host knows.
     #[error("component `{name}` exports {found}, this host calls `{known}`: build it for that version")]
     Contract {
