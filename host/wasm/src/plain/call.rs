@@ -7,7 +7,7 @@ use super::arguments;
 use super::live;
 use super::results;
 use super::{Function, Signature, ValueType};
-use crate::contract::tool::harness::tool::types::{ErrorKind, Failure, Outcome as ToolOutcome, Part};
+use crate::contract::harness::tool::types::{ErrorKind, Failure, Outcome as ToolOutcome, Part};
 use crate::guest::GuestState;
 use serde_json::Value;
 use std::collections::HashMap;
