@@ -16,12 +16,9 @@ use crate::load::{Compile, LoadError, Loaded, Loader, NotLoaded, ProgressSink, R
 use crate::threads::GuestThreads;
 use crate::ticker::{self, Pulse};
 use crate::tools::Component;
-<<<<<<< HEAD
-use harness_egress::{Egress, EgressSettings};
-=======
 use harness_core::Outcome;
 use harness_core::outcome::FailureKind;
->>>>>>> worker
+use harness_egress::{Egress, EgressSettings};
 use harness_engine::ports::CallReport;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -47,12 +44,14 @@ pub struct RuntimeSettings {
 }
 
 impl Default for RuntimeSettings {
-    /// The default limits, a thread for each core, nothing kept, nobody told, the system's resolver and no secrets.
+    /// The default limits, a thread for each core, nothing kept, compiled in this process, nobody told, the system's
+    /// resolver and no secrets.
     fn default() -> Self {
         Self {
             limits: CallLimits::DEFAULT,
             threads: 0,
             cache: None,
+            compiler: Compiler::default(),
             progress: None,
             egress: Egress::new(EgressSettings::default()),
         }
@@ -105,10 +104,14 @@ impl Runtime {
         let core = self
             .core()
             .map_err(|problem| LoadError::Host { name: component.name().to_owned(), problem: problem.to_owned() })?;
-        let loaded = core.loader.load(component).await?;
+        Ok(self.loaded(core, component, core.loader.load(component).await?))
+    }
+
+    fn loaded(&self, core: &Core, component: &Arc<Component>, loaded: Arc<Loaded>) -> LoadedComponent {
         let limits = self.settings.limits.lowered_to(component.limits());
         let (pulse, egress) = (core.pulse.clone(), self.settings.egress.clone());
-        Ok(LoadedComponent { component: component.clone(), loaded, limits, pulse, egress })
+        // Equal components under other names share what was loaded, and nothing else.
+        LoadedComponent { component: component.clone(), loaded, limits, pulse, egress }
     }
 
     /// Begins to load a component and waits for nothing. Where a worker compiles, what was begun comes to its end
@@ -142,10 +145,7 @@ impl Runtime {
         let faulted = |what: String| Outcome::Faulted { what };
         let core = self.core().map_err(|problem| faulted(format!("component `{}`: {problem}", component.name())))?;
         match core.loader.load_for_call(component).await {
-            Ok(loaded) => {
-                let limits = self.settings.limits.lowered_to(component.limits());
-                Ok(LoadedComponent { loaded, limits, pulse: core.pulse.clone() })
-            }
+            Ok(loaded) => Ok(self.loaded(core, component, loaded)),
             Err(NotLoaded::Failed(error)) => Err(faulted(error.to_string())),
             Err(NotLoaded::Preparing { about_s }) => Err(Outcome::Failed {
                 kind: FailureKind::Failed,
