@@ -72,7 +72,7 @@ fn measure_one(
     loaded: &LoadedComponent,
     tool: &str,
 ) {
-    let base = Arc::new(Base::open(&shared.place("languages").workspace(), &[]).unwrap());
+    let base = Arc::new(Base::open(shared.place("languages").workspace(), &[]).unwrap());
     let call = || async {
         let report = loaded.call_here(&base, tool, guest.arguments).await;
         assert_eq!(report.outcome.word(), "returned", "{}: {:?}", guest.words, report.outcome);
