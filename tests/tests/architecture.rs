@@ -17,6 +17,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("harness-store", &["harness-core", "harness-engine"]),
     ("harness-wasm", &["harness-core", "harness-engine"]),
     ("harness-model", &["harness-core", "harness-engine"]),
+    ("harness-egress", &["harness-core"]),
     ("harness-sim", &["harness-core", "harness-engine"]),
     (
         "harness-host",
@@ -41,10 +42,21 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("wasmtime", &["harness-wasm"]),
     ("reqwest", &["harness-model"]),
-    ("hyper", &["harness-model"]),
-    ("rustls", &["harness-model"]),
+    ("hyper", &["harness-model", "harness-egress"]),
+    ("rustls", &["harness-model", "harness-egress"]),
     ("rusqlite", &["harness-store"]),
-    ("tokio", &["harness-engine", "harness-store", "harness-wasm", "harness-model", "harness-sim", "harness-host"]),
+    (
+        "tokio",
+        &[
+            "harness-egress",
+            "harness-engine",
+            "harness-host",
+            "harness-model",
+            "harness-sim",
+            "harness-store",
+            "harness-wasm",
+        ],
+    ),
     ("tracing", &["harness-engine", "harness-store", "harness-wasm", "harness-model", "harness-host"]),
 ];
 
@@ -69,10 +81,10 @@ const NOT_IN_CORE: &[&str] = &[
     "HashSet",
 ];
 
-/// What opens sockets: only the model does, and fakes that stand in for providers.
+/// What opens sockets: only the model and the egress do, and fakes that stand in for providers.
 const SOCKETS: &[&str] = &["TcpStream", "TcpListener", "UdpSocket", "UnixStream", "UnixListener"];
 /// Where sockets may be opened, by a part of the path.
-const SOCKETS_IN: &[&str] = &["host/model/", "host/sim/", "tests/", "/tests.rs"];
+const SOCKETS_IN: &[&str] = &["host/egress/", "host/model/", "host/sim/", "tests/", "/tests.rs"];
 
 /// Words that say nothing in a type's name; the last one only where it is the whole name.
 const EMPTY_WORDS: &[&str] = &["Manager", "Helper", "Helpers", "Util", "Utils", "Common", "Data", "Info", "Service"];

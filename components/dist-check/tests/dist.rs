@@ -33,6 +33,8 @@ struct Built {
     exports: Vec<String>,
     /// The `harness:tools` sections of its core modules.
     declarations: Vec<Vec<u8>>,
+    /// The `harness:manifest` sections of its core modules.
+    manifests: Vec<Vec<u8>>,
 }
 
 fn folder() -> PathBuf {
@@ -64,6 +66,9 @@ fn built(wasm: &[u8]) -> Built {
             Payload::CustomSection(section) if section.name() == "harness:tools" => {
                 built.declarations.push(section.data().to_vec());
             }
+            Payload::CustomSection(section) if section.name() == "harness:manifest" => {
+                built.manifests.push(section.data().to_vec());
+            }
             Payload::ComponentImportSection(section) if depth == 0 => {
                 built.imports.extend(section.into_iter().map(|import| import.unwrap().name.name.to_owned()));
             }
@@ -86,11 +91,27 @@ fn every_component_is_valid_and_declares_its_tool_as_its_folder_does() {
         let tools: serde_json::Value = serde_json::from_slice(&declared[0]).unwrap();
         let [tool] = tools.as_array().unwrap().as_slice() else { panic!("{name} declares one tool") };
         assert_eq!(tool["name"], name.as_str());
-        let edits = ["edit_file", "write_file"].contains(&name.as_str());
-        assert_eq!(tool["category"], if edits { "edit" } else { "read" });
+        let category = match name.as_str() {
+            "edit_file" | "write_file" => "edit",
+            "shell" => "execute",
+            "fetch" => "network",
+            _ => "read",
+        };
+        assert_eq!(tool["category"], category, "{name}");
         assert_eq!(tool["parameters"]["type"], "object");
         assert_eq!(tool["parameters"]["additionalProperties"], false);
         assert!(tool["description"].as_str().is_some_and(|text| !text.is_empty()));
+    }
+}
+
+#[test]
+fn every_component_carries_the_manifest_of_its_folder() {
+    for Locked { name, .. } in lock() {
+        let manifests = built(&wasm(&name)).manifests;
+        assert_eq!(manifests, [fs::read(folder().join(&name).join("manifest.json")).unwrap()], "{name}");
+        let manifest: serde_json::Value = serde_json::from_slice(&manifests[0]).unwrap();
+        let capabilities = manifest["capabilities"].as_array().unwrap();
+        assert!(!capabilities.is_empty() && capabilities.iter().all(serde_json::Value::is_string), "{name}");
     }
 }
 
@@ -103,7 +124,8 @@ fn components_import_wasi_alone_and_export_the_tool() {
             // The contract's own types are no power: the interface has no functions.
             let types = import == "harness:tool/types@0.1.0";
             assert!(types || (import.starts_with("wasi:") && import.contains("@0.2.")), "{name} imports {import}");
-            assert!(!import.contains("sockets") && !import.contains("http"), "{name} imports {import}");
+            assert!(!import.contains("sockets"), "{name} imports {import}");
+            assert!(!import.contains("http") || name == "fetch", "{name} imports {import}");
         }
         assert_eq!(built.exports, ["harness:tool/tool@0.1.0"], "{name}");
     }
@@ -119,8 +141,8 @@ fn what_a_model_reads_of_all_tools_is_short() {
         bytes += tools.to_string().len();
     }
     println!("{bytes} bytes");
-    // About 1,000 tokens: four bytes make one.
-    assert!(bytes < 4_000, "{bytes} bytes");
+    // About 1,500 tokens: four bytes make one.
+    assert!(bytes < 6_000, "{bytes} bytes");
 }
 
 #[test]

@@ -4,12 +4,30 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Failure, Outcome, Part, Reply, Workspace};
+use crate::{Failure, Outcome, Part, Workspace};
+
+/// What a tool gives back when it did not fail: text, or parts of any kind.
+pub trait Returned {
+    /// The parts of the outcome.
+    fn parts(self) -> Vec<Part>;
+}
+
+impl Returned for String {
+    fn parts(self) -> Vec<Part> {
+        vec![Part::Text(self)]
+    }
+}
+
+impl Returned for Vec<Part> {
+    fn parts(self) -> Vec<Part> {
+        self
+    }
+}
 
 /// Runs `run`, the tool called `known`, on `arguments`.
-pub fn answer<A: DeserializeOwned>(
+pub fn answer<A: DeserializeOwned, R: Returned>(
     known: &str,
-    run: fn(&Workspace, A) -> Reply,
+    run: fn(&Workspace, A) -> Result<R, Failure>,
     workspace: &Workspace,
     name: &str,
     arguments: &str,
@@ -23,7 +41,7 @@ pub fn answer<A: DeserializeOwned>(
         Err(Failure::invalid("unknown-tool", format!("this component offers {known}, not {name}")))
     };
     match reply {
-        Ok(text) => Outcome::Returned(vec![Part::Text(text)]),
+        Ok(returned) => Outcome::Returned(returned.parts()),
         Err(failure) => Outcome::Failed(failure),
     }
 }
@@ -31,7 +49,7 @@ pub fn answer<A: DeserializeOwned>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
+    use crate::{ErrorKind, Reply};
 
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -36,6 +36,16 @@ impl Failure {
         Self::new(ErrorKind::Unsupported, code, message.into())
     }
 
+    /// A grant or permission is missing.
+    pub fn not_permitted(code: &str, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotPermitted, code, message.into())
+    }
+
+    /// Anything that the other kinds do not say; `retryable` when the same call may succeed later.
+    pub fn failed(code: &str, message: impl Into<String>, retryable: bool) -> Self {
+        Self { retryable, ..Self::new(ErrorKind::Failed, code, message.into()) }
+    }
+
     /// `path` is a folder where a file was expected; `instead` says which tool to use.
     pub fn is_directory(path: &WorkspacePath, instead: &str) -> Self {
         Self::invalid("is-directory", format!("{} is a folder, not a file; {instead}", path.shown()))

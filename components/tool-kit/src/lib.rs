@@ -14,12 +14,12 @@ pub mod text;
 pub mod walk;
 mod workspace;
 
-pub use answer::answer;
-pub use bindings::harness::tool::types::{ErrorKind, Failure, Outcome, Part};
+pub use answer::{Returned, answer};
+pub use bindings::harness::tool::types::{ErrorKind, Failure, Image, Outcome, Part};
 pub use missing::missing;
 pub use workspace::{Workspace, WorkspacePath};
 
-/// What a tool's function gives back: the text for the model, or why there is none.
+/// What most tools' functions give back: the text for the model, or why there is none.
 pub type Reply = Result<String, Failure>;
 
 /// The contract `wit/tool` as Rust: generated.
@@ -35,7 +35,8 @@ pub mod bindings {
 }
 
 /// Makes a crate the component of one tool: `export_tool!("read_file", run)`, where `run` is a
-/// `fn(&Workspace, Arguments) -> Reply` and the crate has a `tool.json` beside its `Cargo.toml`.
+/// `fn(&Workspace, Arguments) -> Reply` (or `Result<Vec<Part>, Failure>`) and the crate has two files beside its
+/// `Cargo.toml`: `tool.json`, what a model reads of it, and `manifest.json`, the most it could ever ask for.
 ///
 /// Natively this is nothing, so that the same crate can be tested.
 #[macro_export]
@@ -50,6 +51,14 @@ macro_rules! export_tool {
             #[unsafe(link_section = "harness:tools")]
             static SECTION: [u8; DECLARATION.len()] =
                 *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tool.json"));
+
+            const MANIFEST: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/manifest.json"));
+
+            // The capabilities beyond which nothing can be granted to this component.
+            #[used]
+            #[unsafe(link_section = "harness:manifest")]
+            static CEILING: [u8; MANIFEST.len()] =
+                *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/manifest.json"));
 
             struct Component;
 

@@ -17,7 +17,8 @@ use harness_model::{ApiKey, KeyError, KeyProvider, Models, Price, ProviderConfig
 use harness_store::{SqliteStore, StoreOptions, this_process};
 use harness_wasm::filesystem::{Base, OpenBaseError};
 use harness_wasm::{
-    CACHE_BYTES_MAX_DEFAULT, CacheSettings, CallLimits, Component, ComponentHands, Progress, Runtime, RuntimeSettings,
+    CACHE_BYTES_MAX_DEFAULT, CacheSettings, CallLimits, Component, ComponentHands, HandsSettings, Progress, Runtime,
+    RuntimeSettings,
 };
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
@@ -99,7 +100,7 @@ impl Wiring {
                     .map_err(|error| Failure::because("reading a component", &error))?,
             );
         }
-        let hands = ComponentHands::new(Arc::clone(&self.runtime), Arc::new(base), components)
+        let hands = ComponentHands::new(Arc::clone(&self.runtime), Arc::new(base), components, HandsSettings::default())
             .map_err(|error| Failure::because("offering the tools", &error))?;
         Ok(Arc::new(hands))
     }

@@ -7,6 +7,7 @@
 
 use crate::ids::Digest;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What stands at a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +108,31 @@ impl Manifest {
         self.entries.is_empty()
     }
 
+    /// Files that were moved: what was deleted and what was created with the same content, where no other
+    /// deleted or created path has that content, in the order of the created paths. Empty files tell nothing.
+    pub fn moves(&self) -> Vec<(&Change, &Change)> {
+        let moved = |state: &Option<FileState>| state.as_ref().and_then(FileState::content).filter(|it| it.1 > 0);
+        let mut sides: BTreeMap<Digest, (Vec<&Change>, Vec<&Change>)> = BTreeMap::new();
+        for change in &self.entries {
+            match (&change.before, &change.after) {
+                (gone @ Some(_), None) => {
+                    moved(gone).into_iter().for_each(|(digest, _)| sides.entry(digest).or_default().0.push(change));
+                }
+                (None, new @ Some(_)) => {
+                    moved(new).into_iter().for_each(|(digest, _)| sides.entry(digest).or_default().1.push(change));
+                }
+                _ => {}
+            }
+        }
+        let pairs = sides.into_values().filter_map(|(gone, new)| match (gone.as_slice(), new.as_slice()) {
+            ([gone], [new]) => Some((*gone, *new)),
+            _ => None,
+        });
+        let mut pairs: Vec<_> = pairs.collect();
+        pairs.sort_by(|a, b| a.1.path.cmp(&b.1.path));
+        pairs
+    }
+
     /// What an approval binds to.
     pub fn digest(&self) -> Digest {
         let mut bytes = Vec::new();
@@ -155,6 +181,27 @@ mod tests {
         let shown: Vec<_> = manifest.entries().iter().map(|c| (c.path.as_str(), c.kind())).collect();
         assert_eq!(shown, [("A", ChangeKind::Deleted), ("b", ChangeKind::Created)]);
         assert_eq!(manifest.entries()[1].after, file("2"));
+    }
+
+    #[test]
+    fn only_a_pair_of_its_own_content_was_moved() {
+        let manifest = Manifest::new(vec![
+            change("a", file("one"), None),
+            change("z", None, file("one")),
+            change("b", file("two"), None),
+            change("c", None, file("two")),
+            change("d", None, file("two")),
+            change("e", file(""), None),
+            change("f", None, file("")),
+            change("g", file("three"), file("four")),
+            change("h", file("four"), None),
+            change("i", Some(FileState::Directory), None),
+            change("j", None, Some(FileState::Directory)),
+            change("k", file("five"), None),
+            change("B", None, file("five")),
+        ]);
+        let moves: Vec<_> = manifest.moves().iter().map(|(a, b)| (a.path.as_str(), b.path.as_str())).collect();
+        assert_eq!(moves, [("k", "B"), ("a", "z")]);
     }
 
     #[test]

@@ -7,12 +7,16 @@
 //! Not here: durability, carrying out.
 
 mod call;
+mod need;
 mod turn;
+mod undo;
 
 use crate::change::Manifest;
 use crate::event::Event;
-use crate::ids::{ApprovalId, CallId, GrantId, SessionId};
+use crate::grant::{CAPABILITIES_MAX, Grant};
+use crate::ids::{ApprovalId, CallId, GrantId, QuestionId, SessionId};
 use crate::limits;
+use crate::outcome::Resume;
 use crate::state::{CallStage, Inconsistency, Phase, SessionState};
 use std::sync::Arc;
 
@@ -34,10 +38,12 @@ pub enum Command {
         tool: String,
         /// The arguments, JSON text.
         arguments: Arc<str>,
+        /// Where it goes on; none where it begins.
+        resume: Option<Resume>,
     },
-    /// Have the hand put staged changes in place, then send [`Event::ChangesPut`].
+    /// Have the hand put changes in place, then send [`Event::ChangesPut`].
     PutChanges {
-        /// The call whose changes they are.
+        /// The call whose changes they are, or the undoing.
         call: CallId,
         /// What was authorised.
         manifest: Manifest,
@@ -96,9 +102,43 @@ pub enum Refusal {
     /// The call has ended or never was.
     #[error("{0} is not under way")]
     StaleCall(CallId),
-    /// The session has as many grants as it can have.
-    #[error("a session has at most {} grants: revoke some first", limits::GRANTS_MAX)]
+    /// Nobody waits for an answer to this question.
+    #[error("{0} does not wait for an answer (any more)")]
+    StaleQuestion(QuestionId),
+    /// The answer is none of those to choose from.
+    #[error("`{answer}` is not one of the answers to {question}: {}", choices.join(", "))]
+    NotAChoice {
+        /// The question.
+        question: QuestionId,
+        /// What was answered, cut.
+        answer: String,
+        /// What can be answered.
+        choices: Vec<String>,
+    },
+    /// The answer is too long.
+    #[error("an answer has at most {} bytes, this one has {bytes}", limits::ANSWER_BYTES_MAX)]
+    AnswerTooLong {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The session, or one component in it, has as many grants as it can have.
+    #[error("a session has at most {} grants, one component {CAPABILITIES_MAX}: revoke some first", limits::GRANTS_MAX)]
     TooManyGrants,
+    /// Changes are being taken back.
+    #[error("changes are being taken back: wait until that has ended")]
+    Undoing,
+    /// Nothing would be put in place.
+    #[error("there is nothing to undo")]
+    NothingToUndo,
+    /// The call's changes were taken back before.
+    #[error("the changes of {0} were undone before")]
+    UndoneBefore(CallId),
+    /// More calls than one undoing takes back.
+    #[error("one undo takes back at most {} calls, not {calls}: undo the last turns first", limits::UNDO_CALLS_MAX)]
+    UndoTooLarge {
+        /// How many were named.
+        calls: usize,
+    },
     /// There is no such grant in this session.
     #[error("{0} is not in force in this session")]
     UnknownGrant(GrantId),
@@ -128,8 +168,7 @@ fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
         Event::SessionOpened { context, .. } if !opened && context.is_none() => Err(Refusal::NotOpened),
         _ if state.workspace.is_empty() => Err(Refusal::NotOpened),
         Event::SessionOpened { .. } => Ok(()),
-        Event::GrantGiven { .. } if state.grants.len() >= limits::GRANTS_MAX => Err(Refusal::TooManyGrants),
-        Event::GrantGiven { .. } => Ok(()),
+        Event::GrantGiven { grant } => check_grant(state, grant),
         Event::GrantRevoked { grant } => {
             let found = state.grants.iter().any(|known| known.id() == *grant);
             if found { Ok(()) } else { Err(Refusal::UnknownGrant(*grant)) }
@@ -137,13 +176,38 @@ fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
         Event::SessionRenamed { title } => check_title(title),
         Event::PromptReceived { .. } if !opened => Err(Refusal::NotOpened),
         Event::PromptReceived { .. } if state.turn.is_some() => Err(Refusal::TurnRunning),
+        Event::PromptReceived { .. } if state.undoing.is_some() => Err(Refusal::Undoing),
         Event::PromptReceived { text, .. } if text.trim().is_empty() || text.len() > limits::PROMPT_BYTES_MAX => {
             Err(Refusal::Prompt { bytes: text.len() })
         }
         Event::PromptReceived { .. } => Ok(()),
         Event::ApprovalAnswered { approval, binds_to, .. } => check_answer(state, *approval, *binds_to),
+        Event::QuestionAnswered { question, answer } => check_question(state, *question, answer.as_deref()),
+        Event::UndoRequested { of, manifest, .. } => undo::check(state, of, manifest),
+        Event::ChangesPut { call, .. } if state.undoing.as_ref().is_some_and(|it| it.undo == *call) => Ok(()),
         _ => check_in_turn(state, input),
     }
+}
+
+fn check_grant(state: &SessionState, grant: &Grant) -> Result<(), Refusal> {
+    let id = grant.id();
+    let others = || state.grants.iter().filter(|known| known.id() != id);
+    let of_component = others().filter(|known| known.component == grant.component).count();
+    let fits = others().count() < limits::GRANTS_MAX && of_component < CAPABILITIES_MAX;
+    if fits { Ok(()) } else { Err(Refusal::TooManyGrants) }
+}
+
+fn check_question(state: &SessionState, id: QuestionId, answer: Option<&str>) -> Result<(), Refusal> {
+    let question = state.question(id).ok_or(Refusal::StaleQuestion(id))?;
+    let Some(answer) = answer else { return Ok(()) };
+    if answer.len() > limits::ANSWER_BYTES_MAX {
+        return Err(Refusal::AnswerTooLong { bytes: answer.len() });
+    }
+    if question.choices.is_empty() || question.choices.iter().any(|choice| choice == answer) {
+        return Ok(());
+    }
+    let answer = answer.chars().take(80).collect();
+    Err(Refusal::NotAChoice { question: id, answer, choices: question.choices.to_vec() })
 }
 
 fn check_title(title: &str) -> Result<(), Refusal> {
@@ -227,6 +291,14 @@ impl Draft<'_> {
             Event::CallReported { call, .. } => {
                 self.emit(input)?;
                 self.judge_report(call)?;
+                self.advance()
+            }
+            Event::UndoRequested { .. } => self.begin_undo(input),
+            Event::ChangesPut { call, .. } if self.state.undoing.as_ref().is_some_and(|it| it.undo == call) => {
+                self.end_undo(input)
+            }
+            Event::QuestionAnswered { .. } => {
+                self.emit(input)?;
                 self.advance()
             }
             Event::ChangesPut { call, .. } => {

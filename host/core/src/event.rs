@@ -7,7 +7,7 @@
 
 use crate::change::Manifest;
 use crate::grant::Grant;
-use crate::ids::{ApprovalId, CallId, Digest, Epoch, GrantId, TurnId};
+use crate::ids::{ApprovalId, CallId, Digest, Epoch, GrantId, QuestionId, TurnId};
 use crate::item::{AssistantPart, ModelRef, ToolSpec, Usage};
 use crate::outcome::{CallUsage, Outcome};
 use crate::record::CallRecord;
@@ -294,6 +294,22 @@ pub enum Event {
         /// Which.
         grant: GrantId,
     },
+    /// Input: a person answered a component's question, or declined to.
+    QuestionAnswered {
+        /// Which.
+        question: QuestionId,
+        /// The words or the choice; none where nobody answers.
+        answer: Option<String>,
+    },
+    /// Input: a person takes back what calls changed.
+    UndoRequested {
+        /// The undoing; it stands where a put names its call.
+        undo: CallId,
+        /// The calls whose changes are taken back, in the order in which they ended.
+        of: Vec<CallId>,
+        /// What is put in place: the reverse of what they changed together.
+        manifest: Manifest,
+    },
 
     // Derived: what follows.
     /// A turn began.
@@ -323,16 +339,19 @@ pub enum Event {
         /// The wait is the provider's wish.
         asked_by_provider: bool,
     },
-    /// The model asked for a call.
+    /// The model, or a call that cannot go on without it, asked for a call.
     CallRequested {
         /// The call.
         call: CallId,
-        /// The provider's id for it.
+        /// The provider's id for it; empty where another call needs it.
         provider_call: String,
         /// The tool, as the model named it.
         tool: String,
         /// The arguments, as the model wrote them.
         arguments: String,
+        /// The call that needs this one; none where the model asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<CallId>,
     },
     /// A call was judged, on its arguments or on its staged changes.
     CallJudged {
@@ -367,6 +386,39 @@ pub enum Event {
     ApprovalWithdrawn {
         /// Which.
         approval: ApprovalId,
+    },
+    /// A component was to ask a person; its call goes on with the answer.
+    QuestionAsked {
+        /// The question.
+        question: QuestionId,
+        /// The call that needs the answer.
+        call: CallId,
+        /// The component, or the tool where none is named.
+        component: String,
+        /// What is asked, in the component's words.
+        words: String,
+        /// The answers to choose from; none where any text is one.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        choices: Vec<String>,
+    },
+    /// A question needs no answer any more.
+    QuestionWithdrawn {
+        /// Which.
+        question: QuestionId,
+    },
+    /// The kv writes that a call's last report names are in force, in the same append.
+    KvWritten {
+        /// The call.
+        call: CallId,
+    },
+    /// Changes were taken back, or could not be.
+    ChangesUndone {
+        /// The undoing.
+        undo: CallId,
+        /// The calls whose changes they were.
+        of: Vec<CallId>,
+        /// How it went: all of them or none.
+        result: ApplyResult,
     },
     /// A person allowed a tool for later calls.
     AllowanceGranted {
@@ -463,6 +515,8 @@ impl Event {
             Self::InterruptRequested => "interrupt_requested",
             Self::GrantGiven { .. } => "grant_given",
             Self::GrantRevoked { .. } => "grant_revoked",
+            Self::QuestionAnswered { .. } => "question_answered",
+            Self::UndoRequested { .. } => "undo_requested",
             Self::TurnStarted { .. } => "turn_started",
             Self::ModelRequested { .. } => "model_requested",
             Self::RetryScheduled { .. } => "retry_scheduled",
@@ -471,6 +525,10 @@ impl Event {
             Self::CallStarted { .. } => "call_started",
             Self::ApprovalAsked { .. } => "approval_asked",
             Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
+            Self::QuestionAsked { .. } => "question_asked",
+            Self::QuestionWithdrawn { .. } => "question_withdrawn",
+            Self::KvWritten { .. } => "kv_written",
+            Self::ChangesUndone { .. } => "changes_undone",
             Self::AllowanceGranted { .. } => "allowance_granted",
             Self::ChangesAuthorized { .. } => "changes_authorized",
             Self::CallEnded { .. } => "call_ended",

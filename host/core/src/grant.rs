@@ -208,6 +208,9 @@ fn is_within(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// The source of grants that a session gives itself; all others are the configuration's.
+pub const SESSION_SOURCE: &str = "session";
+
 /// One capability lent to one component, with scope and end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {

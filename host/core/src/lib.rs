@@ -28,11 +28,13 @@ pub use event::Event;
 pub use grant::{Capability, Grant, Scope};
 pub use ids::{ApprovalId, CallId, Digest, Epoch, GrantId, QuestionId, Sequence, SessionId, TenantId, TimeMs, TurnId};
 pub use item::{AssistantPart, Item, ModelRef, ToolSpec, Usage};
-pub use outcome::{CallUsage, Outcome, Part};
+pub use outcome::{CallUsage, Outcome, Part, Reply, Resume};
 pub use record::CallRecord;
 pub use state::SessionState;
 pub use verdict::{ApproveMode, Verdict, VerdictKind};
 
 /// The version of the decision rules. It is part of every header, so that a replay knows which rules
 /// wrote an event. It changes whenever the same input could give different events.
-pub const CORE_VERSION: u32 = 1;
+///
+/// Version 2: a call that needs an answer or another call goes on with it; in version 1 it ended there.
+pub const CORE_VERSION: u32 = 2;

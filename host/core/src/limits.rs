@@ -21,6 +21,36 @@ pub const RESULT_TEXT_BYTES_MAX: usize = 64 << 10;
 pub const TITLE_CHARS_MAX: usize = 80;
 /// Grants in force in one session.
 pub const GRANTS_MAX: usize = 1_024;
+/// How often one call may need something before it ends.
+pub const CALL_ROUNDS_MAX: u32 = 32;
+/// Calls that one call of the model's may need, theirs included.
+pub const NESTED_CALLS_MAX: u32 = 16;
+/// How deep calls may need each other: a call that the model asked for is at depth 0.
+pub const NESTED_DEPTH_MAX: u32 = 4;
+/// A component's question, in bytes.
+pub const QUESTION_BYTES_MAX: usize = 16 << 10;
+/// Answers to choose from.
+pub const QUESTION_CHOICES_MAX: usize = 64;
+/// One answer to choose from, in bytes.
+pub const QUESTION_CHOICE_BYTES_MAX: usize = 1 << 10;
+/// A person's answer to a component's question, in bytes.
+pub const ANSWER_BYTES_MAX: usize = 16 << 10;
+/// What a component leaves for itself until it goes on, in bytes.
+pub const RESUME_STATE_BYTES_MAX: usize = 64 << 10;
+/// Requests of one call's record.
+pub const RECORD_REQUESTS_MAX: usize = 10_000;
+/// Kv writes of one call's record.
+pub const RECORD_KV_WRITES_MAX: usize = 10_000;
+/// Refused capabilities of one call's record.
+pub const RECORD_REFUSED_MAX: usize = 1_024;
+/// A key in kv, in bytes.
+pub const KV_KEY_BYTES_MAX: usize = 256;
+/// A value in kv, in bytes.
+pub const KV_VALUE_BYTES_MAX: usize = 64 << 10;
+/// Paths that are named of what nested calls changed.
+pub const NESTED_PATHS_SHOWN_MAX: usize = 16;
+/// Calls whose changes one undoing takes back.
+pub const UNDO_CALLS_MAX: usize = 10_000;
 /// A payload of one event, in bytes: a response with a few large calls must fit.
 pub const EVENT_PAYLOAD_BYTES_MAX: usize = 64 << 20;
 

@@ -170,6 +170,15 @@ pub enum Reply {
     },
 }
 
+/// How a call goes on that had needed something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// The guest's own small state, as it gave it.
+    pub state: String,
+    /// What it needed.
+    pub reply: Reply,
+}
+
 /// What came of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]

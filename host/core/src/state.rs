@@ -5,16 +5,19 @@
 //!
 //! Not here: what to do next (`decide`).
 
+mod grants;
 mod turn;
 
-use crate::event::{Context, Event, ModelStop, TurnEnd};
+use crate::change::Manifest;
+use crate::event::{ApplyResult, Context, Event, ModelStop, TurnEnd};
 use crate::grant::Grant;
-use crate::ids::{ApprovalId, CallId, Epoch};
+use crate::ids::{ApprovalId, CallId, Epoch, QuestionId};
 use crate::item::{AssistantPart, Item, ToolResult, ToolSpec, Usage};
 use crate::limits::TITLE_CHARS_MAX;
 use crate::verdict::Allowance;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-pub use turn::{Call, CallStage, Pending, Phase, ReportedCall, Turn};
+pub use turn::{Call, CallStage, Pending, Phase, Question, ReportedCall, Turn};
 
 /// An event that cannot follow the ones before it: the log was not written by these rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +27,17 @@ pub struct Inconsistency {
     pub kind: &'static str,
     /// What is missing or in the way.
     pub why: &'static str,
+}
+
+/// Changes that are being taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undoing {
+    /// The undoing.
+    pub undo: CallId,
+    /// The calls whose changes they are.
+    pub of: Vec<CallId>,
+    /// What is being put in place.
+    pub manifest: Manifest,
 }
 
 /// Everything that steers a session, and its conversation.
@@ -53,6 +67,10 @@ pub struct SessionState {
     pub last_end: Option<TurnEnd>,
     /// What the session cost so far.
     pub usage: Usage,
+    /// Changes that are being taken back.
+    pub undoing: Option<Undoing>,
+    /// The calls whose changes were taken back.
+    pub undone: BTreeSet<CallId>,
 }
 
 impl SessionState {
@@ -69,13 +87,27 @@ impl SessionState {
                 CallStage::Asked { approval, binds_to, rule, words } => {
                     Some(Pending { approval: *approval, call, binds_to: *binds_to, rule, words })
                 }
-                CallStage::Requested
-                | CallStage::Running
-                | CallStage::Reported
-                | CallStage::Putting
-                | CallStage::Ended(_) => None,
+                _ => None,
             })
             .collect()
+    }
+
+    /// The questions of components that wait for a person, in the order in which their calls were requested.
+    pub fn questions(&self) -> Vec<Question<'_>> {
+        let calls = self.turn.iter().flat_map(|turn| turn.calls());
+        calls
+            .filter_map(|call| match &call.stage {
+                CallStage::Questioned { question, component, words, choices, .. } => {
+                    Some(Question { question: *question, call, component, words, choices })
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The question, if it waits for an answer.
+    pub fn question(&self, id: QuestionId) -> Option<Question<'_>> {
+        self.questions().into_iter().find(|question| question.question == id)
     }
 
     /// The last words of the model in this session, if it spoke last.
@@ -155,7 +187,24 @@ impl SessionState {
                 self.grants.push(grant.clone());
             }
             Event::GrantRevoked { grant } => self.grants.retain(|known| known.id() != *grant),
-            Event::ApprovalAnswered { .. } | Event::ApprovalWithdrawn { .. } | Event::CallJudged { .. } => {}
+            Event::UndoRequested { undo, of, manifest } => {
+                if self.turn.is_some() || self.undoing.is_some() {
+                    return Err(wrong("something is under way"));
+                }
+                self.undoing = Some(Undoing { undo: *undo, of: of.clone(), manifest: manifest.clone() });
+            }
+            Event::ChangesPut { call, .. } if self.undoing.as_ref().is_some_and(|it| it.undo == *call) => {}
+            Event::ChangesUndone { of, result, .. } => {
+                self.undoing = None;
+                if *result == ApplyResult::Applied {
+                    self.undone.extend(of);
+                }
+            }
+            Event::ApprovalAnswered { .. }
+            | Event::ApprovalWithdrawn { .. }
+            | Event::QuestionWithdrawn { .. }
+            | Event::KvWritten { .. }
+            | Event::CallJudged { .. } => {}
             Event::ModelRequested { .. }
             | Event::ModelFailed { .. }
             | Event::RetryScheduled { .. }
@@ -164,6 +213,8 @@ impl SessionState {
             | Event::CallRequested { .. }
             | Event::CallReported { .. }
             | Event::ApprovalAsked { .. }
+            | Event::QuestionAsked { .. }
+            | Event::QuestionAnswered { .. }
             | Event::ChangesAuthorized { .. }
             | Event::ChangesPut { .. } => {
                 let turn = self.turn.as_mut().ok_or_else(|| wrong("no turn is under way"))?;
@@ -175,8 +226,8 @@ impl SessionState {
                 let turn = self.turn.as_mut().ok_or_else(|| wrong("no turn is under way"))?;
                 turn.start_call(*call, effects).map_err(wrong)?;
             }
-            Event::CallEnded { call, text, is_error, .. } => {
-                self.apply_call_ended(*call, text.as_deref(), *is_error).map_err(wrong)?;
+            Event::CallEnded { call, text, is_error, changes, .. } => {
+                self.apply_call_ended(*call, text.as_deref(), *is_error, changes).map_err(wrong)?;
             }
         }
         Ok(())
@@ -194,9 +245,15 @@ impl SessionState {
     }
 
     /// Ends a call; the last one of a step puts all their results into the conversation as one item.
-    fn apply_call_ended(&mut self, call: CallId, text: Option<&str>, is_error: bool) -> Result<(), &'static str> {
+    fn apply_call_ended(
+        &mut self,
+        call: CallId,
+        text: Option<&str>,
+        is_error: bool,
+        changes: &Manifest,
+    ) -> Result<(), &'static str> {
         let turn = self.turn.as_mut().ok_or("no turn is under way")?;
-        turn.end_call(call, text, is_error)?;
+        turn.end_call(call, text, is_error, changes)?;
         if let Some(results) = turn.take_results() {
             self.history.push(Arc::new(Item::ToolResults { results }));
         }

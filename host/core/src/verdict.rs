@@ -6,6 +6,7 @@
 //! Not here: asking (the loop does), policy components.
 
 use crate::change::Manifest;
+use crate::grant::{AccessKind, Capability, HttpScope, Methods};
 use crate::item::{Category, Effects, ToolSpec};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,51 @@ pub enum ApproveMode {
     Edits,
     /// Allow all that no boundary or rule denies.
     All,
+}
+
+impl ApproveMode {
+    /// What this mode leaves of what a component was granted.
+    ///
+    /// A mode that refuses every change lets files and values be read only (`/scratch` is nobody's and may be
+    /// written), and requests only of the methods that are safe by definition (RFC 9110, 9.2.1: GET and HEAD;
+    /// OPTIONS and TRACE are of no use to a tool). The other modes take nothing away: changes are judged when they
+    /// are known.
+    pub fn narrows(self, granted: Vec<Capability>) -> Vec<Capability> {
+        match self {
+            Self::None => {
+                let mut narrowed: Vec<Capability> = Vec::with_capacity(granted.len());
+                for capability in granted.into_iter().filter_map(without_changes) {
+                    if !narrowed.contains(&capability) {
+                        narrowed.push(capability);
+                    }
+                }
+                narrowed
+            }
+            Self::Ask | Self::Edits | Self::All => granted,
+        }
+    }
+}
+
+fn without_changes(capability: Capability) -> Option<Capability> {
+    let safe = || Methods::Only(vec!["GET".to_owned(), "HEAD".to_owned()]);
+    let is_scratch = |path: &str| path == "/scratch" || path.starts_with("/scratch/");
+    Some(match capability {
+        Capability::Filesystem { path, .. } if !is_scratch(&path) => {
+            Capability::Filesystem { access: AccessKind::Read, path }
+        }
+        Capability::Kv { scope, .. } => Capability::Kv { access: AccessKind::Read, scope },
+        Capability::Http(scope) => {
+            let methods = scope.methods.meet(&safe())?;
+            Capability::Http(HttpScope { methods, ..scope })
+        }
+        // A secret goes into requests that are left; a tool that is called is judged as any other.
+        other @ (Capability::Filesystem { .. }
+        | Capability::Secret(_)
+        | Capability::Env { .. }
+        | Capability::Tool { .. }
+        | Capability::Question
+        | Capability::Limit { .. }) => other,
+    })
 }
 
 /// Allow, ask or deny.
@@ -131,9 +177,9 @@ impl Judge<'_> {
         if let Subject::Staged(manifest) = subject {
             voices.extend(boundary(manifest));
         }
-        // A tool whose effects are staged is harmless until its changes are judged, so before it runs
-        // only a refusal counts.
-        let harmless = matches!(subject, Subject::Arguments) && tool.effects == Effects::Staged;
+        // A tool whose effects are staged is harmless until its changes are judged, and one that makes
+        // requests until it makes them, each judged by its grants: before it runs only a refusal counts.
+        let harmless = matches!(subject, Subject::Arguments) && tool.effects != Effects::Direct;
         let unchanged = matches!(subject, Subject::Staged(manifest) if manifest.is_empty());
         let rules = self.rules.iter().filter(|rule| rule.covers(tool)).filter(|rule| match rule.verdict {
             VerdictKind::Deny => true,
@@ -175,7 +221,7 @@ impl Judge<'_> {
             ApproveMode::None if changes || !(harmless || unchanged) => {
                 says(VerdictKind::Deny, "this session refuses every change; say what you would change instead.")
             }
-            ApproveMode::Edits if !unchanged && !harmless && tool.effects == Effects::Staged => {
+            ApproveMode::Edits if !unchanged && !harmless && tool.effects != Effects::Direct => {
                 says(VerdictKind::Allow, "changes inside the workspace are allowed in this session.")
             }
             ApproveMode::All => says(VerdictKind::Allow, "everything that nothing denies is allowed in this session."),
@@ -220,6 +266,8 @@ fn boundary(manifest: &Manifest) -> Option<Verdict> {
 fn default_voice(tool: &ToolSpec, harmless: bool, unchanged: bool) -> Verdict {
     let (kind, words) = if unchanged {
         (VerdictKind::Allow, "it changes nothing.")
+    } else if harmless && tool.effects == Effects::Requesting {
+        (VerdictKind::Allow, "its requests are judged when they are made.")
     } else if harmless && tool.category != Category::Read {
         (VerdictKind::Allow, "its changes are staged, and judged before they are put in place.")
     } else if harmless {

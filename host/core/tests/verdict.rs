@@ -47,7 +47,7 @@ fn cases() -> Vec<Case> {
             let bit = |n: u32| flags()[(bits >> n & 1) as usize];
             for mode in MODES {
                 for category in CATEGORIES {
-                    for effects in [Effects::Staged, Effects::Direct] {
+                    for effects in [Effects::Staged, Effects::Requesting, Effects::Direct] {
                         cases.push(Case {
                             judged,
                             allow: bit(0),
@@ -75,7 +75,7 @@ fn oracle(case: Case) -> (VerdictKind, &'static [Voice]) {
         Judged::Arguments => (false, false, false),
     };
     // Whether something would change if it went on now: a tool with staged effects only looks until
-    // its changes are applied.
+    // its changes are applied, and requests are judged when they are made.
     let changes_now = match case.judged {
         Judged::Arguments => case.effects == Effects::Direct,
         Judged::Staged { .. } => host_file || git_file || other_file,
@@ -86,7 +86,7 @@ fn oracle(case: Case) -> (VerdictKind, &'static [Voice]) {
     let user_asks = case.ask && (changes_now || before_it_runs && case.category != Category::Edit);
     let mode_allows = match case.mode {
         ApproveMode::All => true,
-        ApproveMode::Edits => changes_now && case.effects == Effects::Staged,
+        ApproveMode::Edits => changes_now && case.effects != Effects::Direct,
         ApproveMode::None | ApproveMode::Ask => false,
     };
     if host_file {
@@ -169,7 +169,7 @@ fn every_combination_of_voices_is_decided_as_the_design_says() {
         seen += 1;
         by_kind[verdict.kind as usize] += 1;
     }
-    assert_eq!(seen, 9 * 64 * 4 * 5 * 2);
+    assert_eq!(seen, 9 * 64 * 4 * 5 * 3);
     assert!(by_kind.iter().all(|count| *count > 100), "the table exercises every answer: {by_kind:?}");
 }
 

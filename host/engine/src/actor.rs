@@ -9,6 +9,7 @@
 use crate::arguments::Schemas;
 use crate::capture;
 use crate::crash;
+use crate::grants;
 use crate::host::{NewSession, OpenError, Ports};
 use crate::load::{LoadedSession, load};
 use crate::ports::{AppendError, Blob, CallReport, Hands, ModelResponse, SessionAppend};
@@ -18,7 +19,7 @@ use crate::work::Work;
 use harness_core::envelope::{SealContext, SealedEvent, seal};
 use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
 use harness_core::record::KvWrite;
-use harness_core::{Actor, CallId, Epoch, Event, Origin, Refusal, SessionId, Tip, decide};
+use harness_core::{Actor, CallId, Epoch, Event, Grant, Origin, Refusal, SessionId, Tip, decide};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -36,8 +37,10 @@ type Reply = oneshot::Sender<Result<(), Refusal>>;
 pub(crate) enum Wake {
     /// Someone speaks.
     Prompt { text: String, limits: TurnLimits, reply: Reply },
-    /// A person answers, interrupts or renames.
+    /// A person answers, interrupts, renames, grants, undoes.
     Answer { event: Event, reply: Reply },
+    /// The configuration's grants are these.
+    Grants { grants: Vec<Grant>, reply: Reply },
     /// The model has answered or failed.
     Model { request: u64, result: Result<ModelResponse, ModelFailure>, started: Instant },
     /// A wait is over.
@@ -60,6 +63,8 @@ pub(crate) struct Opening {
     pub(crate) epoch: Epoch,
     pub(crate) new: Option<NewSession>,
     pub(crate) context: Context,
+    /// The configuration's grants; none leaves them as they are.
+    pub(crate) grants: Option<Vec<Grant>>,
     pub(crate) loaded: LoadedSession,
 }
 
@@ -101,7 +106,7 @@ pub(crate) async fn start(
     hands: Arc<dyn Hands>,
     schemas: Arc<Schemas>,
 ) -> Result<Session, OpenError> {
-    let Opening { id, epoch, new, context, loaded } = opening;
+    let Opening { id, epoch, new, context, grants, loaded } = opening;
     let (wakes, inbox) = mpsc::channel(WAKES_MAX);
     let (updates, _) = broadcast::channel(UPDATES_MAX);
     let fault = Arc::new(OnceLock::new());
@@ -111,10 +116,12 @@ pub(crate) async fn start(
         updates: updates.downgrade(),
         fault: Arc::clone(&fault),
         log: Arc::clone(&ports.log),
+        blobs: Arc::clone(&ports.blobs),
+        ids: Arc::clone(&ports.ids),
     };
     let work = Work::new(id, ports.clone(), hands, schemas, wakes, updates.clone());
     let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, fault };
-    let first = writer.opening_inputs(new, context, version);
+    let first = writer.opening_inputs(new, context, grants, version);
     if let Err(error) = writer.begin(first).await {
         writer.release().await;
         return Err(error);
@@ -124,12 +131,19 @@ pub(crate) async fn start(
 }
 
 impl SessionWriter {
-    fn opening_inputs(&self, new: Option<NewSession>, context: Context, version: String) -> Vec<Event> {
+    fn opening_inputs(
+        &self,
+        new: Option<NewSession>,
+        context: Context,
+        grants: Option<Vec<Grant>>,
+        version: String,
+    ) -> Vec<Event> {
         let same = self.session.state.context.as_deref() == Some(&context);
         let created = new.map(|new| Event::SessionCreated { workspace: new.workspace, title: new.title });
         let opened =
             Event::SessionOpened { host: version, epoch: self.epoch, context: (!same).then(|| Arc::new(context)) };
-        created.into_iter().chain([opened]).collect()
+        let granted = grants.map_or_else(Vec::new, |grants| grants::inputs(&self.session.state.grants, grants));
+        created.into_iter().chain(granted).chain([opened]).collect()
     }
 
     async fn begin(&mut self, first: Vec<Event>) -> Result<(), OpenError> {
@@ -163,6 +177,7 @@ impl SessionWriter {
                         let _ = reply.send(self.session.clone());
                     }
                     Wake::Broken { what } => self.stop(what),
+                    Wake::Grants { grants, reply } => self.take_grants(&mut batch, grants, reply),
                     other => self.take_wake(&mut batch, other),
                 }
             }
@@ -244,8 +259,11 @@ impl SessionWriter {
                 self.work.finish_call(call);
                 crash::point("command.end");
                 capture::cut(&mut report);
-                let tool = self.session.state.turn.as_ref().and_then(|turn| turn.call(call));
-                let actor = Actor::Component(tool.map_or_else(String::new, |call| call.tool.clone()));
+                let state = &self.session.state;
+                let tool = state.turn.as_ref().and_then(|turn| turn.call(call)).map(|call| call.tool.clone());
+                let spec = tool.as_deref().and_then(|tool| state.tool(tool));
+                storable::make_sound(&mut report, spec.map_or("", |spec| spec.component.as_str()), self.id);
+                let actor = Actor::Component(tool.unwrap_or_default());
                 let CallReport { outcome, changes, contents, usage, record } = *report;
                 Taken {
                     actor,
@@ -259,7 +277,7 @@ impl SessionWriter {
                 crash::point("command.end");
                 Taken { actor: Actor::Host, event: Event::ChangesPut { call, result }, blobs: Vec::new(), reply: None }
             }
-            Wake::Broken { .. } | Wake::Snapshot { .. } | Wake::Close { .. } => return None,
+            Wake::Grants { .. } | Wake::Broken { .. } | Wake::Snapshot { .. } | Wake::Close { .. } => return None,
         };
         Some(taken)
     }
@@ -284,9 +302,49 @@ impl SessionWriter {
         }
     }
 
+    /// Gives and revokes what differs from the configuration's grants: all of it or nothing.
+    fn take_grants(&mut self, batch: &mut Batch, grants: Vec<Grant>, reply: Reply) {
+        let known = &self.session.state.grants;
+        if !grants::fit(known, &grants) {
+            let _ = reply.send(Err(Refusal::TooManyGrants));
+            return;
+        }
+        let inputs = grants::inputs(known, grants);
+        if inputs.is_empty() {
+            let _ = reply.send(Ok(()));
+            return;
+        }
+        for event in inputs {
+            let taken = Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None };
+            if let Err(refusal) = self.take(batch, taken) {
+                self.stop(&refusal);
+                let _ = reply.send(Err(refusal));
+                return;
+            }
+        }
+        batch.replies.push(reply);
+    }
+
+    /// The kv writes that come into force if the call that this input is about ends well.
+    fn kv_of(&self, input: &Event) -> Vec<KvWrite> {
+        match input {
+            Event::CallReported { record, .. } => record.kv.clone(),
+            Event::ChangesPut { call, .. } => {
+                let call = self.session.state.turn.as_ref().and_then(|turn| turn.call(*call));
+                let reported = call.and_then(|call| call.reported.as_ref());
+                reported.map_or_else(Vec::new, |reported| reported.record.kv.clone())
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Decides on one input and adds what follows to the batch.
     fn take(&mut self, batch: &mut Batch, taken: Taken) -> Result<(), Refusal> {
+        let kv = self.kv_of(&taken.event);
         let decision = decide(&mut self.session.state, self.id, taken.event)?;
+        if decision.events.iter().any(|event| matches!(event, Event::KvWritten { .. })) {
+            batch.kv.extend(kv);
+        }
         let context = SealContext {
             tenant: self.session.tenant.clone(),
             session: self.id,

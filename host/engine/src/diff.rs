@@ -1,6 +1,6 @@
 //! Showing changes to a person: exactly what would be, or was, put in place.
 //!
-//! Promise: every entry of the manifest is named; what cannot be shown as text (binary, too large,
+//! Promise: every entry of the manifest is named, a file that was moved with where it came from; what cannot be shown as text (binary, too large,
 //! missing content) is said to be that, never left out. Guest-controlled names and lines cannot
 //! forge the display: control and bidirectional characters are made visible.
 
@@ -18,7 +18,16 @@ const CONTEXT_LINES: usize = 3;
 /// A unified diff of a manifest.
 pub async fn unified(manifest: &Manifest, blobs: &dyn Blobs) -> Result<String, StoreError> {
     let mut text = String::new();
+    let moves = manifest.moves();
     for (index, change) in manifest.entries().iter().enumerate() {
+        if let Some((gone, new)) = moves.iter().find(|(gone, new)| gone.path == change.path || new.path == change.path)
+        {
+            if new.path == change.path {
+                let note = note(&Change { path: String::new(), before: gone.before.clone(), after: new.after.clone() });
+                text.push_str(&format!("moved {} to {}{note}\n", visible(&gone.path), visible(&new.path)));
+            }
+            continue;
+        }
         if text.len() > DIFF_BYTES_MAX {
             let rest = manifest.entries().len() - index;
             text.push_str(&format!("… {rest} more changed paths are not shown: the diff is too large\n"));
@@ -149,6 +158,23 @@ mod tests {
         assert!(created.contains("--- /dev/null") && created.contains("+new"), "{created}");
         let deleted = show(Some(b"old\n"), None).await;
         assert!(deleted.contains("+++ /dev/null") && deleted.contains("-old"), "{deleted}");
+    }
+
+    #[tokio::test]
+    async fn a_moved_file_is_named_with_where_it_came_from() {
+        let blob = Blob::new(b"same\n".to_vec());
+        let runs = |state: Option<FileState>| match state {
+            Some(FileState::File { digest, bytes, .. }) => Some(FileState::File { digest, bytes, executable: true }),
+            other => other,
+        };
+        let change = |path: &str, before, after| Change { path: path.into(), before, after };
+        let moved = Manifest::new(vec![
+            change("old\u{1b}.txt", file(&blob), None),
+            change("b/new.txt", None, runs(file(&blob))),
+            change("other", None, Some(FileState::Directory)),
+        ]);
+        let shown = unified(&moved, &Kept(HashMap::new())).await.unwrap();
+        assert_eq!(shown, "moved old\\u{1b}.txt to b/new.txt (executable)\ncreated other (directory)\n");
     }
 
     #[tokio::test]

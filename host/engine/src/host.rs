@@ -8,12 +8,13 @@ use crate::actor::{self, Opening};
 use crate::arguments::Schemas;
 use crate::load::{LoadError, LoadedSession, load, verify_chain};
 use crate::ports::{
-    AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Index, Lease, LeaseError, Model, SessionAppend, Takeover,
+    AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Index, Kv, Lease, LeaseError, Model, SessionAppend,
+    Takeover,
 };
 use crate::session::{Session, SessionError, logged};
 use harness_core::envelope::{Lineage, SealContext, Tip, seal, verify};
 use harness_core::event::Context;
-use harness_core::{Actor, Epoch, Event, Header, Refusal, Sequence, SessionId, SessionState, TenantId, decide};
+use harness_core::{Actor, Epoch, Event, Grant, Header, Refusal, Sequence, SessionId, SessionState, TenantId, decide};
 use std::sync::Arc;
 
 /// Everything a host stands on.
@@ -27,6 +28,8 @@ pub struct Ports {
     pub index: Arc<dyn Index>,
     /// Contents by digest.
     pub blobs: Arc<dyn Blobs>,
+    /// Components' values.
+    pub kv: Arc<dyn Kv>,
     /// The models.
     pub model: Arc<dyn Model>,
     /// Time.
@@ -84,8 +87,14 @@ impl Host {
         &self.ports
     }
 
-    /// Creates a session and opens it.
-    pub async fn create(&self, new: NewSession, context: Context, hands: Arc<dyn Hands>) -> Result<Session, OpenError> {
+    /// Creates a session and opens it. `grants` are all that the configuration gives, as for [`Session::set_grants`].
+    pub async fn create(
+        &self,
+        new: NewSession,
+        context: Context,
+        grants: Vec<Grant>,
+        hands: Arc<dyn Hands>,
+    ) -> Result<Session, OpenError> {
         let now = self.ports.clock.now();
         let id = SessionId::new(now, &self.ports.ids.entropy());
         let epoch = self.ports.lease.acquire(id, &self.holder, Takeover::IfGone).await?;
@@ -97,30 +106,62 @@ impl Host {
             created: now,
             updated: now,
         };
-        let opening = Opening { id, epoch, new: Some(new), context, loaded: empty };
-        actor::start(opening, self.ports.clone(), self.version.clone(), hands, Arc::clone(&self.schemas)).await
+        let opening = Opening { id, epoch, new: Some(new), context, grants: Some(grants), loaded: empty };
+        self.start(opening, hands).await
     }
 
-    /// Opens a session and takes up whatever was under way.
+    /// Opens a session and takes up whatever was under way. `grants` are all that the configuration gives, as
+    /// for [`Session::set_grants`].
     pub async fn open(
         &self,
         id: SessionId,
         context: Context,
+        grants: Vec<Grant>,
         hands: Arc<dyn Hands>,
         takeover: Takeover,
     ) -> Result<Session, OpenError> {
+        let (epoch, loaded) = self.acquire(id, takeover).await?;
+        let opening = Opening { id, epoch, new: None, context, grants: Some(grants), loaded };
+        self.start(opening, hands).await
+    }
+
+    /// Opens a session that nothing is under way in, as it was opened last. Refused where a turn is under way.
+    pub(crate) async fn open_idle(
+        &self,
+        id: SessionId,
+        hands: Arc<dyn Hands>,
+        takeover: Takeover,
+    ) -> Result<Session, OpenError> {
+        let (epoch, loaded) = self.acquire(id, takeover).await?;
+        let context = loaded.state.context.as_deref().cloned().ok_or(Refusal::NotOpened);
+        let context =
+            context.and_then(|it| if loaded.state.turn.is_none() { Ok(it) } else { Err(Refusal::TurnRunning) });
+        let context = match context {
+            Ok(context) => context,
+            Err(refusal) => {
+                self.ports.lease.release(id, epoch).await?;
+                return Err(refusal.into());
+            }
+        };
+        self.start(Opening { id, epoch, new: None, context, grants: None, loaded }, hands).await
+    }
+
+    async fn start(&self, opening: Opening, hands: Arc<dyn Hands>) -> Result<Session, OpenError> {
+        actor::start(opening, self.ports.clone(), self.version.clone(), hands, Arc::clone(&self.schemas)).await
+    }
+
+    /// Becomes a session's writer and reads it.
+    async fn acquire(&self, id: SessionId, takeover: Takeover) -> Result<(Epoch, LoadedSession), OpenError> {
         // An unknown id must not become a session by being acquired.
         self.ports.log.tip(id).await.map_err(LoadError::from)?;
         let epoch = self.ports.lease.acquire(id, &self.holder, takeover).await?;
-        let loaded = match load(self.ports.log.as_ref(), id).await {
-            Ok(loaded) => loaded,
+        match load(self.ports.log.as_ref(), id).await {
+            Ok(loaded) => Ok((epoch, loaded)),
             Err(error) => {
                 let _ = self.ports.lease.release(id, epoch).await;
-                return Err(error.into());
+                Err(error.into())
             }
-        };
-        let opening = Opening { id, epoch, new: None, context, loaded };
-        actor::start(opening, self.ports.clone(), self.version.clone(), hands, Arc::clone(&self.schemas)).await
+        }
     }
 
     /// Gives a session that nobody writes another title. Nothing that is under way in it is taken up.

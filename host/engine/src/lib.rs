@@ -11,13 +11,17 @@ mod arguments;
 mod capture;
 pub mod crash;
 pub mod diff;
+mod grants;
 mod host;
 mod load;
 pub mod ports;
 mod session;
 mod storable;
+pub mod undo;
 mod work;
 
 pub use host::{Host, NewSession, OpenError, Ports};
 pub use load::{LoadError, LoadedSession};
 pub use session::{LoggedEvent, Session, SessionError, Subscription, Update};
+#[doc(inline)]
+pub use undo::{CallChanges, Selection, UndoError, UndoPlan};

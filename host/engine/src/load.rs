@@ -6,7 +6,7 @@
 use crate::ports::{EventLog, SessionStatus, SessionSummary, StoreError};
 use harness_core::envelope::{Lineage, Tip, VerifyError, verify};
 use harness_core::state::Inconsistency;
-use harness_core::{Sequence, SessionId, SessionState, TenantId, TimeMs};
+use harness_core::{Event, Header, Sequence, SessionId, SessionState, TenantId, TimeMs};
 
 /// Events read from the log at once.
 const PAGE_EVENTS_MAX: usize = 1_000;
@@ -32,8 +32,11 @@ impl LoadedSession {
     /// What the session is doing.
     pub fn status(&self) -> SessionStatus {
         match &self.state.turn {
+            None if self.state.undoing.is_some() => SessionStatus::Running,
             None => SessionStatus::Idle,
-            Some(_) if !self.state.pending().is_empty() => SessionStatus::NeedsAnswer,
+            Some(_) if !self.state.pending().is_empty() || !self.state.questions().is_empty() => {
+                SessionStatus::NeedsAnswer
+            }
             Some(_) => SessionStatus::Running,
         }
     }
@@ -117,6 +120,32 @@ pub(crate) async fn verify_chain(log: &dyn EventLog, session: SessionId) -> Resu
 /// Reads, verifies and folds a session's log.
 pub(crate) async fn load(log: &dyn EventLog, session: SessionId) -> Result<LoadedSession, LoadError> {
     let mut loaded: Option<LoadedSession> = None;
+    let tip = read_all(log, session, |header, event| {
+        let loaded = loaded.get_or_insert_with(|| LoadedSession {
+            state: SessionState::default(),
+            tip: Tip::START,
+            tenant: header.tenant.clone(),
+            lineage: header.lineage,
+            created: header.time,
+            updated: header.time,
+        });
+        let sequence = header.sequence;
+        loaded.state.apply(&event).map_err(|source| LoadError::Inconsistent { session, sequence, source })?;
+        loaded.updated = header.time;
+        Ok(())
+    })
+    .await?;
+    let mut loaded = loaded.ok_or(LoadError::Empty(session))?;
+    loaded.tip = tip;
+    Ok(loaded)
+}
+
+/// Reads and verifies a session's log, event by event. Gives its end.
+pub(crate) async fn read_all(
+    log: &dyn EventLog,
+    session: SessionId,
+    mut believe: impl FnMut(&Header, Event) -> Result<(), LoadError>,
+) -> Result<Tip, LoadError> {
     let mut tip = Tip::START;
     loop {
         let page = log.read(session, tip.sequence, PAGE_EVENTS_MAX).await?;
@@ -131,21 +160,11 @@ pub(crate) async fn load(log: &dyn EventLog, session: SessionId) -> Result<Loade
                 return Err(damaged(VerifyError::Chain(sequence)));
             }
             let event = event.ok_or(LoadError::Erased { session, sequence })?;
-            let loaded = loaded.get_or_insert_with(|| LoadedSession {
-                state: SessionState::default(),
-                tip,
-                tenant: sealed.header.tenant.clone(),
-                lineage: sealed.header.lineage,
-                created: sealed.header.time,
-                updated: sealed.header.time,
-            });
-            loaded.state.apply(&event).map_err(|source| LoadError::Inconsistent { session, sequence, source })?;
-            loaded.updated = sealed.header.time;
+            believe(&sealed.header, event)?;
             tip = next;
-            loaded.tip = tip;
         }
         if is_last {
-            return loaded.ok_or(LoadError::Empty(session));
+            return Ok(tip);
         }
     }
 }

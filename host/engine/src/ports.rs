@@ -12,7 +12,8 @@ use harness_core::envelope::{Payload, SealedEvent, Tip};
 use harness_core::event::{ApplyResult, Changes, Context, ModelFailure, ModelStop};
 use harness_core::grant::Capability;
 use harness_core::item::{AssistantPart, Item, ToolSpec, Usage};
-use harness_core::outcome::{CallUsage, Outcome, Reply};
+pub use harness_core::outcome::Resume;
+use harness_core::outcome::{CallUsage, Outcome};
 use harness_core::record::{CallRecord, KvSpace, KvWrite};
 use harness_core::{CallId, Digest, Epoch, Sequence, SessionId, TimeMs};
 use serde::{Deserialize, Serialize};
@@ -366,7 +367,9 @@ pub struct CallRequest {
     pub tool: String,
     /// The arguments, JSON text.
     pub arguments: String,
-    /// What the component was granted and the mode allows, before its own ceiling.
+    /// What the component was granted and the mode allows, before its own ceiling; for a call that another call
+    /// needs, no more than that one has. As of when the call starts: what is given or revoked while it runs does not
+    /// reach it.
     pub granted: Vec<Capability>,
     /// Where the call goes on; none where it begins.
     pub resume: Option<Resume>,
@@ -380,15 +383,6 @@ impl CallRequest {
         let (tool, arguments) = (tool.into(), arguments.into());
         Self { session, call, tool, arguments, granted: Vec::new(), resume: None, progress: Arc::new(|_| {}) }
     }
-}
-
-/// How a call goes on that had needed something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resume {
-    /// The guest's own small state, as it gave it.
-    pub state: String,
-    /// What it needed.
-    pub reply: Reply,
 }
 
 /// How far a call has come. Shown while it runs, not logged.
@@ -451,7 +445,8 @@ pub trait Hands: Send + Sync + 'static {
     async fn execute(&self, call: CallRequest) -> CallReport;
 
     /// Puts staged changes in place: all or none. May be called again for the same call after a crash:
-    /// what is in place already stays. `contents` holds what the manifest names.
+    /// what is in place already stays. `contents` holds what the manifest names. Changes that are taken back
+    /// come the same way, with the undoing in place of the call.
     async fn put(&self, call: CallId, manifest: &Manifest, contents: &dyn Blobs) -> ApplyResult;
 }
 

@@ -6,10 +6,13 @@
 
 use crate::actor::Wake;
 use crate::load::{LoadError, LoadedSession};
-use crate::ports::{EventLog, ModelDelta, StoreError};
+use crate::ports::{Blobs, CallProgress, EventLog, Ids, ModelDelta, StoreError};
 use harness_core::envelope::{SealedEvent, VerifyError, verify};
 use harness_core::event::{Answer, TurnLimits};
-use harness_core::{ApprovalId, Digest, Event, Header, Refusal, Sequence, SessionId, Tip};
+use harness_core::grant::SESSION_SOURCE;
+use harness_core::{
+    ApprovalId, CallId, Digest, Event, Grant, GrantId, Header, QuestionId, Refusal, Sequence, SessionId, Tip,
+};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -40,6 +43,13 @@ pub enum Update {
         /// The piece.
         delta: ModelDelta,
     },
+    /// A call says how far it has come. Not durable.
+    Progress {
+        /// The call.
+        call: CallId,
+        /// What it says.
+        progress: CallProgress,
+    },
     /// The session's writer stopped: closed, taken over, or broken. Nothing follows.
     Closed {
         /// What went wrong, if anything did.
@@ -56,6 +66,10 @@ pub(crate) enum Live {
         request: Sequence,
         offset_bytes: u64,
         delta: ModelDelta,
+    },
+    Progress {
+        call: CallId,
+        progress: CallProgress,
     },
     Closed,
 }
@@ -96,6 +110,8 @@ pub struct Session {
     pub(crate) updates: broadcast::WeakSender<Live>,
     pub(crate) fault: Arc<OnceLock<String>>,
     pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) ids: Arc<dyn Ids>,
 }
 
 impl Session {
@@ -122,20 +138,46 @@ impl Session {
 
     /// Answers an approval; `binds_to` is the digest of what the person was shown.
     pub async fn answer(&self, approval: ApprovalId, binds_to: Digest, answer: Answer) -> Result<(), SessionError> {
-        let event = Event::ApprovalAnswered { approval, binds_to, answer };
+        self.tell(Event::ApprovalAnswered { approval, binds_to, answer }).await
+    }
+
+    /// Answers a component's question; none declines, as where nobody can be asked.
+    pub async fn answer_question(&self, question: QuestionId, answer: Option<String>) -> Result<(), SessionError> {
+        self.tell(Event::QuestionAnswered { question, answer }).await
+    }
+
+    /// Makes these the configuration's grants: what is new or different is given, what is missing is revoked.
+    /// Grants whose source is [`SESSION_SOURCE`] are the session's own: here they are ignored, in the session
+    /// they stay. A call that runs keeps what it started with.
+    pub async fn set_grants(&self, grants: Vec<Grant>) -> Result<(), SessionError> {
+        self.ask(|reply| Wake::Grants { grants, reply }).await?.map_err(SessionError::from)
+    }
+
+    /// Gives a grant of the session's own, whatever source it names. The same grant again replaces it.
+    pub async fn grant(&self, grant: Grant) -> Result<GrantId, SessionError> {
+        let grant = Grant { source: SESSION_SOURCE.to_owned(), ..grant };
+        let id = grant.id();
+        self.tell(Event::GrantGiven { grant }).await.map(|()| id)
+    }
+
+    /// Revokes a grant. One of the configuration's comes back when that is set again.
+    pub async fn revoke(&self, grant: GrantId) -> Result<(), SessionError> {
+        self.tell(Event::GrantRevoked { grant }).await
+    }
+
+    /// Hands a person's input to the writer.
+    pub(crate) async fn tell(&self, event: Event) -> Result<(), SessionError> {
         self.ask(|reply| Wake::Answer { event, reply }).await?.map_err(SessionError::from)
     }
 
     /// Stops the running turn and keeps the session.
     pub async fn interrupt(&self) -> Result<(), SessionError> {
-        let event = Event::InterruptRequested;
-        self.ask(|reply| Wake::Answer { event, reply }).await?.map_err(SessionError::from)
+        self.tell(Event::InterruptRequested).await
     }
 
     /// Gives the session a title.
     pub async fn rename(&self, title: impl Into<String>) -> Result<(), SessionError> {
-        let event = Event::SessionRenamed { title: title.into() };
-        self.ask(|reply| Wake::Answer { event, reply }).await?.map_err(SessionError::from)
+        self.tell(Event::SessionRenamed { title: title.into() }).await
     }
 
     /// The session as it is now. Everything in it is durable.
@@ -195,11 +237,12 @@ impl Subscription {
             match live.recv().await {
                 Ok(Live::Event(event)) if event.header.sequence <= self.next_after => {}
                 Ok(Live::Event(event)) if event.header.sequence == self.next_after.next() => {
-                    return Ok(self.tell(event));
+                    return Ok(self.take(event));
                 }
                 Ok(Live::Event(_)) | Err(broadcast::error::RecvError::Lagged(_)) => self.caught_up = false,
                 Ok(Live::Delta { request, .. }) if request < self.response_end => {}
                 Ok(Live::Delta { offset_bytes, delta, .. }) => return Ok(Update::Delta { offset_bytes, delta }),
+                Ok(Live::Progress { call, progress }) => return Ok(Update::Progress { call, progress }),
                 Ok(Live::Closed) | Err(broadcast::error::RecvError::Closed) => self.live = None,
             }
         }
@@ -215,13 +258,13 @@ impl Subscription {
             let (sealed, tip) = verify(tip, stored.header_bytes, stored.payload)?;
             let event = Arc::new(logged(sealed)?);
             debug_assert_eq!(event.header.sequence, tip.sequence);
-            let update = self.tell(event);
+            let update = self.take(event);
             self.ready.push_back(update);
         }
         Ok(())
     }
 
-    fn tell(&mut self, event: Arc<LoggedEvent>) -> Update {
+    fn take(&mut self, event: Arc<LoggedEvent>) -> Update {
         self.next_after = event.header.sequence;
         let ends = |event: &Event| {
             matches!(event, Event::ModelResponded { .. } | Event::ModelFailed { .. } | Event::TurnEnded { .. })

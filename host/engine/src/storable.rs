@@ -1,15 +1,22 @@
 //! Whether an event can be logged and read back, looked at before it is decided on.
 //!
 //! Promise: what a model, hand or configuration says never makes a log that cannot be read again: it is
-//! too large or nested too deeply for a payload, and then something else is logged in its place.
+//! too large or nested too deeply for a payload, or breaks the rules for records, and then something else is
+//! logged in its place.
 
-use crate::ports::AppendError;
-use harness_core::Event;
+use crate::ports::{AppendError, CallReport};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use harness_core::event::{Changes, ModelFailure, ModelFailureKind};
 use harness_core::item::AssistantPart;
-use harness_core::limits::EVENT_PAYLOAD_BYTES_MAX;
+use harness_core::limits::{
+    ARGUMENT_BYTES_MAX, EVENT_PAYLOAD_BYTES_MAX, KV_KEY_BYTES_MAX, KV_VALUE_BYTES_MAX, QUESTION_BYTES_MAX,
+    QUESTION_CHOICE_BYTES_MAX, QUESTION_CHOICES_MAX, RECORD_KV_WRITES_MAX, RECORD_REFUSED_MAX, RECORD_REQUESTS_MAX,
+    RESUME_STATE_BYTES_MAX,
+};
 use harness_core::outcome::{FailureKind, Outcome};
-use harness_core::record::CallRecord;
+use harness_core::record::{CLOCK_READINGS_MAX, CallRecord, KvWrite};
+use harness_core::{Event, Scope, SessionId};
 
 /// What is wrong with an event as a payload, if anything is.
 pub(crate) fn problem(event: &Event) -> Option<String> {
@@ -18,7 +25,7 @@ pub(crate) fn problem(event: &Event) -> Option<String> {
             parts.iter().any(|part| matches!(part, AssistantPart::Reasoning { opaque: Some(_), .. }))
         }
         Event::SessionOpened { context, .. } => context.is_some(),
-        Event::CallReported { .. } => false,
+        Event::CallReported { .. } | Event::UndoRequested { .. } => false,
         _ => return None,
     };
     let payload = event.encode();
@@ -44,6 +51,77 @@ pub(crate) fn or_failure(event: Event) -> Event {
             without_changes(report, &format!("what the call reported cannot be logged: {problem}"))
         }
         (_, event) => event,
+    }
+}
+
+/// Replaces a report that breaks the rules for what a hand may report: that is the hand's fault and not the
+/// guest's. What has left the host or changed the world stays in it.
+pub(crate) fn make_sound(report: &mut CallReport, component: &str, session: SessionId) {
+    let Err(what) = check(report, component, session) else { return };
+    let what = format!("BUG: the hand's report is not sound: {what}");
+    let mut requests = std::mem::take(&mut report.record.requests);
+    requests.truncate(RECORD_REQUESTS_MAX);
+    report.record = CallRecord { requests, ..CallRecord::default() };
+    if matches!(report.changes, Changes::Observed { .. }) {
+        report.outcome = Outcome::failed(FailureKind::Failed, "bad-report", what);
+    } else {
+        report.outcome = Outcome::Faulted { what };
+        report.changes = Changes::None;
+        report.contents.clear();
+    }
+}
+
+fn check(report: &CallReport, component: &str, session: SessionId) -> Result<(), String> {
+    let at_most = |what: &str, found: usize, most: usize| {
+        if found <= most { Ok(()) } else { Err(format!("{what}: {found}, at most {most}")) }
+    };
+    let record = &report.record;
+    at_most("requests", record.requests.len(), RECORD_REQUESTS_MAX)?;
+    at_most("kv writes", record.kv.len(), RECORD_KV_WRITES_MAX)?;
+    at_most("refused capabilities", record.refused.len(), RECORD_REFUSED_MAX)?;
+    let readings = record.inputs.as_ref().map_or(0, |inputs| inputs.clock_steps_ms.len());
+    at_most("readings of the clock", readings, CLOCK_READINGS_MAX)?;
+    for write in &record.kv {
+        check_write(write, component, session)?;
+    }
+    match &report.outcome {
+        Outcome::NeedsInput { question, choices, state } => {
+            at_most("bytes of a question", question.len(), QUESTION_BYTES_MAX)?;
+            at_most("choices", choices.len(), QUESTION_CHOICES_MAX)?;
+            at_most(
+                "bytes of a choice",
+                choices.iter().map(String::len).max().unwrap_or(0),
+                QUESTION_CHOICE_BYTES_MAX,
+            )?;
+            at_most("bytes of a state", state.len(), RESUME_STATE_BYTES_MAX)
+        }
+        Outcome::NeedsCall { arguments, state, .. } => {
+            at_most("bytes of arguments", arguments.len(), ARGUMENT_BYTES_MAX)?;
+            at_most("bytes of a state", state.len(), RESUME_STATE_BYTES_MAX)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_write(write: &KvWrite, component: &str, session: SessionId) -> Result<(), String> {
+    let space = &write.space;
+    let owner_fits = match space.scope {
+        Scope::Session => space.owner == session.to_string(),
+        Scope::Principal | Scope::Agent => !space.owner.is_empty(),
+        Scope::Global => space.owner.is_empty(),
+        Scope::Turn | Scope::Workspace | Scope::Tenant => false,
+    };
+    if component.is_empty() || space.component != component || !owner_fits {
+        return Err(format!("a kv write of `{component}` goes to {space:?}"));
+    }
+    if !(1..=KV_KEY_BYTES_MAX).contains(&write.key.len()) {
+        return Err(format!("a key in kv has {} bytes, 1 to {KV_KEY_BYTES_MAX} are possible", write.key.len()));
+    }
+    let Some(value) = &write.value else { return Ok(()) };
+    match STANDARD.decode(value) {
+        Ok(bytes) if bytes.len() <= KV_VALUE_BYTES_MAX => Ok(()),
+        Ok(bytes) => Err(format!("a value in kv has {} bytes, at most {KV_VALUE_BYTES_MAX} are possible", bytes.len())),
+        Err(error) => Err(format!("a value in kv is not base64: {error}")),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::actor::Wake;
 use crate::arguments::Schemas;
 use crate::crash;
 use crate::host::Ports;
-use crate::ports::{CallReport, CallRequest, Hands, ModelDelta, ModelRequest};
+use crate::ports::{CallReport, CallRequest, Hands, ModelDelta, ModelRequest, Resume};
 use crate::session::Live;
 use futures_util::FutureExt;
 use harness_core::event::{ModelFailure, ModelFailureKind};
@@ -55,7 +55,7 @@ impl Work {
         match command {
             Command::CallModel => self.call_model(state, last),
             Command::Wait { delay_ms } => self.wait(delay_ms),
-            Command::RunCall { call, tool, arguments } => self.run_call(call, tool, &arguments, state),
+            Command::RunCall { call, tool, arguments, resume } => self.run_call(call, tool, &arguments, resume, state),
             Command::PutChanges { call, manifest } => self.put_changes(call, manifest),
             Command::CancelModel => {
                 if let Some(request) = self.request.take() {
@@ -133,12 +133,17 @@ impl Work {
         self.request = Some(task.abort_handle());
     }
 
-    fn run_call(&mut self, call: CallId, tool: String, arguments: &str, state: &SessionState) {
+    fn run_call(&mut self, call: CallId, tool: String, arguments: &str, resume: Option<Resume>, state: &SessionState) {
         let wakes = self.wakes.clone();
         let spec = state.tool(&tool);
         let checked = spec.map_or(Ok(()), |spec| self.schemas.check(spec, arguments));
         let is_direct = spec.is_some_and(|spec| spec.effects != Effects::Staged);
-        let ask = CallRequest::new(self.session, call, tool, arguments);
+        let granted = state.granted(call, self.ports.clock.now());
+        let updates = self.updates.clone();
+        // Without subscribers there is nobody to tell.
+        let progress = move |progress| drop(updates.send(Live::Progress { call, progress }));
+        let begun = CallRequest::new(self.session, call, tool, arguments);
+        let ask = CallRequest { granted, resume, progress: Arc::new(progress), ..begun };
         let hands = Arc::clone(&self.hands);
         let task = tokio::spawn(async move {
             let report = match checked {

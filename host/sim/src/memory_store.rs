@@ -6,10 +6,13 @@
 //! Not here: durability.
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use harness_core::envelope::{Payload, SealedEvent};
-use harness_core::{Digest, Epoch, Header, Sequence, SessionId, Tip};
+use harness_core::record::{KvSpace, KvWrite};
+use harness_core::{Digest, Epoch, Header, Scope, Sequence, SessionId, Tip};
 use harness_engine::ports::{
-    AppendError, Blobs, EventLog, Holder, Index, Lease, LeaseError, SessionAppend, SessionFilter, SessionSummary,
+    AppendError, Blobs, EventLog, Holder, Index, Kv, Lease, LeaseError, SessionAppend, SessionFilter, SessionSummary,
     StoreError, StoredEvent, Takeover,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,6 +23,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct MemoryStore {
     inner: Arc<Mutex<Inner>>,
 }
+
+/// Components' values by space and key.
+type Values = BTreeMap<KvSpace, BTreeMap<String, Vec<u8>>>;
 
 #[derive(Default)]
 struct Session {
@@ -34,6 +40,7 @@ struct Session {
 struct Inner {
     sessions: BTreeMap<SessionId, Session>,
     blobs: BTreeMap<Digest, Arc<[u8]>>,
+    kv: Values,
     blob_quota_bytes: Option<u64>,
     epoch_floor: u64,
     gone: Vec<Holder>,
@@ -97,6 +104,7 @@ impl Inner {
     fn append(&mut self, appends: Vec<SessionAppend>) -> Result<(), AppendError> {
         let mut undo = Vec::new();
         let mut fresh = BTreeMap::new();
+        let writes: Vec<KvWrite> = appends.iter().flat_map(|append| append.kv.clone()).collect();
         let done = appends.into_iter().try_for_each(|append| self.append_one(append, &mut undo, &mut fresh));
         let done = done.and_then(|()| self.check_quota(&fresh)).and_then(|()| match self.refusals.pop_front() {
             Some(error) => Err(error),
@@ -109,6 +117,14 @@ impl Inner {
             return Err(error);
         }
         self.blobs.extend(fresh);
+        for KvWrite { space, key, value } in writes {
+            let values = self.kv.entry(space).or_default();
+            // What is not base64 was refused before.
+            match value.and_then(|value| STANDARD.decode(value).ok()) {
+                Some(value) => drop(values.insert(key, value)),
+                None => drop(values.remove(&key)),
+            }
+        }
         self.appends += 1;
         Ok(())
     }
@@ -182,6 +198,10 @@ fn check(append: &SessionAppend, session: &Session) -> Result<(), AppendError> {
     }
     if let Some(blob) = append.blobs.iter().find(|blob| Digest::of(&blob.bytes) != blob.digest) {
         return Err(AppendError::Storage(format!("{id} gets a content that is not {}", blob.digest)));
+    }
+    let is_wrong = |write: &&KvWrite| write.value.as_ref().is_some_and(|value| STANDARD.decode(value).is_err());
+    if let Some(write) = append.kv.iter().find(is_wrong) {
+        return Err(AppendError::Storage(format!("{id} gets a value of `{}` that is not base64", write.key)));
     }
     if append.epoch.0 != session.epoch {
         return Err(AppendError::Fenced { session: id, ours: append.epoch, current: Epoch(session.epoch) });
@@ -298,6 +318,8 @@ impl Index for MemoryStore {
         let mut inner = self.inner();
         let gone = inner.sessions.remove(&session).ok_or(StoreError::NotFound(session))?;
         inner.epoch_floor = inner.epoch_floor.max(gone.epoch);
+        let owner = session.to_string();
+        inner.kv.retain(|space, _| space.scope != Scope::Session || space.owner != owner);
         let Inner { sessions, blobs, .. } = &mut *inner;
         blobs.retain(|digest, _| {
             !gone.blobs.contains(digest) || sessions.values().any(|other| other.blobs.contains(digest))
@@ -316,6 +338,32 @@ impl Blobs for MemoryStore {
             }
             found => Ok(found),
         }
+    }
+}
+
+#[async_trait]
+impl Kv for MemoryStore {
+    async fn kv_get(&self, space: &KvSpace, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.inner().kv.get(space).and_then(|values| values.get(key).cloned()))
+    }
+
+    async fn kv_keys(
+        &self,
+        space: &KvSpace,
+        prefix: &str,
+        after: Option<&str>,
+        keys_max: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let inner = self.inner();
+        let keys = inner.kv.get(space).into_iter().flat_map(BTreeMap::keys);
+        let fitting = keys.filter(|key| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after));
+        Ok(fitting.take(keys_max).cloned().collect())
+    }
+
+    async fn kv_bytes(&self, space: &KvSpace) -> Result<u64, StoreError> {
+        let inner = self.inner();
+        let values = inner.kv.get(space).into_iter().flatten();
+        Ok(values.map(|(key, value)| (key.len() + value.len()) as u64).sum())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Promise: an append whose epoch, tip, chain or quota is wrong leaves nothing behind, in none of the
 //! sessions it names.
 
+use crate::kv;
 use crate::schema::{SESSION_EVENTS_MAX, event_row};
 use crate::store::session_key;
 use crate::writer::Desk;
@@ -40,6 +41,9 @@ pub(crate) fn check(appends: &[SessionAppend]) -> Result<(), AppendError> {
         if let Some(wrong) = append.blobs.iter().find(|blob| Digest::of(&blob.bytes) != blob.digest) {
             return refuse(format!("gets a content that is not {}", wrong.digest));
         }
+        if let Some(wrong) = append.kv.iter().find(|write| kv::value_of(write).is_err()) {
+            return refuse(format!("gets a value of `{}` that is not base64", wrong.key.escape_debug()));
+        }
     }
     Ok(())
 }
@@ -68,7 +72,9 @@ fn check_event(session: SessionId, tip: Tip, event: &SealedEvent) -> Result<Tip,
 pub(crate) fn weight_bytes(appends: &[SessionAppend]) -> usize {
     let events = appends.iter().flat_map(|append| &append.events);
     let payloads = events.map(|event| event.header_bytes.len() + event.payload.as_ref().map_or(0, |p| p.bytes.len()));
-    payloads.sum::<usize>() + content_bytes(appends)
+    let writes = appends.iter().flat_map(|append| &append.kv);
+    let values = writes.map(|write| write.key.len() + write.value.as_ref().map_or(0, String::len));
+    payloads.sum::<usize>() + values.sum::<usize>() + content_bytes(appends)
 }
 
 /// How much of it is contents. Bytes.
@@ -120,6 +126,7 @@ fn write_session(connection: &Connection, append: &SessionAppend) -> Result<i64,
             .map_err(storage)?;
         update.execute(params![row, end as i64, Digest::of(&last.header_bytes).0]).map_err(storage)?;
     }
+    kv::write(connection, &append.kv).map_err(storage)?;
     if let Some(summary) = &append.summary {
         write_summary(connection, row, summary).map_err(storage)?;
     }

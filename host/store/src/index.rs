@@ -47,7 +47,7 @@ impl Index for SqliteStore {
         let work = move |desk: &mut Desk| {
             let row = session_row(&desk.connection, session).map_err(store_error)?;
             let row = row.ok_or(StoreError::NotFound(session))?;
-            delete(desk, row).map_err(store_error)
+            delete(desk, row, session).map_err(store_error)
         };
         self.shared.writer.submit(Kind::Remove, StoreError::Storage, work).await
     }
@@ -96,7 +96,7 @@ fn stored_summary(row: &Row<'_>) -> rusqlite::Result<SessionSummary> {
     })
 }
 
-fn delete(desk: &mut Desk, row: i64) -> rusqlite::Result<()> {
+fn delete(desk: &mut Desk, row: i64, session: SessionId) -> rusqlite::Result<()> {
     let connection = &desk.connection;
     let run = |sql: &str| connection.prepare_cached(sql)?.execute([row]);
     for table in ["payload", "event"] {
@@ -119,6 +119,7 @@ fn delete(desk: &mut Desk, row: i64) -> rusqlite::Result<()> {
             desk.unnamed.push(digest);
         }
     }
+    crate::kv::delete_session(connection, session)?;
     run("DELETE FROM summary WHERE session = ?1")?;
     run("UPDATE store SET epoch_floor = max(epoch_floor, (SELECT epoch FROM session WHERE id = ?1))")?;
     run("DELETE FROM session WHERE id = ?1")?;

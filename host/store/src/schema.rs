@@ -12,14 +12,15 @@ use rusqlite::Connection;
 /// "hhst", in the file's header (`PRAGMA application_id`), tells our databases from others'.
 pub const APPLICATION_ID: i32 = 0x6868_7374;
 /// The version of the schema that this code writes (`PRAGMA user_version`).
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 /// Bits of an event's row number that hold its sequence.
 pub(crate) const SEQUENCE_BITS: u32 = 32;
 /// Events of one session at most: what fits into [`SEQUENCE_BITS`].
 pub(crate) const SESSION_EVENTS_MAX: u64 = (1 << SEQUENCE_BITS) - 1;
 
 /// Step `n` brings a database from version `n` to `n + 1`.
-const STEPS: [&str; SCHEMA_VERSION as usize] = ["
+const STEPS: [&str; SCHEMA_VERSION as usize] = [
+    "
     -- One row. blob_bytes: the size of all contents. epoch_floor: the largest epoch of any deleted
     -- session, so that a session made again under its id never repeats an epoch.
     CREATE TABLE store (
@@ -78,7 +79,21 @@ const STEPS: [&str; SCHEMA_VERSION as usize] = ["
     ) STRICT;
     CREATE INDEX summary_by_update ON summary (updated DESC, session DESC);
     CREATE INDEX summary_by_workspace ON summary (workspace, updated DESC, session DESC);
-"];
+",
+    "
+    -- Components' values. Texts are compared byte by byte (BINARY, the default). owner: which session,
+    -- principal or agent, by its id; empty for the scope global.
+    CREATE TABLE kv (
+        component TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        key TEXT NOT NULL,
+        value BLOB NOT NULL,
+        PRIMARY KEY (component, scope, owner, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX kv_by_owner ON kv (scope, owner);
+",
+];
 
 /// What a database file says about itself.
 pub(crate) struct Identity {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Sessions in one folder: `EventLog`, `Lease`, `Index` and `Blobs` over SQLite.
+/// Sessions in one folder: `EventLog`, `Lease`, `Index`, `Blobs` and `Kv` over SQLite.
 ///
 /// Clones share the same threads and connections. Dropping the last one waits until what was handed in
 /// is committed, some milliseconds at most.

@@ -1,56 +1,106 @@
-//! One call: a fresh Store, its limits, the guest, its outcome and its staged changes.
+//! One call: a fresh Store, its limits, the guest, its outcome, its staged changes and its record.
 //!
 //! Promise: nothing is left of a call but its report. The deadline is armed when the call starts here
-//! and covers all of it, host calls included; a call that trapped, timed out, crossed a limit, failed
-//! or was dropped has staged nothing.
+//! and covers all of it, host calls included; a call that trapped, timed out, crossed a limit, failed, needs
+//! something or was dropped has staged nothing. What it was refused is in its record, and in its outcome where it
+//! did not return.
 //!
-//! Not here: on which thread it runs (`threads`), compiling (`load`).
+//! Not here: on which thread it runs (`threads`), compiling (`load`), what stands behind its imports (`host`).
 
-use crate::clean::clean;
-use crate::contract::exports::harness::tool::tool::Outcome as ToolOutcome;
-use crate::contract::harness::tool::types::{ErrorKind, Failure, Part as ToolPart};
+use crate::answer;
+use crate::entry::Answer;
 use crate::fault;
-use crate::filesystem::{Access, Base, FilesystemCtx, FinishError, Layer, LayerLimits, Preopen};
-use crate::guest::GuestState;
+use crate::filesystem::{Base, FinishError};
+use crate::folders::Folders;
+use crate::guest::{GuestState, Lent};
+use crate::host::http::Requests;
+use crate::host::inputs::Sources;
+use crate::host::kv::{KvOwners, Values};
+use crate::host::powers::{self, Powers};
+use crate::host::progress::Reports;
 use crate::limits::{CallLimits, as_size};
 use crate::load::Loaded;
 use crate::meter::Crossed;
+use crate::tools::Component;
 use harness_core::event::Changes;
-use harness_core::outcome::{FailureKind, LimitName, Part};
+use harness_core::grant::Capability;
+use harness_core::outcome::{FailureKind, LimitName};
+use harness_core::record::Inputs;
 use harness_core::{CallRecord, CallUsage, Outcome};
-use harness_engine::ports::{Blob, CallReport};
+use harness_egress::Egress;
+use harness_engine::ports::{Blob, CallProgressSink, CallReport, Resume};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 /// Where a guest finds the workspace.
 pub const WORKSPACE_PREOPEN: &str = "/workspace";
-/// An image's media type, in bytes.
-const MIME_TYPE_BYTES_MAX: usize = 128;
-/// A failure's code, in bytes.
-const CODE_BYTES_MAX: usize = 64;
 
-/// Runs a call to its end, on this thread. Needs a tokio runtime with time around it.
-pub(crate) async fn run(
-    loaded: &Loaded,
-    base: &Arc<Base>,
-    limits: &CallLimits,
-    tool: &str,
-    arguments: &str,
-) -> CallReport {
-    let started = Instant::now();
-    if arguments.len() > as_size(limits.argument_bytes) {
-        return CallReport::of(over(limits, LimitName::ArgumentBytes));
+/// One call of a component.
+#[derive(Clone)]
+pub struct Call {
+    /// The tool.
+    pub tool: String,
+    /// Its arguments, JSON text.
+    pub arguments: String,
+    /// What was granted, before the component's own ceiling.
+    pub granted: Vec<Capability>,
+    /// Where the call goes on; none where it begins.
+    pub resume: Option<Resume>,
+    /// Is told how far the call has come.
+    pub progress: Arc<dyn CallProgressSink>,
+    /// Where its values are kept, and as whose.
+    pub kv: Option<KvOwners>,
+    /// What it is told of time and chance; none where it is told of this host's.
+    pub inputs: Option<Inputs>,
+}
+
+impl Call {
+    /// A call that begins, with nothing granted.
+    pub fn new(tool: impl Into<String>, arguments: impl Into<String>) -> Self {
+        let (tool, arguments) = (tool.into(), arguments.into());
+        let progress = Arc::new(|_| {});
+        Self { tool, arguments, granted: Vec::new(), resume: None, progress, kv: None, inputs: None }
     }
-    let layer = Layer::new(base.clone(), layer_limits(limits));
-    let (returned, mut usage) = call_guest(loaded, &layer, limits, started, tool, arguments).await;
-    let mut report = match returned {
-        Ok(outcome) => finish(loaded.component().name(), layer, limits, outcome),
-        // The layer is dropped: nothing was staged.
-        Err(outcome) => CallReport::of(outcome),
+}
+
+/// What a call runs, over what.
+pub(crate) struct Site<'a> {
+    pub(crate) loaded: &'a Loaded,
+    pub(crate) component: &'a Arc<Component>,
+    pub(crate) base: &'a Arc<Base>,
+    pub(crate) limits: &'a CallLimits,
+    pub(crate) egress: &'a Arc<Egress>,
+}
+
+/// Runs a call to its end, on this thread. Needs a tokio runtime with its drivers around it.
+pub(crate) async fn run(site: &Site<'_>, call: Call) -> CallReport {
+    let started = Instant::now();
+    let capabilities = powers::effective(site.component, &call.granted);
+    let limits = powers::lowered(site.limits, &capabilities);
+    if call.arguments.len() > as_size(limits.argument_bytes) {
+        return CallReport::of(over(&limits, LimitName::ArgumentBytes));
+    }
+    let folders = Folders::lend(&capabilities, site.base, &limits);
+    let lent = match lend(site.component, site.egress, &call, capabilities, &limits, started) {
+        Ok(lent) => lent,
+        Err(what) => return CallReport::of(Outcome::Faulted { what }),
     };
-    usage.time_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    report.usage = usage;
+    let guest = GuestState::new(site.component.clone(), limits, folders.preopened(), lent);
+    let mut store = match store(site.loaded.engine(), &limits, guest, started) {
+        Ok(store) => store,
+        Err(error) => {
+            return CallReport::of(Outcome::Faulted { what: format!("no room for another guest: {error}") });
+        }
+    };
+    let returned = enter(site, &limits, &mut store, call).await;
+    let usage = CallUsage {
+        fuel: limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0)),
+        memory_bytes: store.data().meter.memory_peak_bytes(),
+        time_us: 0,
+    };
+    let mut report = finish(site.component, &limits, store.into_data(), folders, returned);
+    report.usage = CallUsage { time_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), ..usage };
     report
 }
 
@@ -58,60 +108,36 @@ fn over(limits: &CallLimits, limit: LimitName) -> Outcome {
     Outcome::OverLimit { limit, maximum: limits.maximum(limit) }
 }
 
-fn layer_limits(limits: &CallLimits) -> LayerLimits {
-    LayerLimits {
-        staged_bytes: limits.staged_bytes,
-        staged_files: limits.staged_files,
-        open_handles: limits.open_handles,
-        ..LayerLimits::default()
-    }
-}
-
-/// Instantiates and calls within the deadline. Afterwards the Store is gone.
-async fn call_guest(
-    loaded: &Loaded,
-    layer: &Layer,
+/// What a call is lent beside folders.
+fn lend(
+    component: &Component,
+    egress: &Arc<Egress>,
+    call: &Call,
+    capabilities: Vec<Capability>,
     limits: &CallLimits,
     started: Instant,
-    tool: &str,
-    arguments: &str,
-) -> (Result<ToolOutcome, Outcome>, CallUsage) {
-    let preopens = vec![Preopen::new(WORKSPACE_PREOPEN, layer, Access::Staged)];
-    let mut store = match store(loaded.engine(), limits, FilesystemCtx { preopens }, started) {
-        Ok(store) => store,
-        Err(error) => {
-            let what = format!("no room for another guest: {error}");
-            return (Err(Outcome::Faulted { what }), CallUsage::default());
-        }
+) -> Result<Lent, String> {
+    let sources = match &call.inputs {
+        Some(inputs) => Sources::recorded(inputs).map_err(|error| format!("it cannot be run again: {error}"))?,
+        None => Sources::fresh().map_err(|error| format!("no randomness: {error}"))?,
     };
-    let guest = async {
-        let instance = loaded.instance_pre().instantiate_async(&mut store).await?;
-        instance.harness_tool_tool().call_call(&mut store, tool, arguments).await
-    };
-    let returned = match tokio::time::timeout(Duration::from_millis(limits.deadline_ms), guest).await {
-        Err(_elapsed) => Err(over(limits, LimitName::DeadlineMs)),
-        Ok(Err(error)) => Err(fault::outcome(loaded.component().name(), &error, limits, &store.data().log)),
-        Ok(Ok(outcome)) => Ok(outcome),
-    };
-    let usage = CallUsage {
-        fuel: limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0)),
-        memory_bytes: store.data().meter.memory_peak_bytes(),
-        time_us: 0,
-    };
-    // A limit of the layer counts also where the guest hid it from us, or died of it.
-    match layer.crossed() {
-        Some((limit, maximum)) => (Err(Outcome::OverLimit { limit, maximum }), usage),
-        None => (returned, usage),
-    }
+    let deadline = started.checked_add(Duration::from_millis(limits.deadline_ms));
+    Ok(Lent {
+        powers: Powers::new(capabilities),
+        sources,
+        values: Values::new(call.kv.clone(), component.name()),
+        reports: Reports::new(call.progress.clone()),
+        requests: Requests::new(egress.clone(), deadline),
+    })
 }
 
-fn store(
+pub(crate) fn store(
     engine: &Engine,
     limits: &CallLimits,
-    files: FilesystemCtx,
+    guest: GuestState,
     started: Instant,
 ) -> wasmtime::Result<Store<GuestState>> {
-    let mut store = Store::try_new(engine, GuestState::new(*limits, files))?;
+    let mut store = Store::try_new(engine, guest)?;
     store.limiter(|state| &mut state.meter);
     store.set_fuel(limits.fuel)?;
     store.set_hostcall_fuel(as_size(limits.host_bytes));
@@ -127,110 +153,106 @@ fn store(
     Ok(store)
 }
 
-/// Turns what the guest returned into a report, with its staged changes if it succeeded.
-fn finish(component: &str, layer: Layer, limits: &CallLimits, returned: ToolOutcome) -> CallReport {
-    if output_bytes(&returned) > as_size(limits.output_bytes) {
-        return CallReport::of(over(limits, LimitName::OutputBytes));
-    }
-    let parts = match returned {
-        ToolOutcome::Failed(failure) => return CallReport::of(failed(failure)),
-        ToolOutcome::Returned(parts) => parts,
-    };
-    let mut contents = Vec::new();
-    let parts = match parts.into_iter().map(|part| convert(part, &mut contents)).collect() {
-        Ok(parts) => parts,
-        Err(problem) => {
-            return CallReport::of(Outcome::Faulted { what: format!("component `{component}` returned {problem}") });
-        }
-    };
-    let staged = match layer.finish() {
-        Ok(staged) => staged,
-        Err(error) => return CallReport::of(finish_failed(error)),
-    };
-    let changes =
-        if staged.manifest.is_empty() { Changes::None } else { Changes::Staged { manifest: staged.manifest } };
-    contents.extend(staged.contents);
-    CallReport {
-        outcome: Outcome::Returned { parts },
-        changes,
-        contents,
-        usage: CallUsage::default(),
-        record: CallRecord::default(),
+/// Instantiates and calls within the deadline.
+async fn enter(
+    site: &Site<'_>,
+    limits: &CallLimits,
+    store: &mut Store<GuestState>,
+    call: Call,
+) -> Result<Answer, Outcome> {
+    let (entry, instance_pre) = (site.loaded.entry(), site.loaded.instance_pre());
+    let guest = entry.call(instance_pre, store, &call.tool, &call.arguments, call.resume);
+    match tokio::time::timeout(Duration::from_millis(limits.deadline_ms), guest).await {
+        Err(_elapsed) => Err(over(limits, LimitName::DeadlineMs)),
+        Ok(Err(error)) => Err(fault::outcome(site.component.name(), &error, limits, &store.data().log)),
+        Ok(Ok(answer)) => Ok(answer),
     }
 }
 
-/// What the model reads of a failure to collect the changes.
-fn finish_failed(error: FinishError) -> Outcome {
-    match error {
-        FinishError::Conflict { paths } => Outcome::Conflict { paths },
-        FinishError::OverLimit { limit, maximum } => Outcome::OverLimit { limit, maximum },
+/// The report of a run, with its staged changes and kv writes if the tool did what was asked.
+fn finish(
+    component: &Component,
+    limits: &CallLimits,
+    state: GuestState,
+    folders: Folders,
+    returned: Result<Answer, Outcome>,
+) -> CallReport {
+    let GuestState { files, log, table, lent, .. } = state;
+    // What the guest left open holds parts of the layer.
+    drop(table);
+    let Lent { mut powers, mut sources, mut values, mut reports, requests } = lent;
+    reports.finish();
+    let broke = returned.is_err();
+    let crossed = requests.used().and_then(|used| used.crossed());
+    let crossed = folders.crossed().or(crossed.map(|limit| (limit, limits.maximum(limit))));
+    let (outcome, mut contents) = match (crossed, returned) {
+        // A limit counts also where the guest hid it from us, or died of it.
+        (Some((limit, maximum)), _) => (Outcome::OverLimit { limit, maximum }, Vec::new()),
+        (None, Ok(answer)) => answer::outcome(component.name(), limits, &mut powers, answer),
+        (None, Err(outcome)) => (outcome, Vec::new()),
+    };
+    let mut record = CallRecord { refused: powers.take_refused(), ..CallRecord::default() };
+    add_once(&mut record.refused, folders.refused());
+    if let Some(used) = requests.used() {
+        record.requests = used.requests();
+        add_once(&mut record.refused, used.refused());
+        sources.mark_incomplete();
+    }
+    if values.was_read() || matches!(outcome, Outcome::OverLimit { limit: LimitName::DeadlineMs, .. }) {
+        sources.mark_incomplete();
+    }
+    if record.refused.is_empty() && files.were_asked_for && is_unexplained(&outcome, broke) {
+        record.refused.extend(folders.missing(component));
+    }
+    record.inputs = Some(sources.finish());
+    let (outcome, changes) = if outcome.is_success() {
+        match folders.finish() {
+            Ok(staged) => {
+                contents.extend(staged.contents);
+                record.kv = values.take_writes();
+                let manifest = staged.manifest;
+                (outcome, if manifest.is_empty() { Changes::None } else { Changes::Staged { manifest } })
+            }
+            Err(FinishError::Conflict { paths }) => (Outcome::Conflict { paths }, Changes::None),
+            Err(FinishError::OverLimit { limit, maximum }) => (Outcome::OverLimit { limit, maximum }, Changes::None),
+        }
+    } else {
+        (not_granted(component, outcome, &record.refused), Changes::None)
+    };
+    if !outcome.is_success() {
+        contents.clear();
+    }
+    if let Some(text) = log.text() {
+        let blob = Blob::new(text.into_bytes());
+        record.log = Some(blob.digest);
+        contents.push(blob);
+    }
+    CallReport { outcome, changes, contents, usage: CallUsage::default(), record }
+}
+
+fn add_once(refused: &mut Vec<Capability>, more: Vec<Capability>) {
+    for capability in more {
+        if !refused.contains(&capability) {
+            refused.push(capability);
+        }
     }
 }
 
-fn output_bytes(outcome: &ToolOutcome) -> usize {
-    let part_bytes = |part: &ToolPart| match part {
-        ToolPart::Text(text) | ToolPart::Json(text) => text.len(),
-        ToolPart::Image(image) => image.mime_type.len() + image.bytes.len(),
-        ToolPart::Resource(resource) => {
-            resource.uri.len() + resource.mime_type.as_ref().map_or(0, String::len) + resource.text.len()
-        }
-    };
+/// Whether a folder that is not there may be why a tool failed, or its guest broke.
+fn is_unexplained(outcome: &Outcome, broke: bool) -> bool {
     match outcome {
-        // An empty part takes room too.
-        ToolOutcome::Returned(parts) => parts.iter().map(|part| part_bytes(part) + size_of::<Part>()).sum(),
-        ToolOutcome::Failed(failure) => failure.code.len() + failure.message.len(),
+        Outcome::Failed { kind, .. } => *kind != FailureKind::InvalidArguments,
+        Outcome::Faulted { .. } => broke,
+        _ => false,
     }
 }
 
-fn convert(part: ToolPart, contents: &mut Vec<Blob>) -> Result<Part, &'static str> {
-    Ok(match part {
-        ToolPart::Text(text) => Part::Text { text: clean(text) },
-        ToolPart::Json(json) => {
-            serde_json::from_str::<serde::de::IgnoredAny>(&json).map_err(|_| "a JSON part that is not JSON")?;
-            // Valid JSON has control characters only between its values.
-            Part::Json { json: clean(json) }
+/// Where a tool failed or broke after something was refused, that is what a person can change.
+fn not_granted(component: &Component, outcome: Outcome, refused: &[Capability]) -> Outcome {
+    match (&outcome, refused.first()) {
+        (Outcome::Failed { .. } | Outcome::Faulted { .. }, Some(capability)) => {
+            Outcome::NotGranted { component: component.name().to_owned(), capability: capability.clone() }
         }
-        ToolPart::Image(image) => {
-            let mime_type = mime_type(image.mime_type).ok_or("an image without a media type")?;
-            let blob = Blob::new(image.bytes);
-            let part = Part::Image { mime_type, digest: blob.digest, bytes: blob.bytes.len() as u64 };
-            contents.push(blob);
-            part
-        }
-        ToolPart::Resource(resource) => Part::Resource {
-            uri: clean(resource.uri).replace(['\n', '\t'], " "),
-            mime_type: resource.mime_type.and_then(mime_type),
-            text: clean(resource.text),
-        },
-    })
-}
-
-/// A media type as RFC 6838, 4.2 allows it: `type/subtype` and parameters, printable ASCII.
-fn mime_type(text: String) -> Option<String> {
-    let is_sound = text.len() <= MIME_TYPE_BYTES_MAX
-        && text.split_once('/').is_some_and(|(kind, rest)| !kind.is_empty() && !rest.is_empty())
-        && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    is_sound.then_some(text)
-}
-
-fn failed(failure: Failure) -> Outcome {
-    let code = clean(failure.code).replace(['\n', '\t'], " ");
-    Outcome::Failed {
-        kind: kind(failure.kind),
-        code: code[..code.floor_char_boundary(CODE_BYTES_MAX)].to_owned(),
-        message: clean(failure.message),
-        retryable: failure.retryable,
-    }
-}
-
-const fn kind(kind: ErrorKind) -> FailureKind {
-    match kind {
-        ErrorKind::InvalidArguments => FailureKind::InvalidArguments,
-        ErrorKind::NotFound => FailureKind::NotFound,
-        ErrorKind::NotPermitted => FailureKind::NotPermitted,
-        ErrorKind::Conflict => FailureKind::Conflict,
-        ErrorKind::TooLarge => FailureKind::TooLarge,
-        ErrorKind::Unsupported => FailureKind::Unsupported,
-        ErrorKind::Failed => FailureKind::Failed,
+        _ => outcome,
     }
 }

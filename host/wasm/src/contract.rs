@@ -1,4 +1,5 @@
-//! The contract `wit/tool` as Rust: generated.
+//! The contracts of `wit/tool` and `wit/host` as Rust: generated. A component with tools that run to their end is
+//! here itself, the others are in modules.
 
 #![allow(missing_docs, unreachable_pub, clippy::all)]
 
@@ -8,3 +9,37 @@ wasmtime::component::bindgen!({
     exports: { default: async },
     require_store_data_send: true,
 });
+
+/// A component with tools that may need something first.
+pub mod resumable {
+    wasmtime::component::bindgen!({
+        path: "../../wit/tool",
+        world: "resumable-component",
+        exports: { default: async },
+        with: { "harness:tool/types": super::harness::tool::types },
+        require_store_data_send: true,
+    });
+}
+
+/// What the host offers.
+pub mod host {
+    wasmtime::component::bindgen!({
+        path: "../../wit/host",
+        inline: "
+            package harness:behind@0.1.0;
+            world imports {
+                import harness:host/log@0.1.0;
+                import harness:host/progress@0.1.0;
+                import harness:host/kv@0.1.0;
+                import harness:host/secrets@0.1.0;
+            }
+        ",
+        world: "harness:behind/imports",
+        imports: {
+            default: trappable,
+            "harness:host/kv": async | trappable,
+            "harness:host/secrets": async | trappable,
+        },
+        require_store_data_send: true,
+    });
+}

@@ -3,32 +3,49 @@
 //! Promise: nothing in here outlives the call or is shared with another one.
 
 use crate::filesystem::{FilesystemCtx, FilesystemCtxView, FilesystemView};
+use crate::host::http::Requests;
+use crate::host::inputs::Sources;
+use crate::host::kv::Values;
+use crate::host::powers::Powers;
+use crate::host::progress::Reports;
 use crate::limits::{CallLimits, as_size};
 use crate::log::Log;
 use crate::meter::Meter;
-use std::time::Instant;
+use crate::tools::Component;
+use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::cli::WasiCliCtx;
 use wasmtime_wasi::sockets::WasiSocketsCtx;
 
 /// What a Store carries.
 pub(crate) struct GuestState {
+    pub(crate) component: Arc<Component>,
     pub(crate) limits: CallLimits,
     pub(crate) meter: Meter,
     pub(crate) table: ResourceTable,
     pub(crate) log: Log,
     pub(crate) files: FilesystemCtx,
-    /// Empty: no environment, no arguments, standard input at its end.
+    /// Empty: standard input at its end, no terminal.
     pub(crate) cli: WasiCliCtx,
     pub(crate) sockets: Option<WasiSocketsCtx>,
-    pub(crate) started: Instant,
+    pub(crate) lent: Lent,
+}
+
+/// What a call is lent beside files.
+pub(crate) struct Lent {
+    pub(crate) powers: Powers,
+    pub(crate) sources: Sources,
+    pub(crate) values: Values,
+    pub(crate) reports: Reports,
+    pub(crate) requests: Requests,
 }
 
 impl GuestState {
-    pub(crate) fn new(limits: CallLimits, files: FilesystemCtx) -> Self {
+    pub(crate) fn new(component: Arc<Component>, limits: CallLimits, files: FilesystemCtx, lent: Lent) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(as_size(limits.open_handles));
         Self {
+            component,
             limits,
             meter: Meter::new(&limits),
             table,
@@ -36,7 +53,7 @@ impl GuestState {
             files,
             cli: WasiCliCtx::default(),
             sockets: None,
-            started: Instant::now(),
+            lent,
         }
     }
 }

@@ -5,7 +5,9 @@
 //!
 //! Not here: judging calls, validating arguments against their schema, keeping contents (the engine).
 
+use crate::call::Call;
 use crate::filesystem::{self, Base};
+use crate::host::kv::KvOwners;
 use crate::limits::CallLimits;
 use crate::runtime::{LoadedComponent, Runtime};
 use crate::tools::Component;
@@ -14,8 +16,9 @@ use harness_core::change::Manifest;
 use harness_core::event::ApplyResult;
 use harness_core::item::ToolSpec;
 use harness_core::outcome::FailureKind;
+use harness_core::record::Inputs;
 use harness_core::{CallId, Digest, Outcome};
-use harness_engine::ports::{Blobs, CallReport, CallRequest, Hands};
+use harness_engine::ports::{Blobs, CallReport, CallRequest, Hands, Kv};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
@@ -35,12 +38,24 @@ pub struct DuplicateTool {
     pub second: String,
 }
 
+/// Whose session it is, and where its values are kept.
+#[derive(Clone, Default)]
+pub struct HandsSettings {
+    /// Where components keep values; without, they can keep none.
+    pub kv: Option<Arc<dyn Kv>>,
+    /// The person or service that acts.
+    pub principal: String,
+    /// The agent.
+    pub agent: String,
+}
+
 /// The tools of some components over one workspace.
 pub struct ComponentHands {
     runtime: Arc<Runtime>,
     base: Arc<Base>,
     components: Vec<Arc<Component>>,
     by_tool: HashMap<String, usize>,
+    settings: HandsSettings,
     limits: CallLimits,
     places: Semaphore,
 }
@@ -50,7 +65,12 @@ impl ComponentHands {
     ///
     /// # Errors
     /// If two of them offer a tool of the same name.
-    pub fn new(runtime: Arc<Runtime>, base: Arc<Base>, components: Vec<Arc<Component>>) -> Result<Self, DuplicateTool> {
+    pub fn new(
+        runtime: Arc<Runtime>,
+        base: Arc<Base>,
+        components: Vec<Arc<Component>>,
+        settings: HandsSettings,
+    ) -> Result<Self, DuplicateTool> {
         let mut by_tool = HashMap::<String, usize>::new();
         for (at, component) in components.iter().enumerate() {
             for tool in component.tools() {
@@ -65,7 +85,7 @@ impl ComponentHands {
         }
         let limits = *runtime.limits();
         let places = Semaphore::new(SESSION_CALLS_MAX);
-        Ok(Self { runtime, base, components, by_tool, limits, places })
+        Ok(Self { runtime, base, components, by_tool, settings, limits, places })
     }
 
     /// Lowers the limits of this session's calls.
@@ -84,6 +104,31 @@ impl ComponentHands {
             self.runtime.load(component).await?;
         }
         Ok(())
+    }
+
+    /// Runs a call again with what it was told of time and chance. The same component over the same files comes to
+    /// the same outcome, changes and fuel where `inputs` are complete; it sleeps for nothing. Requests that it
+    /// makes leave the host again.
+    pub async fn execute_again(&self, call: CallRequest, inputs: &Inputs) -> CallReport {
+        self.execute_with(call, Some(inputs.clone())).await
+    }
+
+    async fn execute_with(&self, request: CallRequest, inputs: Option<Inputs>) -> CallReport {
+        // One session must not take every place that all sessions share. A closed semaphore does not occur.
+        let _place = self.places.acquire().await;
+        let component = match self.load(&request.tool).await {
+            Ok(component) => component,
+            Err(outcome) => return CallReport::of(outcome),
+        };
+        let kv = self.settings.kv.as_ref().map(|kv| KvOwners {
+            kv: kv.clone(),
+            session: request.session.to_string(),
+            principal: self.settings.principal.clone(),
+            agent: self.settings.agent.clone(),
+        });
+        let CallRequest { tool, arguments, granted, resume, progress, .. } = request;
+        let call = Call { tool, arguments, granted, resume, progress, kv, inputs };
+        self.runtime.call(&component, &self.base, call).await
     }
 
     async fn load(&self, tool: &str) -> Result<LoadedComponent, Outcome> {
@@ -105,12 +150,7 @@ impl Hands for ComponentHands {
     }
 
     async fn execute(&self, call: CallRequest) -> CallReport {
-        // One session must not take every place that all sessions share. A closed semaphore does not occur.
-        let _place = self.places.acquire().await;
-        match self.load(&call.tool).await {
-            Ok(component) => self.runtime.call(&component, &self.base, call.tool, call.arguments).await,
-            Err(outcome) => CallReport::of(outcome),
-        }
+        self.execute_with(call, None).await
     }
 
     async fn put(&self, call: CallId, manifest: &Manifest, contents: &dyn Blobs) -> ApplyResult {

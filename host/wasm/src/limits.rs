@@ -25,7 +25,7 @@ pub struct CallLimits {
     pub stack_bytes: u64,
     /// Bytes of the outcome.
     pub output_bytes: u64,
-    /// Bytes kept of what is written to standard output and error together.
+    /// Bytes kept of what is written to standard output, standard error and the log together.
     pub log_bytes: u64,
     /// Bytes that one host call may copy out of the guest or make for it.
     pub host_bytes: u64,
@@ -90,6 +90,32 @@ impl CallLimits {
             request_bytes: self.request_bytes.min(other.request_bytes),
             response_bytes: self.response_bytes.min(other.response_bytes),
             kv_bytes: self.kv_bytes.min(other.kv_bytes),
+        }
+    }
+
+    /// Lowers one limit. The stack is the runtime's: it stays as it is.
+    pub const fn lower(&mut self, limit: LimitName, maximum: u64) {
+        let own = match limit {
+            LimitName::StackBytes => return,
+            LimitName::Fuel => &mut self.fuel,
+            LimitName::DeadlineMs => &mut self.deadline_ms,
+            LimitName::MemoryBytes => &mut self.memory_bytes,
+            LimitName::TableElements => &mut self.table_elements,
+            LimitName::Instances => &mut self.instances,
+            LimitName::OutputBytes => &mut self.output_bytes,
+            LimitName::LogBytes => &mut self.log_bytes,
+            LimitName::HostBytes => &mut self.host_bytes,
+            LimitName::OpenHandles => &mut self.open_handles,
+            LimitName::StagedBytes => &mut self.staged_bytes,
+            LimitName::StagedFiles => &mut self.staged_files,
+            LimitName::ArgumentBytes => &mut self.argument_bytes,
+            LimitName::Requests => &mut self.requests,
+            LimitName::RequestBytes => &mut self.request_bytes,
+            LimitName::ResponseBytes => &mut self.response_bytes,
+            LimitName::KvBytes => &mut self.kv_bytes,
+        };
+        if maximum < *own {
+            *own = maximum;
         }
     }
 

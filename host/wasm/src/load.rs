@@ -8,7 +8,7 @@
 
 use crate::cache::{CacheKey, CompiledCache};
 use crate::compile::{CompileLimitName, Failure, Made, Outside, chain};
-use crate::contract::ToolComponentPre;
+use crate::entry::Entry;
 use crate::guest::GuestState;
 use crate::limits::{COMPILE_WAITED_FOR_BYTES_MAX, COMPILES_MAX, LOADED_COMPONENTS_MAX};
 use crate::tools::Component;
@@ -18,7 +18,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use wasmtime::Engine;
-use wasmtime::component::Linker;
+use wasmtime::component::{InstancePre, Linker};
 
 /// Something that takes long enough to tell a person about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,22 +98,22 @@ impl LoadError {
 
 /// A component ready to be instantiated.
 pub(crate) struct Loaded {
-    component: Arc<Component>,
     engine: Engine,
-    instance_pre: ToolComponentPre<GuestState>,
+    instance_pre: InstancePre<GuestState>,
+    entry: Entry,
 }
 
 impl Loaded {
-    pub(crate) fn component(&self) -> &Component {
-        &self.component
-    }
-
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    pub(crate) fn instance_pre(&self) -> &ToolComponentPre<GuestState> {
+    pub(crate) fn instance_pre(&self) -> &InstancePre<GuestState> {
         &self.instance_pre
+    }
+
+    pub(crate) fn entry(&self) -> &Entry {
+        &self.entry
     }
 }
 
@@ -284,8 +284,9 @@ impl Loader {
         };
         let link =
             |error: wasmtime::Error| LoadError::Link { name: component.name().to_owned(), problem: chain(&error) };
-        let instance_pre = self.linker.instantiate_pre(&compiled).and_then(ToolComponentPre::new).map_err(link)?;
-        Ok(Arc::new(Loaded { component: component.clone(), engine: self.engine.clone(), instance_pre }))
+        let instance_pre = self.linker.instantiate_pre(&compiled).map_err(link)?;
+        let entry = Entry::of(component, &instance_pre).map_err(link)?;
+        Ok(Arc::new(Loaded { engine: self.engine.clone(), instance_pre, entry }))
     }
 
     fn cached(&self, key: &CacheKey) -> Option<wasmtime::component::Component> {

@@ -6,8 +6,9 @@
 //! Not here: which tools a session has (`hands`).
 
 use crate::cache::{CacheSettings, CompiledCache};
-use crate::call;
+use crate::call::{self, Call, Site};
 use crate::compile::{CompileLimits, Compiler, Outside};
+use crate::describe::{self, DescribeError};
 use crate::engine;
 use crate::filesystem::Base;
 use crate::limits::{CallLimits, THREADS_MAX};
@@ -18,6 +19,7 @@ use crate::ticker::{self, Pulse};
 use crate::tools::Component;
 use harness_core::Outcome;
 use harness_core::outcome::FailureKind;
+use harness_egress::{Egress, EgressSettings};
 use harness_engine::ports::CallReport;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -26,7 +28,7 @@ use std::time::Duration;
 pub const PREPARING_CODE: &str = "preparing";
 
 /// How a runtime is set up.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct RuntimeSettings {
     /// The most that any call gets.
     pub limits: CallLimits,
@@ -38,6 +40,22 @@ pub struct RuntimeSettings {
     pub compiler: Compiler,
     /// Is told of what takes long.
     pub progress: Option<ProgressSink>,
+    /// How requests leave the host.
+    pub egress: Arc<Egress>,
+}
+
+impl Default for RuntimeSettings {
+    /// The default limits, a thread for each core, nothing kept, nobody told, the system's resolver and no secrets.
+    fn default() -> Self {
+        Self {
+            limits: CallLimits::DEFAULT,
+            threads: 0,
+            cache: None,
+            compiler: Compiler::default(),
+            progress: None,
+            egress: Egress::new(EgressSettings::default()),
+        }
+    }
 }
 
 /// Runs components. Shared by all sessions of a process.
@@ -87,8 +105,13 @@ impl Runtime {
             .core()
             .map_err(|problem| LoadError::Host { name: component.name().to_owned(), problem: problem.to_owned() })?;
         let loaded = core.loader.load(component).await?;
+        Ok(self.loaded(core, component, loaded))
+    }
+
+    fn loaded(&self, core: &Core, component: &Arc<Component>, loaded: Arc<Loaded>) -> LoadedComponent {
         let limits = self.settings.limits.lowered_to(component.limits());
-        Ok(LoadedComponent { loaded, limits, pulse: core.pulse.clone() })
+        let (pulse, egress) = (core.pulse.clone(), self.settings.egress.clone());
+        LoadedComponent { component: component.clone(), loaded, limits, pulse, egress }
     }
 
     /// Begins to load a component and waits for nothing. Where a worker compiles, what was begun comes to its end
@@ -122,10 +145,7 @@ impl Runtime {
         let faulted = |what: String| Outcome::Faulted { what };
         let core = self.core().map_err(|problem| faulted(format!("component `{}`: {problem}", component.name())))?;
         match core.loader.load_for_call(component).await {
-            Ok(loaded) => {
-                let limits = self.settings.limits.lowered_to(component.limits());
-                Ok(LoadedComponent { loaded, limits, pulse: core.pulse.clone() })
-            }
+            Ok(loaded) => Ok(self.loaded(core, component, loaded)),
             Err(NotLoaded::Failed(error)) => Err(faulted(error.to_string())),
             Err(NotLoaded::Preparing { about_s }) => Err(Outcome::Failed {
                 kind: FailureKind::Failed,
@@ -141,13 +161,7 @@ impl Runtime {
     }
 
     /// Runs a call on one of the runtime's threads. Dropping the future ends the call.
-    pub async fn call(
-        &self,
-        component: &LoadedComponent,
-        base: &Arc<Base>,
-        tool: String,
-        arguments: String,
-    ) -> CallReport {
+    pub async fn call(&self, component: &LoadedComponent, base: &Arc<Base>, call: Call) -> CallReport {
         let core = match self.core() {
             Ok(core) => core,
             Err(problem) => {
@@ -157,7 +171,27 @@ impl Runtime {
         };
         let (component, base) = (component.clone(), base.clone());
         let deadline_ms = component.limits.deadline_ms;
-        core.threads.run(deadline_ms, async move { component.call_here(&base, &tool, &arguments).await }).await
+        core.threads.run(deadline_ms, async move { component.call_here(&base, call).await }).await
+    }
+
+    /// Asks a component for its tools, with everything denied and tight limits: once, when it is installed.
+    /// Keep what comes back with the component's digest, and read it with [`Component::read_described`].
+    ///
+    /// # Errors
+    /// If it has nothing to ask, does not load, does not answer in time, or gives what cannot be used.
+    pub async fn describe(&self, component: &Arc<Component>) -> Result<String, DescribeError> {
+        let name = || component.name().to_owned();
+        if component.describe_export().is_none() {
+            return Err(DescribeError::Nothing { name: name() });
+        }
+        let loaded = self.load(component).await.map_err(|error| DescribeError::Load(error.to_string()))?;
+        let core = self.core().map_err(|problem| DescribeError::Load(problem.to_owned()))?;
+        let deadline_ms = loaded.limits.lowered_to(&describe::DESCRIBE_LIMITS).deadline_ms;
+        let ask = async move {
+            let _running = loaded.pulse.run();
+            describe::run(&loaded.loaded, &loaded.component, &loaded.egress, &loaded.limits).await
+        };
+        describe::answer(component, core.threads.run(deadline_ms, ask).await)
     }
 
     fn core(&self) -> Result<&Core, &str> {
@@ -206,9 +240,11 @@ impl Runtime {
 /// A component ready to be called, with the limits of its calls.
 #[derive(Clone)]
 pub struct LoadedComponent {
+    component: Arc<Component>,
     loaded: Arc<Loaded>,
     limits: CallLimits,
     pulse: Arc<Pulse>,
+    egress: Arc<Egress>,
 }
 
 impl LoadedComponent {
@@ -220,14 +256,14 @@ impl LoadedComponent {
     /// Lowers the limits of calls made through this handle.
     #[must_use]
     pub fn lowered_to(&self, limits: &CallLimits) -> Self {
-        let (loaded, pulse) = (self.loaded.clone(), self.pulse.clone());
-        Self { loaded, limits: self.limits.lowered_to(limits), pulse }
+        Self { limits: self.limits.lowered_to(limits), ..self.clone() }
     }
 
     /// Runs a call on this thread, for callers that have threads of their own for guests. A tokio
-    /// runtime with time must be around it. Nobody looks after a call that hangs in the operating system.
-    pub async fn call_here(&self, base: &Arc<Base>, tool: &str, arguments: &str) -> CallReport {
+    /// runtime with all its drivers must be around it. Nobody looks after a call that hangs in the operating system.
+    pub async fn call_here(&self, base: &Arc<Base>, call: Call) -> CallReport {
         let _running = self.pulse.run();
-        call::run(&self.loaded, base, &self.limits, tool, arguments).await
+        let Self { component, loaded, limits, egress, .. } = self;
+        call::run(&Site { loaded, component, base, limits, egress }, call).await
     }
 }

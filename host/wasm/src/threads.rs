@@ -225,7 +225,7 @@ impl Shared {
 
     fn start_thread(self: &Arc<Self>) -> std::io::Result<Arc<Thread>> {
         let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().event_interval(EVENT_INTERVAL_POLLS).build()?;
+            tokio::runtime::Builder::new_current_thread().enable_all().event_interval(EVENT_INTERVAL_POLLS).build()?;
         let thread = Arc::new(Thread::default());
         let (shared, own) = (self.clone(), thread.clone());
         let main = move || {

@@ -8,7 +8,7 @@ use harness_core::event::{ApplyResult, Changes};
 use harness_core::{CallId, Change, Digest, FileState, Manifest, Outcome};
 use harness_engine::ports::{Blob, Blobs, Hands, StoreError};
 use harness_wasm::filesystem::Base;
-use harness_wasm::{CacheSettings, CallLimits, ComponentHands, Progress, Runtime, RuntimeSettings};
+use harness_wasm::{CacheSettings, CallLimits, ComponentHands, HandsSettings, Progress, Runtime, RuntimeSettings};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -153,7 +153,7 @@ fn two_components_with_one_tool_are_refused() {
     let runtime = Arc::new(Runtime::new(RuntimeSettings::default()));
     let base = Arc::new(harness_wasm::filesystem::Base::open(work.path(), &[]).unwrap());
     let twice = vec![support::built_in("list_dir"), support::built_in("list_dir")];
-    let Err(error) = ComponentHands::new(runtime, base, twice) else { panic!("accepted") };
+    let Err(error) = ComponentHands::new(runtime, base, twice, HandsSettings::default()) else { panic!("accepted") };
     assert_eq!(error.tool, "list_dir");
 }
 
@@ -161,7 +161,7 @@ fn two_components_with_one_tool_are_refused() {
 async fn a_put_that_somebody_overtook_after_a_crash_is_taken_back_whole() {
     let (root, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let base = Arc::new(Base::open(work.path(), &[]).unwrap());
-    let hands = ComponentHands::new(runtime(root.path()).0, base, Vec::new()).unwrap();
+    let hands = ComponentHands::new(runtime(root.path()).0, base, Vec::new(), HandsSettings::default()).unwrap();
     let call = CallId::from_bits(7);
     let blob = |text: &str| Blob::new(text.as_bytes().to_vec());
     let state =

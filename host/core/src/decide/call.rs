@@ -5,13 +5,13 @@ use crate::change::Manifest;
 use crate::event::{Answer, ApplyResult, Changes, Event};
 use crate::ids::{ApprovalId, CallId, Digest};
 use crate::item::Category;
-use crate::limits::{ARGUMENT_BYTES_MAX, STEP_CALLS_MAX};
+use crate::limits::{ARGUMENT_BYTES_MAX, NESTED_PATHS_SHOWN_MAX, STEP_CALLS_MAX};
 use crate::outcome::{FailureKind, Outcome};
 use crate::state::{Call, CallStage, Phase};
 use crate::verdict::{Judge, Subject, Verdict, VerdictKind};
 
 impl Draft<'_> {
-    fn call(&self, id: CallId) -> Result<&Call, Refusal> {
+    pub(super) fn call(&self, id: CallId) -> Result<&Call, Refusal> {
         self.state.turn.as_ref().and_then(|turn| turn.call(id)).ok_or(Refusal::StaleCall(id))
     }
 
@@ -30,7 +30,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn impossible(&self, index: usize, call: &Call) -> Option<Outcome> {
+    pub(super) fn impossible(&self, index: usize, call: &Call) -> Option<Outcome> {
         if self.state.tool(&call.tool).is_none() {
             let names: Vec<&str> =
                 self.state.context.iter().flat_map(|context| &context.tools).map(|tool| tool.name.as_str()).collect();
@@ -56,12 +56,18 @@ impl Draft<'_> {
     /// Starts every call whose turn it is; asks the model again once all have ended.
     ///
     /// Calls that only read run at once. A call that may change something waits for all before it, and
-    /// what comes after it waits for it, so that a step has the effect its order promises.
+    /// what comes after it waits for it, so that a step has the effect its order promises. A call that another
+    /// call needs stands where that one stands.
     pub(super) fn advance(&mut self) -> Result<(), Refusal> {
         loop {
             let Some(turn) = &self.state.turn else { return Ok(()) };
             if turn.phase == Phase::Between {
                 return self.request_next_step();
+            }
+            if let Some(call) = turn.calls().iter().find(|call| call.stage == CallStage::Answered) {
+                let id = call.id;
+                self.go_on(id)?;
+                continue;
             }
             let Some(next) = self.next_to_start() else { return Ok(()) };
             self.judge_arguments(next)?;
@@ -71,10 +77,14 @@ impl Draft<'_> {
     fn next_to_start(&self) -> Option<CallId> {
         let turn = self.state.turn.as_ref()?;
         let mut earlier_open = false;
-        for call in turn.calls() {
-            let reads = self.state.tool(&call.tool).is_none_or(|tool| tool.category == Category::Read);
-            if call.stage == CallStage::Requested && (reads || !earlier_open) {
-                return Some(call.id);
+        for call in turn.calls().iter().filter(|call| call.parent.is_none()) {
+            let (mut innermost, mut reads) = (call, self.reads(call));
+            while let CallStage::Awaiting { child, .. } = &innermost.stage {
+                innermost = turn.call(*child)?;
+                reads &= self.reads(innermost);
+            }
+            if innermost.stage == CallStage::Requested && (self.reads(innermost) || !earlier_open) {
+                return Some(innermost.id);
             }
             if !call.is_ended() {
                 if !reads {
@@ -84,6 +94,10 @@ impl Draft<'_> {
             }
         }
         None
+    }
+
+    fn reads(&self, call: &Call) -> bool {
+        self.state.tool(&call.tool).is_none_or(|tool| tool.category == Category::Read)
     }
 
     pub(super) fn verdict(&self, tool: &str, subject: Subject<'_>) -> Option<(Verdict, String)> {
@@ -110,21 +124,35 @@ impl Draft<'_> {
     pub(super) fn start(&mut self, id: CallId, implementation: String) -> Result<(), Refusal> {
         self.emit(Event::CallStarted { call: id, implementation })?;
         let call = self.call(id)?;
-        let command = Command::RunCall { call: id, tool: call.tool.clone(), arguments: call.arguments.clone() };
+        let (tool, arguments, resume) = (call.tool.clone(), call.arguments.clone(), call.going_on.clone());
+        let command = Command::RunCall { call: id, tool, arguments, resume };
         self.command(command);
         Ok(())
     }
 
     fn ask(&mut self, call: CallId, binds_to: Digest, verdict: Verdict) -> Result<(), Refusal> {
-        // One call may be asked about twice, on its arguments and on its changes: two approvals.
-        let approval = ApprovalId::from_bits(self.derive(&format!("{call} {binds_to}"), "approval", 0));
-        self.emit(Event::ApprovalAsked { approval, call, binds_to, rule: verdict.rule, words: verdict.words })
+        let asked = self.call(call)?;
+        let parent = asked.parent.and_then(|parent| self.state.turn.as_ref()?.call(parent));
+        let words = match parent {
+            Some(parent) => format!("called by {}: {}", parent.tool, verdict.words),
+            None => verdict.words,
+        };
+        // One call may be asked about on its arguments and on its changes, and again each time it goes on: as
+        // many approvals.
+        let approval = ApprovalId::from_bits(self.derive(&format!("{call} {binds_to}"), "approval", asked.rounds));
+        self.emit(Event::ApprovalAsked { approval, call, binds_to, rule: verdict.rule, words })
     }
 
-    /// A hand has reported: ends the call, unless it staged changes that are judged first.
+    /// A hand has reported: ends the call, unless it needs something to go on, or staged changes that are
+    /// judged first.
     pub(super) fn judge_report(&mut self, id: CallId) -> Result<(), Refusal> {
         let call = self.call(id)?;
         let reported = call.reported.as_ref().ok_or(Refusal::StaleCall(id))?;
+        match &reported.outcome {
+            Outcome::NeedsInput { .. } => return self.ask_person(id),
+            Outcome::NeedsCall { .. } => return self.call_other(id),
+            _ => {}
+        }
         // A failed call's layer is dropped, whatever was in it.
         let staged = reported.staged().filter(|_| reported.outcome.is_success()).cloned();
         let Some(manifest) = staged else {
@@ -151,7 +179,10 @@ impl Draft<'_> {
 
     /// Ends a call whose report is all there is to say.
     fn end_reported(&mut self, id: CallId) -> Result<(), Refusal> {
-        let reported = self.call(id)?.reported.as_ref().ok_or(Refusal::StaleCall(id))?;
+        let call = self.call(id)?;
+        let reported = call.reported.as_ref().ok_or(Refusal::StaleCall(id))?;
+        let has_kv = reported.outcome.is_success() && !reported.record.kv.is_empty();
+        let text = nested_note(call, &reported.outcome).map(|note| reported.outcome.model_text(&[]) + &note);
         let changes = match (&reported.changes, &reported.put) {
             (Changes::Observed { manifest }, _) | (Changes::Staged { manifest }, Some(ApplyResult::Applied)) => {
                 manifest.clone()
@@ -159,15 +190,19 @@ impl Draft<'_> {
             (Changes::None | Changes::Staged { .. }, _) => Manifest::default(),
         };
         let (outcome, is_error) = (reported.outcome.word().to_owned(), !reported.outcome.is_success());
-        self.emit(Event::CallEnded { call: id, outcome, text: None, is_error, changes })
+        if has_kv {
+            self.emit(Event::KvWritten { call: id })?;
+        }
+        self.emit(Event::CallEnded { call: id, outcome, text, is_error, changes })
     }
 
     /// Ends a call with an outcome that no hand reported.
     pub(super) fn end_call(&mut self, call: CallId, outcome: &Outcome) -> Result<(), Refusal> {
+        let note = nested_note(self.call(call)?, outcome).unwrap_or_default();
         self.emit(Event::CallEnded {
             call,
             outcome: outcome.word().to_owned(),
-            text: Some(outcome.model_text(&[])),
+            text: Some(outcome.model_text(&[]) + &note),
             is_error: !outcome.is_success(),
             changes: Manifest::default(),
         })
@@ -244,4 +279,13 @@ impl Draft<'_> {
         }
         self.advance()
     }
+}
+
+/// What has to be said of a call that did not do what was asked, but whose nested calls changed something.
+fn nested_note(call: &Call, outcome: &Outcome) -> Option<String> {
+    if outcome.is_success() || call.nested_paths.is_empty() {
+        return None;
+    }
+    let more = if call.nested_paths.len() < NESTED_PATHS_SHOWN_MAX { "" } else { ", …" };
+    Some(format!(" What the tools that it called changed stays: {}{more}.", call.nested_paths.join(", ")))
 }

@@ -6,7 +6,7 @@ use crate::ids::{CallId, TurnId};
 use crate::item::{AssistantPart, Effects};
 use crate::limits::{RETRY_DELAY_FIRST_MS, RETRY_DELAY_MAX_MS};
 use crate::outcome::Outcome;
-use crate::state::{Call, CallStage, Phase};
+use crate::state::{Call, CallStage, Phase, Turn};
 use crate::verdict::{Subject, VerdictKind};
 use sha2::{Digest as _, Sha256};
 
@@ -79,6 +79,7 @@ impl Draft<'_> {
                 call: CallId::from_bits(self.derive(entropy, "call", index as u32)),
                 provider_call: provider_call.clone(),
                 tool: tool.clone(),
+                parent: None,
                 arguments: if arguments.trim().is_empty() { "{}".to_owned() } else { arguments.clone() },
             })
             .collect();
@@ -132,11 +133,14 @@ impl Draft<'_> {
             self.command(Command::CancelModel);
             return self.end_turn(TurnEnd::Interrupted);
         }
-        // What is being put in place cannot be stopped half-way; everything else can.
-        let open = turn.calls().iter().filter(|call| !call.is_ended() && call.stage != CallStage::Putting);
+        // What is being put in place cannot be stopped half-way, and whoever needs it learns of it; everything
+        // else can.
+        let open = turn.calls().iter().filter(|call| !call.is_ended() && !is_being_put(turn, call));
         for call in open.cloned().collect::<Vec<_>>() {
-            if let CallStage::Asked { approval, .. } = call.stage {
-                self.emit(Event::ApprovalWithdrawn { approval })?;
+            match call.stage {
+                CallStage::Asked { approval, .. } => self.emit(Event::ApprovalWithdrawn { approval })?,
+                CallStage::Questioned { question, .. } => self.emit(Event::QuestionWithdrawn { question })?,
+                _ => {}
             }
             let mut outcome = Outcome::Interrupted;
             if call.stage == CallStage::Running {
@@ -168,6 +172,10 @@ impl Draft<'_> {
 
     /// Takes a session up again: asks for whatever was under way when the last host stopped.
     pub(super) fn recover(&mut self) -> Result<(), Refusal> {
+        if let Some(undoing) = &self.state.undoing {
+            let (call, manifest) = (undoing.undo, undoing.manifest.clone());
+            self.command(Command::PutChanges { call, manifest });
+        }
         let Some(turn) = &self.state.turn else { return Ok(()) };
         match &turn.phase {
             Phase::Between => return self.request_next_step(),
@@ -197,10 +205,25 @@ impl Draft<'_> {
             }
             // Whoever opened the session may have chosen to be asked less, or never.
             CallStage::Asked { approval, .. } => self.judge_asked_again(call.id, *approval)?,
-            CallStage::Requested | CallStage::Reported | CallStage::Ended(_) => {}
+            CallStage::Requested
+            | CallStage::Reported
+            | CallStage::Questioned { .. }
+            | CallStage::Awaiting { .. }
+            | CallStage::Answered
+            | CallStage::Ended(_) => {}
         }
         Ok(())
     }
+}
+
+/// Whether a call's changes, or those of a call that it needs, are being put in place.
+fn is_being_put(turn: &Turn, call: &Call) -> bool {
+    let mut call = call;
+    while let CallStage::Awaiting { child, .. } = &call.stage {
+        let Some(child) = turn.call(*child) else { return false };
+        call = child;
+    }
+    call.stage == CallStage::Putting
 }
 
 /// What may be said of a call that ran and whose report will never come. What counts is where its

@@ -143,7 +143,9 @@ impl Methods {
         }
     }
 
-    fn meet(&self, other: &Self) -> Option<Self> {
+    /// What both have; nothing where they have nothing in common.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> Option<Self> {
         match (self, other) {
             (Self::Any, it) | (it, Self::Any) => Some(it.clone()),
             (Self::Only(a), Self::Only(b)) => {

@@ -3,9 +3,10 @@
 use super::Results;
 use crate::change::Manifest;
 use crate::event::{ApplyResult, Changes, Event, ModelFailure, ModelStop, TurnLimits};
-use crate::ids::{ApprovalId, CallId, Digest, TurnId};
+use crate::ids::{ApprovalId, CallId, Digest, QuestionId, TurnId};
 use crate::item::{Effects, ToolResult, Usage};
-use crate::outcome::{CallUsage, Outcome};
+use crate::limits::NESTED_PATHS_SHOWN_MAX;
+use crate::outcome::{CallUsage, Outcome, Reply, Resume};
 use crate::record::CallRecord;
 use std::sync::Arc;
 
@@ -31,6 +32,28 @@ pub enum CallStage {
     Reported,
     /// Its changes are being put in place.
     Putting,
+    /// A person is asked what its component wants to know.
+    Questioned {
+        /// The question.
+        question: QuestionId,
+        /// The component, or the tool where none is named.
+        component: String,
+        /// What is asked.
+        words: String,
+        /// The answers to choose from.
+        choices: Vec<String>,
+        /// What the component left for itself.
+        state: String,
+    },
+    /// Another call, which this one needs, is under way.
+    Awaiting {
+        /// That call.
+        child: CallId,
+        /// What the component left for itself.
+        state: String,
+    },
+    /// What it needed is there: it is to go on.
+    Answered,
     /// The model will be told this.
     Ended(ToolResult),
 }
@@ -65,24 +88,61 @@ impl ReportedCall {
 pub struct Call {
     /// Our id for it.
     pub id: CallId,
-    /// The provider's id for it.
+    /// The provider's id for it; empty where another call needs it.
     pub provider_call: String,
     /// The tool, as the model named it.
     pub tool: String,
     /// The arguments, JSON text.
     pub arguments: Arc<str>,
+    /// The call that needs this one; none where the model asked for it.
+    pub parent: Option<CallId>,
+    /// How many calls stand between the model and this one.
+    pub depth: u32,
     /// How far it has come.
     pub stage: CallStage,
     /// Where its effects go, as the tool said when the call was started; none before.
     pub effects: Option<Effects>,
     /// What a hand reported of it.
     pub reported: Option<Box<ReportedCall>>,
+    /// Where it goes on, or went on when it was last started; none where it begins.
+    pub going_on: Option<Resume>,
+    /// How often it needed something.
+    pub rounds: u32,
+    /// How many calls it and those that it needed needed; counted for calls of the model's.
+    pub nested: u32,
+    /// What those calls changed, as far as it is named.
+    pub nested_paths: Vec<String>,
+}
+
+/// A component's question that waits for a person.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The question.
+    pub question: QuestionId,
+    /// The call that needs the answer.
+    pub call: &'a Call,
+    /// The component, or the tool where none is named.
+    pub component: &'a str,
+    /// What is asked, in the component's words.
+    pub words: &'a str,
+    /// The answers to choose from; empty where any text is one.
+    pub choices: &'a [String],
 }
 
 impl Call {
     /// Whether the model has its answer.
     pub fn is_ended(&self) -> bool {
         matches!(self.stage, CallStage::Ended(_))
+    }
+
+    /// Takes the state that the component left when it said what it needs.
+    fn take_need(&mut self) -> Result<String, &'static str> {
+        let reported = self.reported.take().ok_or("it has not reported")?;
+        self.rounds = self.rounds.saturating_add(1);
+        match reported.outcome {
+            Outcome::NeedsInput { state, .. } | Outcome::NeedsCall { state, .. } => Ok(state),
+            _ => Err("it needs nothing"),
+        }
     }
 
     /// What an approval of the arguments binds to.
@@ -216,21 +276,41 @@ impl Turn {
                 }
             }
             Event::InterruptRequested => self.interrupting = true,
-            Event::CallRequested { call, provider_call, tool, arguments } => {
+            Event::CallRequested { call, provider_call, tool, arguments, parent } => {
+                let depth = parent.map_or(Ok(0), |parent| self.await_child(parent, *call))?;
                 let Phase::Calling { calls, .. } = &mut self.phase else { return Err("the model has not answered") };
                 calls.push(Call {
                     id: *call,
                     provider_call: provider_call.clone(),
                     tool: tool.clone(),
                     arguments: arguments.as_str().into(),
+                    parent: *parent,
+                    depth,
                     stage: CallStage::Requested,
                     effects: None,
                     reported: None,
+                    going_on: None,
+                    rounds: 0,
+                    nested: 0,
+                    nested_paths: Vec::new(),
                 });
             }
+            Event::QuestionAsked { question, call, component, words, choices } => {
+                let call = self.call_mut(*call)?;
+                let state = call.take_need()?;
+                call.stage = CallStage::Questioned {
+                    question: *question,
+                    component: component.clone(),
+                    words: words.clone(),
+                    choices: choices.clone(),
+                    state,
+                };
+            }
+            Event::QuestionAnswered { question, answer } => self.answer_question(*question, answer.as_deref())?,
             Event::CallReported { call, outcome, changes, usage, record } => {
                 let call = self.call_mut(*call)?;
                 call.stage = CallStage::Reported;
+                call.going_on = None;
                 let (outcome, changes, record) = (outcome.clone(), changes.clone(), record.clone());
                 call.reported = Some(Box::new(ReportedCall { outcome, changes, usage: *usage, record, put: None }));
             }
@@ -259,7 +339,50 @@ impl Turn {
         Ok(())
     }
 
-    pub(super) fn end_call(&mut self, id: CallId, text: Option<&str>, is_error: bool) -> Result<(), &'static str> {
+    /// Has a call wait for another that it needs. Gives that one's depth.
+    fn await_child(&mut self, id: CallId, child: CallId) -> Result<u32, &'static str> {
+        let call = self.call_mut(id)?;
+        let state = call.take_need()?;
+        call.stage = CallStage::Awaiting { child, state };
+        let depth = call.depth.saturating_add(1);
+        let root = self.root_of(id).ok_or("there is no such call")?;
+        let root = self.call_mut(root)?;
+        root.nested = root.nested.saturating_add(1);
+        Ok(depth)
+    }
+
+    /// The model's call that a call belongs to: itself, or the first in the chain of those that need it.
+    pub fn root_of(&self, id: CallId) -> Option<CallId> {
+        let mut call = self.call(id)?;
+        while let Some(parent) = call.parent {
+            call = self.call(parent)?;
+        }
+        Some(call.id)
+    }
+
+    fn answer_question(&mut self, id: QuestionId, answer: Option<&str>) -> Result<(), &'static str> {
+        let Phase::Calling { calls, .. } = &mut self.phase else { return Err("no calls are under way") };
+        for call in calls {
+            if let CallStage::Questioned { question, state, .. } = &mut call.stage
+                && *question == id
+            {
+                let reply = answer.map_or(Reply::Unanswered, |text| Reply::Answer { text: text.to_owned() });
+                call.going_on = Some(Resume { state: std::mem::take(state), reply });
+                call.stage = CallStage::Answered;
+                return Ok(());
+            }
+        }
+        Err("there is no such question")
+    }
+
+    /// Ends a call. One that another call needs is told to that one and is gone; the model never hears of it.
+    pub(super) fn end_call(
+        &mut self,
+        id: CallId,
+        text: Option<&str>,
+        is_error: bool,
+        changes: &Manifest,
+    ) -> Result<(), &'static str> {
         let call = self.call_mut(id)?;
         let text = match (text, &call.reported) {
             (Some(text), _) => text.to_owned(),
@@ -270,7 +393,33 @@ impl Turn {
         call.stage = CallStage::Ended(ToolResult { call: id, provider_call, tool: call.tool.clone(), text, is_error });
         // What the report held is in the log; the model's text is all that is still needed.
         call.reported = None;
+        if let Some(parent) = call.parent {
+            let mut paths = std::mem::take(&mut call.nested_paths);
+            paths.extend(changes.entries().iter().map(|change| change.path.clone()));
+            self.tell_parent(parent, id, paths);
+        }
         Ok(())
+    }
+
+    /// Takes an ended call out of the step and hands what came of it to the one that needs it. That one may
+    /// have ended meanwhile: a person stopped the turn.
+    fn tell_parent(&mut self, parent: CallId, child: CallId, paths: Vec<String>) {
+        let Phase::Calling { calls, .. } = &mut self.phase else { return };
+        let Some(index) = calls.iter().position(|call| call.id == child) else { return };
+        let CallStage::Ended(result) = calls.remove(index).stage else { return };
+        let Some(call) = calls.iter_mut().find(|call| call.id == parent) else { return };
+        for path in paths {
+            if call.nested_paths.len() < NESTED_PATHS_SHOWN_MAX && !call.nested_paths.contains(&path) {
+                call.nested_paths.push(path);
+            }
+        }
+        if let CallStage::Awaiting { child: awaited, state } = &mut call.stage
+            && *awaited == child
+        {
+            let reply = Reply::Outcome { text: result.text, is_error: result.is_error };
+            call.going_on = Some(Resume { state: std::mem::take(state), reply });
+            call.stage = CallStage::Answered;
+        }
     }
 
     /// The results of the step, once every call has one.

@@ -105,7 +105,7 @@ fn calls_that_cannot_run_are_answered() {
     );
     assert_eq!(
         world.result("c1"),
-        "Failed (unknown-tool): there is no tool `erase`; there are: read, edit, run, fetch, think"
+        "Failed (unknown-tool): there is no tool `erase`; there are: read, edit, run, fetch, think, send"
     );
     assert!(world.result("c2").starts_with("Failed (not-json)"));
 }

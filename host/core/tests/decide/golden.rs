@@ -1,7 +1,7 @@
 //! Golden logs: what a version wrote must verify, decode, fold and replay for ever.
 
 use crate::chain::{Stored, sealed, verify_all};
-use crate::notation::{World, manifest};
+use crate::notation::{World, grant, manifest};
 use harness_core::change::{Change, FileState};
 use harness_core::envelope::Payload;
 use harness_core::event::{ApplyResult, Changes, ModelFailure, ModelFailureKind, TurnEnd};
@@ -37,10 +37,9 @@ fn golden(name: &str, lines: impl FnOnce() -> Vec<serde_json::Value>) -> Vec<ser
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A session with every kind of event.
+/// A session with every kind of event of its time.
 fn session_lines() -> Vec<serde_json::Value> {
-    let mut world = World::default();
-    for input in [
+    lines_of(&[
         "create",
         "open rule=ask:fetch:careful rule=deny:think:frozen",
         "rename Größer",
@@ -70,8 +69,51 @@ fn session_lines() -> Vec<serde_json::Value> {
         "answer a6 yes",
         "open",
         "say that is all",
-    ] {
-        world.step(input);
+    ])
+}
+
+/// A session of components: grants, questions, nested calls, kv, undoing.
+fn component_lines() -> Vec<serde_json::Value> {
+    lines_of(&[
+        "create",
+        "grant http GET https://example.com",
+        "grant question",
+        "open approve=edits",
+        "revoke question",
+        "prompt do it all",
+        "call edit send",
+        "report c1 asks-of red blue",
+        "open same",
+        "reply q1 red",
+        "report c1 calls edit",
+        "report c3 staged b",
+        "put c3 applied",
+        "report c1 kv-staged a b/c",
+        "put c1 applied",
+        "report c2 asks why",
+        "decline q2",
+        "report c2 calls run",
+        "answer a1 yes",
+        "open same",
+        "report c2 not-granted",
+        "call read",
+        "report c5 asks again",
+        "interrupt",
+        "undo c1 c3 of a",
+        "put u1 conflict a",
+        "undo c1 c3 of a",
+        "open same",
+        "put u2 applied",
+        "prompt so",
+        "say that is all",
+    ])
+}
+
+fn lines_of(inputs: &[&str]) -> Vec<serde_json::Value> {
+    let mut world = World::default();
+    for input in inputs {
+        let followed = world.step(input);
+        assert!(!followed.starts_with("refused"), "{input}: {followed}");
     }
     let mut batches: Vec<Vec<Event>> = Vec::new();
     for event in world.events {
@@ -105,6 +147,8 @@ fn is_input(event: &Event) -> bool {
             | Event::InterruptRequested
             | Event::GrantGiven { .. }
             | Event::GrantRevoked { .. }
+            | Event::QuestionAnswered { .. }
+            | Event::UndoRequested { .. }
     )
 }
 
@@ -118,15 +162,29 @@ fn stored(line: &serde_json::Value) -> Stored {
     (text("header").into_bytes(), Some(Payload { salt, bytes: text("payload").into_bytes() }))
 }
 
+/// Versions of the rules that decide the golden sessions as today's do: what changed since is not in them.
+const ALIKE: [u32; 2] = [1, CORE_VERSION];
+
 #[test]
-fn the_golden_session_verifies_folds_and_replays() {
-    let log: Vec<Stored> = golden("session.jsonl", session_lines).iter().map(stored).collect();
+fn the_golden_sessions_verify_fold_and_replay() {
+    let mut seen = BTreeSet::new();
+    let folded = fold_and_replay("session.jsonl", session_lines, &mut seen);
+    assert_eq!(folded.last_end, Some(TurnEnd::Done));
+    assert_eq!(folded.title.as_deref(), Some("Größer"));
+    assert_eq!((folded.turns, folded.history.len()), (2, 13));
+
+    let folded = fold_and_replay("session-components.jsonl", component_lines, &mut seen);
+    assert_eq!((folded.turns, folded.undone.len(), folded.grants.len()), (2, 2, 1));
+
+    let missing: Vec<_> = kinds().into_iter().filter(|kind| !seen.contains(*kind)).collect();
+    assert_eq!(missing, Vec::<&str>::new(), "kinds of event that no golden log has");
+}
+
+fn fold_and_replay(name: &str, lines: fn() -> Vec<serde_json::Value>, seen: &mut BTreeSet<String>) -> SessionState {
+    let log: Vec<Stored> = golden(name, lines).iter().map(stored).collect();
     let (events, tip) = verify_all(Tip::START, &log).unwrap();
     assert_eq!(tip.sequence, Sequence(log.len() as u64));
-
-    let seen: BTreeSet<&str> = events.iter().map(|sealed| sealed.header.kind.as_str()).collect();
-    let missing: Vec<_> = kinds().into_iter().filter(|kind| !seen.contains(kind)).collect();
-    assert_eq!(missing, Vec::<&str>::new(), "kinds of event that no golden log has");
+    seen.extend(events.iter().map(|sealed| sealed.header.kind.clone()));
 
     let mut folded = SessionState::default();
     let mut replayed = SessionState::default();
@@ -137,7 +195,7 @@ fn the_golden_session_verifies_folds_and_replays() {
         let bytes = &payload.as_ref().unwrap().bytes;
         assert_eq!(sealed.header.v, 1);
         // Another version of the rules may decide otherwise; what it wrote must fold all the same.
-        if sealed.header.core != CORE_VERSION {
+        if !ALIKE.contains(&sealed.header.core) {
             continue;
         }
         if sealed.header.origin == Origin::Input {
@@ -147,9 +205,7 @@ fn the_golden_session_verifies_folds_and_replays() {
         let again = expected.pop_front().expect("the replay gave fewer events");
         assert_eq!(String::from_utf8(again.encode()).unwrap(), String::from_utf8(bytes.clone()).unwrap());
     }
-    assert_eq!(folded.last_end, Some(TurnEnd::Done));
-    assert_eq!(folded.title.as_deref(), Some("Größer"));
-    assert_eq!((folded.turns, folded.history.len()), (2, 13));
+    folded
 }
 
 /// Payloads with every variant of the types inside events.
@@ -213,6 +269,110 @@ fn payload_lines() -> Vec<serde_json::Value> {
         changes: manifest(&["a"]),
     });
     events.iter().map(|event| serde_json::json!({"payload": String::from_utf8(event.encode()).unwrap()})).collect()
+}
+
+/// Payloads with every variant that came with components: grants, records, needs.
+fn component_payload_lines() -> Vec<serde_json::Value> {
+    let call = CallId::from_bits(3);
+    let capabilities = [
+        "filesystem write /workspace/src",
+        "filesystem read /skill",
+        "http GET,POST https://*.example.com:8443/v1",
+        "http * https://intranet.example via 10.0.0.0/8",
+        "http GET http://127.0.0.1:8080",
+        "secret forge api.example.com header authorization",
+        "secret forge api.example.com query key",
+        "env LANG=C.UTF-8",
+        "env LANG",
+        "kv read session",
+        "kv write global",
+        "tool read_file",
+        "question",
+    ];
+    let limits = LimitName::ALL.iter().map(|limit| format!("limit {} 7", limit.name()));
+    let texts = capabilities.iter().map(|text| (*text).to_owned()).chain(limits);
+    let mut events: Vec<Event> = texts.map(|text| Event::GrantGiven { grant: grant(&text) }).collect();
+    use Scope::{Agent, Global, Principal, Session, Tenant, Turn, Workspace};
+    for scope in [Turn, Session, Workspace, Agent, Principal, Tenant, Global] {
+        events.push(Event::GrantGiven { grant: Grant { scope, until: Some(TimeMs(5)), ..grant("question") } });
+    }
+    let report = |outcome: Outcome, record: CallRecord| Event::CallReported {
+        call,
+        outcome,
+        changes: Changes::None,
+        usage: CallUsage::default(),
+        record,
+    };
+    events.push(report(Outcome::text("ok"), record()));
+    let (choices, state) = (vec!["a".to_owned(), "b".to_owned()], "{}".to_owned());
+    for outcome in [
+        Outcome::NeedsInput { question: "?".into(), choices, state: state.clone() },
+        Outcome::NeedsCall { tool: "read".into(), arguments: "{}".into(), state },
+        Outcome::NotGranted { component: "editor".into(), capability: "question".parse().unwrap() },
+        Outcome::OverLimit { limit: LimitName::Requests, maximum: 1 },
+        Outcome::OverLimit { limit: LimitName::RequestBytes, maximum: 1 },
+        Outcome::OverLimit { limit: LimitName::ResponseBytes, maximum: 1 },
+        Outcome::OverLimit { limit: LimitName::KvBytes, maximum: 1 },
+    ] {
+        events.push(report(outcome, CallRecord::default()));
+    }
+    let context = requesting_context();
+    events.push(Event::SessionOpened { host: "h".into(), epoch: Epoch(1), context: Some(context) });
+    let (undo, of) = (CallId::from_bits(9), vec![call]);
+    for result in [
+        ApplyResult::Applied,
+        ApplyResult::Conflict { paths: vec!["a".into()] },
+        ApplyResult::Failed { message: "disk full".into() },
+    ] {
+        events.push(Event::ChangesUndone { undo, of: of.clone(), result });
+    }
+    events.iter().map(|event| serde_json::json!({"payload": String::from_utf8(event.encode()).unwrap()})).collect()
+}
+
+/// A tool of a component, whose requests leave when they are made.
+fn requesting_context() -> std::sync::Arc<event::Context> {
+    let tool = ToolSpec {
+        name: "fetch".into(),
+        description: String::new(),
+        parameters: serde_json::json!({"type": "object"}),
+        category: item::Category::Network,
+        effects: item::Effects::Requesting,
+        implementation: "sha256:x".into(),
+        component: "fetch".into(),
+    };
+    std::sync::Arc::new(event::Context {
+        model: "test/model".parse().unwrap(),
+        model_reason: "test".into(),
+        system: String::new(),
+        tools: vec![tool],
+        approve: ApproveMode::Ask,
+        rules: Vec::new(),
+    })
+}
+
+fn record() -> CallRecord {
+    use harness_core::record::{Inputs, KvSpace, KvWrite, RequestMade};
+    let made = RequestMade {
+        method: "GET".into(),
+        url: "https://example.com/a".into(),
+        address: Some("192.0.2.1".into()),
+        status: Some(200),
+        problem: None,
+        request_bytes: 0,
+        response_bytes: 5,
+    };
+    let refused = RequestMade { address: None, status: None, problem: Some("not granted".into()), ..made.clone() };
+    let space = KvSpace { component: "editor".into(), scope: Scope::Agent, owner: "o".into() };
+    let write = KvWrite { space, key: "k".into(), value: Some("dg==".into()) };
+    let deleted = KvWrite { value: None, ..write.clone() };
+    let inputs = Inputs { started: TimeMs(1), seed: "00".into(), clock_steps_ms: vec![0, 5], is_complete: true };
+    CallRecord {
+        requests: vec![made, refused],
+        kv: vec![write, deleted],
+        refused: vec!["question".parse().unwrap()],
+        log: Some(Digest::of(b"log")),
+        inputs: Some(inputs),
+    }
 }
 
 fn responses() -> Vec<Event> {
@@ -291,8 +451,9 @@ fn outcomes() -> Vec<Outcome> {
 
 #[test]
 fn every_golden_payload_reads_back_to_the_same_bytes() {
-    let lines = golden("payloads.jsonl", payload_lines);
-    assert!(lines.len() > 40);
+    let mut lines = golden("payloads.jsonl", payload_lines);
+    lines.extend(golden("payloads-components.jsonl", component_payload_lines));
+    assert!(lines.len() > 80);
     for line in &lines {
         let text = line["payload"].as_str().unwrap();
         let kind = serde_json::from_str::<serde_json::Value>(text).unwrap()["kind"].as_str().unwrap().to_owned();
@@ -301,6 +462,7 @@ fn every_golden_payload_reads_back_to_the_same_bytes() {
     }
     // What today's code would write is in the golden file already: a new variant needs a new line.
     let known: BTreeSet<String> = lines.iter().map(ToString::to_string).collect();
-    let missing: Vec<_> = payload_lines().into_iter().filter(|line| !known.contains(&line.to_string())).collect();
+    let todays = payload_lines().into_iter().chain(component_payload_lines());
+    let missing: Vec<_> = todays.filter(|line| !known.contains(&line.to_string())).collect();
     assert_eq!(missing, Vec::<serde_json::Value>::new());
 }

@@ -1,15 +1,22 @@
 //! The notation of decision tests, and the laws that every single step of every test must keep.
 //!
 //! A line with `>` is an input; the line below it is what must follow: derived events, then `=>` and
-//! commands, or `refused: …`. Calls are `c1`, `c2`… and approvals `a1`, `a2`… in order of appearance.
+//! commands, or `refused: …`. Calls are `c1`, `c2`…, approvals `a1`, `a2`…, questions `q1`, `q2`… and undoings
+//! `u1`, `u2`… in order of appearance.
 //!
 //! ```text
 //! > open approve=edits rule=ask:read:shy      rules are verdict:tool-or-*:id
+//! > open component=edit:editor staged=run without=think
 //! > prompt WORDS | say WORDS | interrupt | retry | rename WORDS
 //! > call read edit=ARGUMENTS                  a response with these calls; `{}` unless given
 //! > fail KIND [after=MS]
-//! > report c1 returned | failed | staged PATH… | observed PATH…
+//! > report c1 returned | failed | staged PATH… | observed PATH… | not-granted
+//! > report c1 kv | kv-staged PATH… | kv-failed  the same with a kv write
+//! > report c1 asks WORDS | asks-of CHOICE…  | calls TOOL=ARGUMENTS
 //! > put c1 applied | conflict PATH | failed
+//! > reply q1 WORDS | decline q1
+//! > undo c1 c2 of PATH…
+//! > grant CAPABILITY | revoke CAPABILITY     lent to the component `editor` by the user
 //! > answer a1 yes | tool | no WORDS | wrong   `wrong` binds to another digest
 //! ```
 
@@ -18,7 +25,8 @@ use harness_core::event::{
     Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, TurnEnd, TurnLimits,
 };
 use harness_core::item::{Category, Effects};
-use harness_core::outcome::FailureKind;
+use harness_core::outcome::{FailureKind, Reply};
+use harness_core::record::{KvSpace, KvWrite};
 use harness_core::state::CallStage;
 use harness_core::verdict::Rule;
 use harness_core::*;
@@ -43,6 +51,8 @@ pub(crate) struct World {
     pub(crate) events: Vec<Event>,
     calls: Vec<CallId>,
     approvals: Vec<(ApprovalId, Digest)>,
+    questions: Vec<QuestionId>,
+    undoings: Vec<CallId>,
     epoch: u64,
     inputs: u64,
 }
@@ -67,6 +77,7 @@ pub(crate) fn tools() -> Vec<ToolSpec> {
         tool("run", Category::Execute, Effects::Direct),
         tool("fetch", Category::Network, Effects::Direct),
         tool("think", Category::Other, Effects::Staged),
+        tool("send", Category::Network, Effects::Requesting),
     ]
 }
 
@@ -142,6 +153,20 @@ impl World {
                 Event::ChangesPut { call: self.call_named(words[0]), result }
             }
             "answer" => self.answer(&words),
+            "reply" => Event::QuestionAnswered {
+                question: self.question_named(words[0]),
+                answer: Some(rest.split_once(' ').unwrap().1.to_owned()),
+            },
+            "decline" => Event::QuestionAnswered { question: self.question_named(words[0]), answer: None },
+            "grant" => Event::GrantGiven { grant: grant(rest) },
+            "revoke" => Event::GrantRevoked { grant: grant(rest).id() },
+            "undo" => {
+                let undo = CallId::from_bits(1_000 + u128::from(self.inputs));
+                self.undoings.push(undo);
+                let at = words.iter().position(|word| *word == "of").unwrap();
+                let of = words[..at].iter().map(|name| self.call_named(name)).collect();
+                Event::UndoRequested { undo, of, manifest: manifest(&words[at + 1..]) }
+            }
             "derived" => Event::AllowanceGranted { tool: "run".into(), rule: "default.execute".into() },
             other => panic!("unknown input `{other}`"),
         }
@@ -170,6 +195,11 @@ impl World {
                 ("direct", name) => context.tools.iter_mut().filter(|tool| tool.name == name).for_each(|tool| {
                     tool.effects = Effects::Direct;
                 }),
+                ("component", names) => {
+                    let (name, component) = names.split_once(':').unwrap();
+                    let of_it = context.tools.iter_mut().filter(|tool| tool.name == name);
+                    of_it.for_each(|tool| tool.component = component.to_owned());
+                }
                 ("same", _) => {
                     return Event::SessionOpened { host: "test".into(), epoch: Epoch(self.epoch), context: None };
                 }
@@ -188,15 +218,41 @@ impl World {
             }
             "staged" => (Outcome::text("ok"), Changes::Staged { manifest: manifest(&words[2..]) }),
             "observed" => (Outcome::text("ok"), Changes::Observed { manifest: manifest(&words[2..]) }),
+            "not-granted" => {
+                let (component, capability) = ("editor".to_owned(), "question".parse().unwrap());
+                (Outcome::NotGranted { component, capability }, Changes::None)
+            }
+            "kv" => (Outcome::text("ok"), Changes::None),
+            "kv-staged" => (Outcome::text("ok"), Changes::Staged { manifest: manifest(&words[2..]) }),
+            "kv-failed" => (Outcome::failed(FailureKind::NotFound, "", "gone"), Changes::None),
+            "asks" => (asks(words[2..].join(" "), Vec::new()), Changes::None),
+            "asks-of" => {
+                (asks("which".to_owned(), words[2..].iter().map(|it| (*it).to_owned()).collect()), Changes::None)
+            }
+            "calls" => {
+                let (tool, arguments) = words[2].split_once('=').unwrap_or((words[2], "{}"));
+                let (tool, arguments) = (tool.to_owned(), arguments.to_owned());
+                // What it staged is dropped with it.
+                let changes = Changes::Staged { manifest: manifest(&["dropped"]) };
+                (Outcome::NeedsCall { tool, arguments, state: format!("state of {}", words[0]) }, changes)
+            }
             other => panic!("{other}"),
         };
-        Event::CallReported {
-            call: self.call_named(words[0]),
-            outcome,
-            changes,
-            usage: CallUsage::default(),
-            record: CallRecord::default(),
-        }
+        let space = KvSpace { component: "editor".to_owned(), scope: Scope::Session, owner: "ses".to_owned() };
+        let write = KvWrite { space, key: "k".to_owned(), value: None };
+        let kv = if words[1].starts_with("kv") { vec![write] } else { Vec::new() };
+        let (call, usage) = (self.call_named(words[0]), CallUsage::default());
+        Event::CallReported { call, outcome, changes, usage, record: CallRecord { kv, ..CallRecord::default() } }
+    }
+
+    fn question_named(&self, name: &str) -> QuestionId {
+        let number: usize = name.trim_start_matches('q').parse().unwrap();
+        self.questions.get(number - 1).copied().unwrap_or(QuestionId::from_bits(99))
+    }
+
+    fn question_name(&self, id: QuestionId) -> String {
+        let known = self.questions.iter().position(|it| *it == id);
+        known.map_or_else(|| "q?".to_owned(), |index| format!("q{}", index + 1))
     }
 
     fn answer(&self, words: &[&str]) -> Event {
@@ -217,11 +273,17 @@ impl World {
     }
 
     fn call_named(&self, name: &str) -> CallId {
+        if let Some(number) = name.strip_prefix('u') {
+            return self.undoings[number.parse::<usize>().unwrap() - 1];
+        }
         let number: usize = name.trim_start_matches('c').parse().unwrap();
         self.calls.get(number - 1).copied().unwrap_or(CallId::from_bits(99))
     }
 
     fn call_name(&self, id: CallId) -> String {
+        if let Some(index) = self.undoings.iter().position(|it| *it == id) {
+            return format!("u{}", index + 1);
+        }
         let known = self.calls.iter().position(|it| *it == id);
         known.map_or_else(|| "c?".to_owned(), |index| format!("c{}", index + 1))
     }
@@ -234,6 +296,10 @@ impl World {
     fn named(&self, text: &str) -> String {
         let mut text = text.replace(&CallId::from_bits(99).to_string(), "c?");
         text = text.replace(&ApprovalId::from_bits(99).to_string(), "a?");
+        text = text.replace(&QuestionId::from_bits(99).to_string(), "q?");
+        for id in &self.questions {
+            text = text.replace(&id.to_string(), &self.question_name(*id));
+        }
         for id in &self.calls {
             text = text.replace(&id.to_string(), &self.call_name(*id));
         }
@@ -250,10 +316,24 @@ impl World {
             Event::RetryScheduled { attempt, asked_by_provider, .. } => {
                 format!("repeat {attempt}{}", if *asked_by_provider { " as asked" } else { "" })
             }
-            Event::CallRequested { call, tool, arguments, .. } => {
+            Event::CallRequested { call, tool, arguments, parent, .. } => {
                 self.calls.push(*call);
                 let arguments = if arguments == "{}" { String::new() } else { format!(" {arguments}") };
-                format!("{} wants {tool}{arguments}", self.call_name(*call))
+                let parent = parent.map_or_else(String::new, |parent| format!(" for {}", self.call_name(parent)));
+                format!("{} wants {tool}{arguments}{parent}", self.call_name(*call))
+            }
+            Event::QuestionAsked { question, call, component, words, choices } => {
+                self.questions.push(*question);
+                let choices = if choices.is_empty() { String::new() } else { format!(" [{}]", choices.join(" ")) };
+                let question = self.question_name(*question);
+                format!("{question} of {component} for {}: {words}{choices}", self.call_name(*call))
+            }
+            Event::QuestionWithdrawn { question } => format!("{} withdrawn", self.question_name(*question)),
+            Event::KvWritten { call } => format!("{} kv", self.call_name(*call)),
+            Event::ChangesUndone { of, result, .. } => {
+                let of: Vec<String> = of.iter().map(|call| self.call_name(*call)).collect();
+                let how = if *result == ApplyResult::Applied { "undone" } else { "not undone" };
+                format!("{how} {}", of.join(" "))
             }
             Event::CallJudged { call, verdict, .. } => {
                 let kind = match verdict.kind {
@@ -301,7 +381,18 @@ impl World {
         match command {
             Command::CallModel => "ask model".to_owned(),
             Command::Wait { delay_ms } => format!("wait {delay_ms}"),
-            Command::RunCall { call, .. } => format!("run {}", self.call_name(*call)),
+            Command::RunCall { call, resume: None, .. } => format!("run {}", self.call_name(*call)),
+            Command::RunCall { call, resume: Some(resume), .. } => {
+                let reply = match &resume.reply {
+                    Reply::Answer { text } => format!("`{text}`"),
+                    Reply::Unanswered => "no answer".to_owned(),
+                    Reply::Outcome { is_error: false, .. } => "outcome".to_owned(),
+                    Reply::Outcome { is_error: true, text } => {
+                        format!("outcome! {}", text.split([' ', ':']).next().unwrap_or_default())
+                    }
+                };
+                format!("run {} on {reply}", self.call_name(*call))
+            }
             Command::PutChanges { call, manifest } => {
                 let paths: Vec<&str> = manifest.entries().iter().map(|change| change.path.as_str()).collect();
                 format!("put {} [{}]", self.call_name(*call), paths.join(" "))
@@ -320,6 +411,20 @@ impl World {
         });
         results.flatten().find(|result| result.call == id).map(|result| result.text.clone()).unwrap()
     }
+}
+
+pub(crate) fn grant(capability: &str) -> Grant {
+    Grant {
+        component: "editor".to_owned(),
+        capability: capability.parse().unwrap(),
+        scope: Scope::Principal,
+        until: None,
+        source: "user".to_owned(),
+    }
+}
+
+fn asks(question: String, choices: Vec<String>) -> Outcome {
+    Outcome::NeedsInput { question, choices, state: "state".to_owned() }
 }
 
 fn parse_rule(text: &str) -> Rule {

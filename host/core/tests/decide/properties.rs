@@ -1,10 +1,11 @@
 //! Laws that hold for every sequence of inputs, sensible or not.
 
-use crate::notation::{manifest, provider_problem, tools};
+use crate::notation::{grant, manifest, provider_problem, tools};
 use harness_core::event::{
     Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, TurnLimits,
 };
 use harness_core::outcome::{FailureKind, LimitName};
+use harness_core::record::{KvSpace, KvWrite};
 use harness_core::state::{CallStage, Phase};
 use harness_core::verdict::Rule;
 use harness_core::*;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 
 const SESSION: SessionId = SessionId::from_bits(7);
 const PATHS: [&str; 5] = ["a", "b/c", ".git/config", ".harness-host/policy", "d"];
-const TOOLS: [&str; 6] = ["read", "edit", "run", "fetch", "think", "unknown"];
+const TOOLS: [&str; 7] = ["read", "edit", "run", "fetch", "think", "send", "unknown"];
+const GRANTS: [&str; 4] = ["question", "kv write session", "tool read", "http GET https://example.com"];
 
 /// What to try next: the numbers are read against the state, so that most inputs make sense.
 type Move = (u8, u8, u8, u8);
@@ -22,12 +24,12 @@ type Move = (u8, u8, u8, u8);
 fn context(seed: u8) -> Arc<Context> {
     let mut tools = tools();
     if seed & 0x10 > 0 {
-        tools.remove(usize::from(seed) % 5);
+        tools.remove(usize::from(seed) % 6);
     }
     let verdicts = [VerdictKind::Allow, VerdictKind::Ask, VerdictKind::Deny];
     let rule = Rule {
         id: "rule".into(),
-        tool: Some(TOOLS[usize::from(seed) % 5].into()),
+        tool: Some(TOOLS[usize::from(seed) % 6].into()),
         category: None,
         verdict: verdicts[usize::from(seed / 5) % 3],
         reason: "so.".into(),
@@ -58,7 +60,7 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
             chosen.unwrap_or(CallId::from_bits(1))
         }
     };
-    match kind % 16 {
+    match kind % 22 {
         0 => Event::SessionCreated { workspace: if a == 0 { "" } else { "/w" }.into(), title: None },
         1 => {
             let context = b.is_multiple_of(2).then(|| context(a));
@@ -76,7 +78,7 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
         5..=7 => response(entropy, a, b, c),
         8 => Event::ModelFailed { entropy, failure: failure(a, b) },
         9 => Event::RetryDue,
-        10 | 11 => report(at(|stage| *stage == CallStage::Running), b, c),
+        10 | 11 | 16 | 17 => report(at(|stage| *stage == CallStage::Running), b, c),
         12 => {
             let results = [
                 ApplyResult::Applied,
@@ -97,6 +99,26 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
             let binds_to = if c.is_multiple_of(16) { Digest::of(b"other") } else { binds_to };
             Event::ApprovalAnswered { approval, binds_to, answer: answers[usize::from(b) % 3].clone() }
         }
+        18 | 19 => {
+            let questions = state.questions();
+            let chosen = questions.get(usize::from(a) % questions.len().max(1));
+            let question = chosen.map_or(QuestionId::from_bits(1), |it| it.question);
+            let answer = chosen.and_then(|it| it.choices.first().cloned()).unwrap_or_else(|| "so".into());
+            Event::QuestionAnswered { question, answer: (b > 100).then_some(answer) }
+        }
+        20 if a < 90 => Event::GrantGiven { grant: grant(GRANTS[usize::from(b) % 4]) },
+        20 => Event::GrantRevoked { grant: grant(GRANTS[usize::from(b) % 4]).id() },
+        21 => match &state.undoing {
+            Some(undoing) if a > 60 => {
+                let conflict = ApplyResult::Conflict { paths: vec!["a".into()] };
+                let result = if b > 128 { ApplyResult::Applied } else { conflict };
+                Event::ChangesPut { call: undoing.undo, result }
+            }
+            _ => {
+                let (undo, of) = (CallId::from_bits(number as u128 + 1_000), vec![CallId::from_bits(u128::from(a))]);
+                Event::UndoRequested { undo, of, manifest: manifest(&PATHS[..usize::from(c) % 3]) }
+            }
+        },
         _ if a < 60 => Event::InterruptRequested,
         _ => Event::TurnEnded {
             turn: TurnId::from_bits(1),
@@ -122,7 +144,7 @@ fn response(entropy: String, a: u8, b: u8, c: u8) -> Event {
         let arguments = ["{}", "", "{\"path\":\"a\"}", "{broken", " "][(usize::from(c) + index) % 5];
         parts.push(AssistantPart::ToolCall {
             provider_call: format!("p{index}"),
-            tool: TOOLS[(usize::from(c) * 7 + index * usize::from(a | 1)) % 6].into(),
+            tool: TOOLS[(usize::from(c) * 5 + index * usize::from(a | 1)) % 7].into(),
             arguments: arguments.into(),
         });
     }
@@ -159,6 +181,9 @@ fn report(call: CallId, b: u8, c: u8) -> Event {
         Outcome::OverLimit { limit: LimitName::Fuel, maximum: 9 },
         Outcome::Faulted { what: "trap".into() },
         Outcome::NeedsInput { question: "?".into(), choices: Vec::new(), state: "{}".into() },
+        Outcome::NeedsInput { question: "?".into(), choices: vec!["one".into()], state: "{}".into() },
+        Outcome::NeedsCall { tool: TOOLS[usize::from(c) % 7].into(), arguments: "{}".into(), state: "s".into() },
+        Outcome::NeedsCall { tool: TOOLS[usize::from(c) % 7].into(), arguments: "{}".into(), state: "s".into() },
     ];
     let paths = &PATHS[..usize::from(c) % 5];
     let changes = match c / 64 {
@@ -167,13 +192,13 @@ fn report(call: CallId, b: u8, c: u8) -> Event {
         _ => Changes::Staged { manifest: manifest(paths) },
     };
     let usage = CallUsage { fuel: u64::from(b), memory_bytes: 1, time_us: 2 };
-    Event::CallReported {
-        call,
-        outcome: outcomes[usize::from(b) % 7].clone(),
-        changes,
-        usage,
-        record: CallRecord::default(),
-    }
+    Event::CallReported { call, outcome: outcomes[usize::from(b) % 10].clone(), changes, usage, record: record(b) }
+}
+
+fn record(b: u8) -> CallRecord {
+    let space = KvSpace { component: "editor".into(), scope: Scope::Global, owner: String::new() };
+    let write = KvWrite { space, key: "k".into(), value: None };
+    CallRecord { kv: if b & 0x40 > 0 { vec![write] } else { Vec::new() }, ..CallRecord::default() }
 }
 
 /// Commands are only for what is open, and everything that is out has been commanded.
@@ -187,9 +212,13 @@ fn check_commands(state: &SessionState, decision: &Decision) {
                 assert!(*delay_ms <= limits::RETRY_DELAY_MAX_MS);
                 assert!(matches!(turn.unwrap().phase, Phase::Waiting { .. }));
             }
-            Command::RunCall { call, tool, arguments } => {
+            Command::RunCall { call, tool, arguments, resume } => {
                 assert_eq!(stage(*call), Some(CallStage::Running));
+                assert_eq!(turn.unwrap().call(*call).unwrap().going_on, *resume);
                 assert!(state.tool(tool).is_some() && serde_json::from_str::<serde_json::Value>(arguments).is_ok());
+            }
+            Command::PutChanges { call, manifest } if state.undoing.as_ref().is_some_and(|it| it.undo == *call) => {
+                assert!(turn.is_none() && state.undoing.as_ref().unwrap().manifest == *manifest);
             }
             Command::PutChanges { call, manifest } => {
                 assert_eq!(stage(*call), Some(CallStage::Putting));
@@ -219,17 +248,40 @@ fn check_alive(state: &SessionState) {
     match &turn.phase {
         Phase::Requesting { .. } | Phase::Waiting { .. } => {}
         Phase::Calling { calls, .. } => assert!(calls.iter().any(|call| match call.stage {
-            CallStage::Running | CallStage::Putting | CallStage::Asked { .. } => true,
-            CallStage::Requested | CallStage::Reported | CallStage::Ended(_) => false,
+            CallStage::Running | CallStage::Putting | CallStage::Asked { .. } | CallStage::Questioned { .. } => true,
+            CallStage::Requested
+            | CallStage::Reported
+            | CallStage::Awaiting { .. }
+            | CallStage::Answered
+            | CallStage::Ended(_) => false,
         })),
         other => panic!("nobody will end {other:?}"),
     }
+    check_nested(turn);
     // At most one call that changes something is on its way, and nothing runs beside it that came later.
     let changing =
         |call: &&state::Call| state.tool(&call.tool).is_some_and(|tool| tool.category != item::Category::Read);
-    let under_way = |call: &&state::Call| !call.is_ended() && call.stage != CallStage::Requested;
+    let under_way = |call: &&state::Call| {
+        !call.is_ended() && !matches!(call.stage, CallStage::Requested | CallStage::Awaiting { .. })
+    };
     let on_their_way = turn.calls().iter().filter(under_way).filter(changing).count();
-    assert!(on_their_way <= 1 || state.context.as_ref().is_some_and(|it| it.tools.len() < 5), "{:?}", turn.calls());
+    assert!(on_their_way <= 1 || state.context.as_ref().is_some_and(|it| it.tools.len() < 6), "{:?}", turn.calls());
+}
+
+/// A nested call is there as long as the one that needs it waits for it, or a person stopped that one.
+fn check_nested(turn: &state::Turn) {
+    for call in turn.calls() {
+        assert!(call.depth <= limits::NESTED_DEPTH_MAX && call.rounds <= limits::CALL_ROUNDS_MAX);
+        assert!(call.nested <= limits::NESTED_CALLS_MAX);
+        if let CallStage::Awaiting { child, .. } = call.stage {
+            assert_eq!(turn.call(child).and_then(|child| child.parent), Some(call.id));
+        }
+        let parent = call.parent.map(|parent| turn.call(parent).unwrap());
+        let awaits =
+            |parent: &state::Call| matches!(parent.stage, CallStage::Awaiting { child, .. } if child == call.id);
+        assert!(!call.is_ended() || call.parent.is_none(), "an ended nested call is gone");
+        assert!(parent.is_none_or(|parent| awaits(parent) && parent.depth + 1 == call.depth));
+    }
 }
 
 /// Feeds moves to a fresh session and checks every law at every step; gives the batches.
@@ -297,7 +349,7 @@ fn random_inputs_reach_every_kind_of_event() {
     let mut seen = std::collections::BTreeSet::new();
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let strategy = prop::collection::vec(any::<Move>(), 120);
-    for _ in 0..150 {
+    for _ in 0..300 {
         let moves = strategy.new_tree(&mut runner).unwrap().current();
         seen.extend(play(&moves).1.into_iter().flatten().map(|event| event.kind()));
     }

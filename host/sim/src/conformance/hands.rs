@@ -10,6 +10,7 @@ use crate::files::Files;
 use async_trait::async_trait;
 use harness_core::change::{Change, FileState, Manifest};
 use harness_core::event::{ApplyResult, Changes};
+use harness_core::grant::{AccessKind, Capability};
 use harness_core::item::Effects;
 use harness_core::outcome::{FailureKind, Outcome};
 use harness_core::{CallId, Digest, SessionId};
@@ -114,7 +115,8 @@ impl Blobs for Kept {
 
 fn request(number: u128, probe: Probe) -> CallRequest {
     let (session, call) = (SessionId::from_bits(1), CallId::from_bits(number));
-    CallRequest::new(session, call, probe.tool, probe.arguments)
+    let granted = vec![Capability::Filesystem { access: AccessKind::Write, path: "/workspace".to_owned() }];
+    CallRequest { granted, ..CallRequest::new(session, call, probe.tool, probe.arguments) }
 }
 
 impl Subject {

@@ -12,6 +12,7 @@ pub mod event_log;
 pub mod hands;
 pub mod ids;
 pub mod index;
+pub mod kv;
 pub mod lease;
 pub mod model;
 
@@ -19,7 +20,8 @@ use harness_core::envelope::Lineage;
 use harness_core::envelope::{self, SealContext, SealedEvent, Tip};
 use harness_core::{Actor, Digest, Epoch, Event, SessionId, TenantId, TimeMs, Usage};
 use harness_engine::ports::{
-    AppendError, Blob, Blobs, EventLog, Holder, Index, Lease, SessionAppend, SessionStatus, SessionSummary, Takeover,
+    AppendError, Blob, Blobs, EventLog, Holder, Index, Kv, Lease, SessionAppend, SessionStatus, SessionSummary,
+    Takeover,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -38,6 +40,8 @@ pub struct Stores {
     pub index: Arc<dyn Index>,
     /// The contents.
     pub blobs: Arc<dyn Blobs>,
+    /// Components' values.
+    pub kv: Arc<dyn Kv>,
     /// A holder that lives.
     pub alive: Holder,
     /// A holder of the same machine that is certainly gone.
@@ -47,8 +51,8 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// The four ports of one implementation.
-    pub fn of<S: EventLog + Lease + Index + Blobs>(
+    /// The five ports of one implementation.
+    pub fn of<S: EventLog + Lease + Index + Blobs + Kv>(
         store: Arc<S>,
         alive: Holder,
         gone: Holder,
@@ -58,7 +62,8 @@ impl Stores {
             log: Arc::clone(&store) as _,
             lease: Arc::clone(&store) as _,
             index: Arc::clone(&store) as _,
-            blobs: store,
+            blobs: Arc::clone(&store) as _,
+            kv: store,
             alive,
             gone,
             damage: Box::new(damage),
@@ -86,7 +91,7 @@ pub(crate) use cases;
 
 /// Every case of every port, in order.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    [event_log::CASES, lease::CASES, index::CASES, blobs::CASES].into_iter().flatten()
+    [event_log::CASES, lease::CASES, index::CASES, blobs::CASES, kv::CASES].into_iter().flatten()
 }
 
 /// Runs every case against a fresh store each. The name of the case under way is printed.

@@ -129,8 +129,22 @@ impl Handle {
         Self::hold(&self.shared, self.node, self.access, self.readable, self.writable)
     }
 
-    fn writes(&self) -> Result<(), ErrorCode> {
-        if self.access == Access::ReadOnly { Err(ErrorCode::ReadOnly) } else { Ok(()) }
+    /// Whether changes may be made through it. A refusal is remembered.
+    pub(super) fn writes(&self) -> Result<(), ErrorCode> {
+        match self.access {
+            Access::Staged => Ok(()),
+            Access::ReadOnly => {
+                self.shared.lock().refuse_change(self.node);
+                Err(ErrorCode::ReadOnly)
+            }
+        }
+    }
+
+    /// The directory at a path from here, if no symbolic link is on the way to it.
+    pub(super) fn folder(&self, path: &str) -> Result<Self, ErrorCode> {
+        let opened = self.open_at(path, OpenHow { read: true, directory: true, ..OpenHow::default() })?;
+        let is_there = opened.shared.lock().path_of(opened.node).as_deref() == Some(path);
+        if is_there { Ok(opened) } else { Err(ErrorCode::NotPermitted) }
     }
 
     /// What may be done through it.

@@ -51,13 +51,26 @@ type Answer<T> = Result<T, Failure>;
 pub struct Preopen {
     guest_path: String,
     shared: Shared,
+    /// Below the layer's root; empty for the root.
+    folder: String,
     access: Access,
 }
 
 impl Preopen {
     /// A layer under a guest's path, such as `/workspace`.
     pub fn new(guest_path: impl Into<String>, layer: &Layer, access: Access) -> Self {
-        Self { guest_path: guest_path.into(), shared: layer.shared().clone(), access }
+        Self::of_folder(guest_path, layer, "", access)
+    }
+
+    /// A folder of a layer, by its path below the layer's root. A guest gets it only if it is there, and no
+    /// symbolic link leads to it: whoever can make links must not decide what was meant.
+    pub fn of_folder(guest_path: impl Into<String>, layer: &Layer, folder: impl Into<String>, access: Access) -> Self {
+        Self { guest_path: guest_path.into(), shared: layer.shared().clone(), folder: folder.into(), access }
+    }
+
+    fn open(&self) -> Result<Handle, ErrorCode> {
+        let root = Handle::root(&self.shared, self.access)?;
+        if self.folder.is_empty() { Ok(root) } else { root.folder(&self.folder) }
     }
 }
 
@@ -66,6 +79,8 @@ impl Preopen {
 pub struct FilesystemCtx {
     /// The directories, in the order the guest gets them.
     pub preopens: Vec<Preopen>,
+    /// The guest asked for them.
+    pub were_asked_for: bool,
 }
 
 /// A store's data, as this interface needs it.
@@ -99,10 +114,11 @@ pub fn add_to_linker<T: FilesystemView + 'static>(linker: &mut Linker<T>) -> was
 
 impl preopens::Host for FilesystemCtxView<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Handle>, String)>> {
+        self.ctx.were_asked_for = true;
         let mut directories = Vec::with_capacity(self.ctx.preopens.len());
         for preopen in &self.ctx.preopens {
-            // No handle is left: the guest does not get the directory, and the layer says which limit it was.
-            let Ok(handle) = Handle::root(&preopen.shared, preopen.access) else { continue };
+            // No such folder, or no handle is left: the guest does not get it, and the layer says which limit it was.
+            let Ok(handle) = preopen.open() else { continue };
             directories.push((self.table.push(handle)?, preopen.guest_path.clone()));
         }
         Ok(directories)
@@ -190,10 +206,7 @@ impl types::HostDescriptor for FilesystemCtxView<'_> {
 
     fn set_times(&mut self, file: Resource<Handle>, _: NewTimestamp, _: NewTimestamp) -> Answer<()> {
         // Accepted and forgotten: what a call leaves behind is content, not times.
-        match self.table.get(&file)?.access() {
-            Access::ReadOnly => Err(ErrorCode::ReadOnly.into()),
-            Access::Staged => Ok(()),
-        }
+        Ok(self.table.get(&file)?.writes()?)
     }
 
     fn read(&mut self, file: Resource<Handle>, length: Filesize, offset: Filesize) -> Answer<(Vec<u8>, bool)> {
@@ -240,10 +253,7 @@ impl types::HostDescriptor for FilesystemCtxView<'_> {
     ) -> Answer<()> {
         let handle = self.table.get(&file)?;
         handle.stat_at(&path, follows(flags))?;
-        match handle.access() {
-            Access::ReadOnly => Err(ErrorCode::ReadOnly.into()),
-            Access::Staged => Ok(()),
-        }
+        Ok(handle.writes()?)
     }
 
     fn link_at(

@@ -54,6 +54,13 @@ impl Layer {
         Self::over(None, limits)
     }
 
+    /// A layer over nothing for the same call as another one: their staged contents count together.
+    pub fn scratch_beside(&self, limits: LayerLimits) -> Self {
+        let scratch = Self::scratch(limits);
+        scratch.shared.lock().call_bytes = self.shared.lock().call_bytes.clone();
+        scratch
+    }
+
     fn over(base: Option<Arc<Base>>, limits: LayerLimits) -> Self {
         Self { shared: Shared(Arc::new(Mutex::new(State::new(base, limits)))) }
     }
@@ -76,6 +83,11 @@ impl Layer {
     /// The first limit that was crossed, and its value.
     pub fn crossed(&self) -> Option<Crossed> {
         self.shared.lock().crossed
+    }
+
+    /// Directories, relative to the root, in which a change was refused because they were given to be read only.
+    pub fn refused_in(&self) -> Vec<String> {
+        self.shared.lock().refused_in.iter().cloned().collect()
     }
 
     /// Ends the call: what it changed, and the contents that takes. Handles that are still open are of no

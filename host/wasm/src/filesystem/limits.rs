@@ -29,6 +29,9 @@ pub(super) const LISTING_ENTRY_BYTES: u64 = 64;
 /// Files whose state at their first reading is remembered, 16 bytes each.
 pub(super) const SEEN_FILES_MAX: usize = 1 << 16;
 
+/// Directories of which it is remembered that a change in them was refused.
+pub(super) const REFUSED_DIRECTORIES_MAX: usize = 64;
+
 /// The limits of one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerLimits {

@@ -11,11 +11,12 @@ use super::base::{Base, Meta, code};
 use super::before::Before;
 use super::bindings::ErrorCode;
 use super::descriptors::HeldFile;
-use super::limits::{Crossed, LayerLimits};
+use super::limits::{Crossed, LayerLimits, REFUSED_DIRECTORIES_MAX};
 use super::path::join;
 use harness_core::outcome::LimitName;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where the clock of staged files starts unless the host sets it: 1980-01-01, the first time that a ZIP
 /// archive can hold. Nanoseconds since the Unix epoch.
@@ -118,6 +119,10 @@ pub(super) struct State {
     /// Paths that became another between being read and being changed.
     pub(super) stale: BTreeSet<String>,
     pub(super) staged_bytes: u64,
+    /// The same over all layers of the call.
+    pub(super) call_bytes: Arc<AtomicU64>,
+    /// Directories in which a change was refused because they may only be read.
+    pub(super) refused_in: BTreeSet<String>,
     pub(super) before_bytes: u64,
     pub(super) handles: u64,
     /// Bytes of all directory listings that guests still read.
@@ -138,6 +143,8 @@ impl State {
             seen: HashMap::new(),
             stale: BTreeSet::new(),
             staged_bytes: 0,
+            call_bytes: Arc::default(),
+            refused_in: BTreeSet::new(),
             before_bytes: 0,
             handles: 0,
             listed_bytes: 0,
@@ -168,11 +175,27 @@ impl State {
     /// Takes or gives back room for staged contents.
     pub(super) fn resize(&mut self, from: u64, to: u64) -> Result<(), ErrorCode> {
         let wanted = (self.staged_bytes.saturating_sub(from)).saturating_add(to);
-        if to > from && wanted > self.limits.staged_bytes {
+        let others = self.call_bytes.load(Ordering::Relaxed).saturating_sub(self.staged_bytes);
+        if to > from && wanted.saturating_add(others) > self.limits.staged_bytes {
             return Err(self.cross(LimitName::StagedBytes, self.limits.staged_bytes));
         }
-        self.staged_bytes = wanted;
+        self.set_staged_bytes(wanted);
         Ok(())
+    }
+
+    fn set_staged_bytes(&mut self, bytes: u64) {
+        let others = self.call_bytes.load(Ordering::Relaxed).saturating_sub(self.staged_bytes);
+        self.call_bytes.store(others.saturating_add(bytes), Ordering::Relaxed);
+        self.staged_bytes = bytes;
+    }
+
+    /// Remembers where a change was refused.
+    pub(super) fn refuse_change(&mut self, directory: NodeId) {
+        if self.refused_in.len() < REFUSED_DIRECTORIES_MAX
+            && let Some(path) = self.path_of(directory)
+        {
+            self.refused_in.insert(path);
+        }
     }
 
     /// A node. A number that outlived its layer stands for what takes its place: the empty root.
@@ -343,7 +366,7 @@ impl State {
     fn discard(&mut self, id: NodeId) {
         let body = std::mem::replace(&mut self.node_mut(id).body, Body::Free);
         if let Body::File(File { content: Content::Staged(bytes), .. }) = body {
-            self.staged_bytes = self.staged_bytes.saturating_sub(bytes.len() as u64);
+            self.set_staged_bytes(self.staged_bytes.saturating_sub(bytes.len() as u64));
         }
         self.node_mut(id).parent = None;
         self.free.push(id);

@@ -7,7 +7,9 @@ pub(crate) mod case;
 use harness_core::{CallId, SessionId};
 use harness_engine::ports::{CallReport, CallRequest, Hands};
 use harness_wasm::filesystem::Base;
-use harness_wasm::{CallLimits, Component, ComponentHands, ComponentSource, ReadComponentError, Runtime};
+use harness_wasm::{
+    CallLimits, Component, ComponentHands, ComponentSource, HandsSettings, ReadComponentError, Runtime,
+};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -95,10 +97,11 @@ pub(crate) fn neighbour() -> Arc<Component> {
 
 pub(crate) fn hands(runtime: &Arc<Runtime>, workspace: &Path, components: &[Arc<Component>]) -> ComponentHands {
     let base = Arc::new(Base::open(workspace, &[]).unwrap());
-    ComponentHands::new(runtime.clone(), base, components.to_vec()).unwrap()
+    ComponentHands::new(runtime.clone(), base, components.to_vec(), HandsSettings::default()).unwrap()
 }
 
 pub(crate) async fn call(hands: &ComponentHands, tool: &str, arguments: &str) -> CallReport {
-    let request = CallRequest::new(SessionId::from_bits(1), CallId::from_bits(1), tool, arguments);
+    let mut request = CallRequest::new(SessionId::from_bits(1), CallId::from_bits(1), tool, arguments);
+    request.granted = vec!["filesystem write /workspace".parse().unwrap()];
     hands.execute(request).await
 }
