@@ -59,7 +59,6 @@ pub(crate) fn wire(settings: &Settings) -> Result<Wiring, Failure> {
     let host = Host::new(ports, this_process(), env!("CARGO_PKG_VERSION"));
     let runtime = Arc::new(Runtime::new(RuntimeSettings {
         limits: call_limits(settings),
-        threads: 0,
         cache: Some(CacheSettings {
             folder: settings.paths.cache_dir.join("compiled"),
             key_file: settings.paths.state_dir.join("cache.key"),
@@ -80,6 +79,7 @@ fn tell_progress(progress: Progress) {
     match progress {
         Progress::Compiling { name } => err_line(&format!("preparing {name} (once, then it is kept)…")),
         Progress::Compiled { name, time_ms } => tracing::info!(name, time_ms, "compiled"),
+        Progress::CompiledElsewhere { name, time_ms } => tracing::info!(name, time_ms, "another process compiled it"),
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use support::case;
 
 /// Calls made while files change under them.
-const RACING_CALLS: usize = 400;
+const RACING_CALLS: usize = 100;
 /// Files in one folder.
 const MANY_FILES: usize = 100_000;
 
