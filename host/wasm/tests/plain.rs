@@ -3,8 +3,8 @@
 
 mod support;
 
-use harness_core::outcome::{FailureKind, LimitName, Part};
 use harness_core::Outcome;
+use harness_core::outcome::{FailureKind, LimitName, Part};
 use harness_wasm::{CallLimits, Component, ComponentSource, DescribeError, Runtime, RuntimeSettings};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -97,7 +97,11 @@ async fn a_guest_in_rust_that_knows_nothing_of_this_host_is_a_set_of_tools() {
     });
     for (tool, arguments, expected) in [
         ("echo_drawing", json!({ "it": drawing }), drawing.clone()),
-        ("echo_numbers", json!({ "a": -128, "b": 65535, "c": -2_147_483_648_i64, "d": 5, "e": 0.1 }), json!([-128, 65535, -2_147_483_648_i64, 5, 0.1])),
+        (
+            "echo_numbers",
+            json!({ "a": -128, "b": 65535, "c": -2_147_483_648_i64, "d": 5, "e": 0.1 }),
+            json!([-128, 65535, -2_147_483_648_i64, 5, 0.1]),
+        ),
         ("echo_text", json!({ "it": "grüße\n" }), json!("grüße\n")),
         ("echo_letter", json!({ "it": "ß" }), json!("ß")),
         ("echo_floats", json!({ "it": ["NaN", "-Infinity", 1.5] }), json!(["NaN", "-Infinity", 1.5])),

@@ -94,7 +94,9 @@ struct Making {
 impl Making {
     fn take(&mut self, count: usize) -> Fit<()> {
         self.room = self.room.checked_sub(count).ok_or_else(|| {
-            Misfit::new(format!("the arguments hold more than {VALUES_MAX} values, the bytes of lists counted: send less"))
+            Misfit::new(format!(
+                "the arguments hold more than {VALUES_MAX} values, the bytes of lists counted: send less"
+            ))
         })?;
         Ok(())
     }
@@ -124,7 +126,8 @@ impl Making {
             ValueType::Tuple(types) => {
                 let values = json.as_array().filter(|values| values.len() == types.len()).ok_or_else(misfit)?;
                 let values = types.iter().zip(values).enumerate();
-                let values = values.map(|(at, (ty, value))| self.value(ty, value).map_err(|it| it.under(&at.to_string())));
+                let values =
+                    values.map(|(at, (ty, value))| self.value(ty, value).map_err(|it| it.under(&at.to_string())));
                 Val::Tuple(values.collect::<Fit<_>>()?)
             }
             ValueType::Variant(cases) => self.variant(ty, cases, json)?,
@@ -164,7 +167,8 @@ impl Making {
             };
             return Some(json.as_object()?.iter().map(entry).collect());
         }
-        let pairs: Option<Vec<_>> = json.as_array()?.iter().map(|pair| <&[Value; 2]>::try_from(pair.as_array()?.as_slice()).ok()).collect();
+        let pairs: Option<Vec<_>> =
+            json.as_array()?.iter().map(|pair| <&[Value; 2]>::try_from(pair.as_array()?.as_slice()).ok()).collect();
         let entry = |(at, [k, v]): (usize, &[Value; 2])| {
             let both = self.value(key, k).and_then(|k| Ok((k, self.value(value, v)?)));
             both.map_err(|it| it.under(&at.to_string()))

@@ -73,7 +73,10 @@ impl Docs {
 impl Package {
     fn find(&self, interface: Option<&str>, function: &str) -> Option<&str> {
         match interface {
-            None => self.worlds.values().find_map(|world| said(&world.func_exports, function).or_else(|| said(&world.funcs, function))),
+            None => self
+                .worlds
+                .values()
+                .find_map(|world| said(&world.func_exports, function).or_else(|| said(&world.funcs, function))),
             Some(interface) => {
                 let path = interface.split('@').next().unwrap_or(interface);
                 let name = path.rsplit('/').next().unwrap_or(path);

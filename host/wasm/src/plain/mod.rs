@@ -21,7 +21,9 @@ pub(crate) use docs::DOCS_SECTION;
 pub(crate) use types::{Signature, ValueType};
 
 use crate::clean::clean;
-use crate::tools::{COMPONENT_TOOLS_MAX, DESCRIPTION_BYTES_MAX, Manifest, TOOL_NAME_CHARS_MAX, ToolWords, is_tool_name};
+use crate::tools::{
+    COMPONENT_TOOLS_MAX, DESCRIPTION_BYTES_MAX, Manifest, TOOL_NAME_CHARS_MAX, ToolWords, is_tool_name,
+};
 use docs::Docs;
 use harness_core::Digest;
 use harness_core::item::{Category, Effects, ToolSpec};

@@ -71,11 +71,7 @@ fn instance(types: &Types, name: &str, id: ComponentInstanceTypeId, found: &mut 
 }
 
 fn other(interface: Option<&str>, name: &str, reason: &str) -> Exported {
-    Exported {
-        interface: interface.map(str::to_owned),
-        function: name.to_owned(),
-        signature: Err(reason.to_owned()),
-    }
+    Exported { interface: interface.map(str::to_owned), function: name.to_owned(), signature: Err(reason.to_owned()) }
 }
 
 fn function(types: &Types, interface: Option<&str>, name: &str, ty: &ComponentFuncType) -> Exported {

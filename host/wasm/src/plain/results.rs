@@ -22,12 +22,15 @@ pub(crate) fn json(ty: &ValueType, value: &Val) -> Option<Value> {
             let bytes: Option<Vec<u8>> = values.iter().map(byte).collect();
             Value::String(STANDARD.encode(bytes?))
         }
-        (ValueType::List(element), Val::List(values)) | (ValueType::FixedList(element, _), Val::FixedLengthList(values)) => {
+        (ValueType::List(element), Val::List(values))
+        | (ValueType::FixedList(element, _), Val::FixedLengthList(values)) => {
             Value::Array(values.iter().map(|value| json(element, value)).collect::<Option<_>>()?)
         }
         (ValueType::Map(key, ty), Val::Map(entries)) => map(key, ty, entries)?,
         (ValueType::Record(fields), Val::Record(values)) if fields.len() == values.len() => {
-            let field = |((name, ty), (_, value)): (&(String, ValueType), &(String, Val))| Some((name.clone(), json(ty, value)?));
+            let field = |((name, ty), (_, value)): (&(String, ValueType), &(String, Val))| {
+                Some((name.clone(), json(ty, value)?))
+            };
             Value::Object(fields.iter().zip(values).map(field).collect::<Option<_>>()?)
         }
         (ValueType::Tuple(types), Val::Tuple(values)) if types.len() == values.len() => {
@@ -50,7 +53,9 @@ pub(crate) fn json(ty: &ValueType, value: &Val) -> Option<Value> {
             ValueType::Option(_) => one_field("some", json(some, value)?),
             _ => json(some, value)?,
         },
-        (ValueType::Result(ok, _), Val::Result(Ok(value))) => one_field("ok", payload(ok.as_deref(), value.as_deref())?),
+        (ValueType::Result(ok, _), Val::Result(Ok(value))) => {
+            one_field("ok", payload(ok.as_deref(), value.as_deref())?)
+        }
         (ValueType::Result(_, err), Val::Result(Err(value))) => {
             one_field("err", payload(err.as_deref(), value.as_deref())?)
         }
@@ -76,7 +81,8 @@ fn map(key: &ValueType, ty: &ValueType, entries: &[(Val, Val)]) -> Option<Value>
     if *key != ValueType::String {
         return pairs.map(|pair| pair.map(|(key, value)| json!([key, value]))).collect();
     }
-    let fields = pairs.map(|pair| pair.and_then(|(key, value)| if let Value::String(key) = key { Some((key, value)) } else { None }));
+    let fields = pairs
+        .map(|pair| pair.and_then(|(key, value)| if let Value::String(key) = key { Some((key, value)) } else { None }));
     fields.collect::<Option<_>>().map(Value::Object)
 }
 

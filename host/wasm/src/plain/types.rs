@@ -147,7 +147,8 @@ pub(crate) fn proposals(signature: Result<&Signature, &str>, found: &mut BTreeSe
 /// As in WIT, names of types aside: those of the author are not part of a component's type.
 impl fmt::Display for ValueType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = |f: &mut fmt::Formatter<'_>, word: &str, names: &[String]| write!(f, "{word} {{ {} }}", names.join(", "));
+        let names =
+            |f: &mut fmt::Formatter<'_>, word: &str, names: &[String]| write!(f, "{word} {{ {} }}", names.join(", "));
         match self {
             Self::Bool => f.write_str("bool"),
             Self::Integer(integer) => f.write_str(integer.name()),

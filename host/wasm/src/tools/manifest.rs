@@ -7,7 +7,9 @@
 
 use crate::clean::clean;
 use crate::offered::{self, Power};
-use harness_core::grant::{AccessKind, CAPABILITIES_MAX, Capability, HostPattern, HttpScope, Methods, Scope, UrlScheme};
+use harness_core::grant::{
+    AccessKind, CAPABILITIES_MAX, Capability, HostPattern, HttpScope, Methods, Scope, UrlScheme,
+};
 use harness_core::item::Category;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,9 +110,7 @@ impl Manifest {
 
 fn words(what: &str, text: Option<String>, bytes_max: usize) -> Result<Option<String>, String> {
     match text {
-        Some(text) if text.len() > bytes_max => {
-            Err(format!("{what} has {} bytes, more than {bytes_max}", text.len()))
-        }
+        Some(text) if text.len() > bytes_max => Err(format!("{what} has {} bytes, more than {bytes_max}", text.len())),
         text => Ok(text.map(clean)),
     }
 }
