@@ -114,7 +114,7 @@ impl Echo {
     }
 
     fn call(&mut self, value: &Value) -> Value {
-        let arguments = json!({ "value": value, "padding": [0; 17] }).to_string();
+        let arguments = json!({ "value": value, "padding": vec![0; 17] }).to_string();
         let values =
             arguments::values(&self.signature, &arguments).unwrap_or_else(|misfit| panic!("{misfit}: {arguments}"));
         let mut back = [Val::Bool(false)];
