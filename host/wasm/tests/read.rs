@@ -89,7 +89,7 @@ fn types_that_grow_without_end_are_not_offered() {
     assert!(wide.contains("`f`: its signature is made of more than 4096 types"), "{wide}");
     let huge = levels(40, &|below| format!("(tuple $t{below} $t{below} $t{below})"));
     assert!(refused(with_type(&huge)).contains("`hostile`"));
-    let names: String = (0..5_000).map(|number| format!("\"n{number}\"")).collect();
+    let names: String = (0..5_000).map(|number| format!("\"n{number}\" ")).collect();
     let names = refused(with_type(&format!("(type $e (enum {names}))(export $t \"t\" (type $e))")));
     assert!(names.contains("more than 4096 types"), "{names}");
 }

@@ -12,7 +12,7 @@ impl fmt::Display for Inspection {
         if let Some(description) = &self.description {
             writeln!(f, "  it says: {}", line(description))?;
         }
-        section(f, "it could, if granted, or without where nothing is named", &self.could, could)?;
+        section(f, "it could, with a grant where a most is named", &self.could, could)?;
         section(f, "it cannot", &self.cannot, Clone::clone)?;
         section(f, "it is linked to, and always refused", &self.refused, |it| {
             format!("{} ({})", it.words, it.imports.join(", "))
