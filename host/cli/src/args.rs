@@ -1,8 +1,11 @@
 //! The command line.
 
+pub(crate) mod component;
+
 use crate::exit::HELP;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use component::ComponentCommand;
 use std::path::PathBuf;
 
 /// Runs AI agents whose every tool is a sandboxed WebAssembly component, in sessions that survive crashes.
@@ -47,14 +50,24 @@ pub(crate) enum ApproveWord {
 pub(crate) enum Command {
     /// Give a task to an agent: with a prompt, from standard input, or interactively.
     Run(RunArgs),
-    /// List, show, follow, rename, delete and export sessions.
+    /// List, show, follow, undo, rename, delete and export sessions.
     #[command(subcommand)]
     Sessions(SessionsCommand),
+    /// Begin, check, try and install components, and say what each may do.
+    #[command(subcommand)]
+    Component(ComponentCommand),
     /// Check what is configured, where files live, whether the sandbox works and providers can be reached.
     Doctor(DoctorArgs),
     /// Show the configuration and trust a project's.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Compile a component in a bounded process of its own.
+    #[command(hide = true)]
+    CompileComponent {
+        /// What the host says of it.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -103,6 +116,16 @@ pub(crate) struct OutputArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct SelectionArgs {
+    /// Only this call (an id or the unique beginning of one) and those that it needed.
+    #[arg(long, value_name = "ID", conflicts_with = "turn")]
+    pub(crate) call: Option<String>,
+    /// Only the calls of this turn, from 1.
+    #[arg(long, value_name = "N")]
+    pub(crate) turn: Option<u32>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum SessionsCommand {
     /// List sessions, the latest first.
@@ -139,6 +162,30 @@ pub(crate) enum SessionsCommand {
         /// Go on printing as events come, until interrupted.
         #[arg(long, short = 'f')]
         follow: bool,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show what a session changed, or one of its turns or calls.
+    Diff {
+        /// The session.
+        id: String,
+        #[command(flatten)]
+        which: SelectionArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Take back what a session changed, or one of its turns or calls. Refused where a file was changed since.
+    Undo {
+        /// The session.
+        id: String,
+        #[command(flatten)]
+        which: SelectionArgs,
+        /// Only show what would be put in place.
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask.
+        #[arg(long, short = 'y')]
+        yes: bool,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -186,7 +233,7 @@ pub(crate) enum ConfigCommand {
     },
     /// Print the JSON Schema of configuration files.
     Schema,
-    /// Trust a project's configuration as it is now; a later change of the file has to be trusted again.
+    /// Trust a project's configuration and components as they are now; what changes later has to be trusted again.
     Trust {
         /// The project's folder.
         #[arg(long, short = 'w', value_name = "DIR", value_hint = ValueHint::DirPath)]

@@ -12,7 +12,8 @@ macro_rules! embedded {
 }
 
 /// In the order in which the model sees them.
-const EMBEDDED: &[(&str, &[u8])] = embedded!["read_file", "write_file", "edit_file", "list_dir", "glob", "grep"];
+const EMBEDDED: &[(&str, &[u8])] =
+    embedded!["read_file", "write_file", "edit_file", "list_dir", "glob", "grep", "shell", "fetch"];
 
 /// The built-in components, or those of a folder in their place: the test command tests rebuilt ones so.
 pub(crate) fn components() -> Result<Vec<ComponentSource>, (std::path::PathBuf, std::io::Error)> {

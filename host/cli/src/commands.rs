@@ -1,6 +1,7 @@
 //! The commands beside `run`.
 
 pub(crate) mod completions;
+pub(crate) mod component;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod sessions;

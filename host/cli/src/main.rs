@@ -8,11 +8,14 @@
 
 mod args;
 mod builtin;
+mod capability_words;
 mod commands;
 mod exit;
 mod failure;
+mod installed;
 mod paint;
 mod run;
+mod secrets;
 mod settings;
 mod system_prompt;
 mod wiring;
@@ -29,6 +32,10 @@ const SESSION_THREADS: usize = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::CompileComponent { arguments } = cli.command {
+        // It limits its whole process, which therefore does nothing else.
+        return harness_wasm::compile::worker_main(arguments);
+    }
     let filter = EnvFilter::try_from_env("HARNESS_HOST_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(SESSION_THREADS).enable_all().build();
@@ -54,8 +61,10 @@ async fn dispatch(cli: &Cli) -> Result<exit::Exit, Failure> {
     match &cli.command {
         Command::Run(args) => run::run(cli, args).await,
         Command::Sessions(command) => commands::sessions::run(cli, command).await,
+        Command::Component(command) => commands::component::run(cli, command).await,
         Command::Doctor(args) => commands::doctor::run(cli, args).await,
         Command::Config(command) => commands::config::run(cli, command),
+        Command::CompileComponent { .. } => Err(Failure::usage("this is for the program itself")),
         Command::Completions { shell } => commands::completions::run(*shell),
     }
 }

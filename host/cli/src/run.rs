@@ -12,16 +12,20 @@ mod screen;
 use crate::args::{Cli, RunArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::installed::{self, Installation};
 use crate::settings::{self, Said, Settings};
 use crate::wiring::{self, Wiring};
 use answer_schema::AnswerSchema;
 use ask::TerminalAsker;
+pub(crate) use ask::ask_question;
 use drive::{Driver, TurnResult};
 use harness_core::event::{ModelFailureKind, TurnEnd, TurnLimits};
+use harness_core::item::ToolSpec;
 use harness_core::limits::PROMPT_BYTES_MAX;
 use harness_core::{ModelRef, Sequence, SessionId};
-use harness_engine::ports::{SessionFilter, Takeover};
+use harness_engine::ports::{Hands, SessionFilter, Takeover};
 use harness_engine::{NewSession, Session};
+use interactive::Surroundings;
 use screen::Screen;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -80,15 +84,26 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
         // Certificates and the key are read while the session opens.
         tokio::spawn(async move { models.warm(&provider).await });
     }
-    let Opened { session, before, model, is_under_way } = open(&wiring, &settings, args, &workspace, existing).await?;
+    let installation = installed::installation(&settings, Some(&workspace), *wiring.runtime.limits())?;
+    for withheld in &installation.lists.withheld {
+        screen.note(&format!("{withheld} (harness-host config trust, to trust it)"));
+    }
+    screen.set_components(installation.components_by_tool());
+    let Opened { session, before, model, is_under_way } =
+        open(&wiring, &settings, args, &workspace, &installation, existing).await?;
     screen.session(session.id(), &model, &workspace, settings.key_place(&model.provider));
     let subscription = session.subscribe(before);
     let asker = somebody.then(|| TerminalAsker::new(screen.paint()));
     let mut driver = Driver::new(session.clone(), subscription, wiring.host.ports().blobs.clone(), asker)?;
+    let prepared = installation.components.clone();
+    driver.once_requested(move || wiring.prepare(&prepared));
     let mut limits = settings.turn_limits();
     limits.output_tokens_max = limits.output_tokens_max.into_iter().chain(settings.output_tokens_max(&model)).min();
     let exit = match prompt {
-        None if somebody => interactive::converse(&mut driver, screen, limits, &settings, is_under_way).await,
+        None if somebody => {
+            let surroundings = Surroundings { settings: &settings, workspace: &workspace, installation: &installation };
+            interactive::converse(&mut driver, screen, limits, &surroundings, is_under_way).await
+        }
         prompt => once(&mut driver, screen, prompt, limits, schema.as_ref(), is_under_way).await,
     };
     session.close().await;
@@ -254,25 +269,34 @@ struct Opened {
     is_under_way: bool,
 }
 
+/// The tools that the model is told of.
+fn tools(installation: &Installation, hands: &dyn Hands) -> Vec<ToolSpec> {
+    let mut tools = hands.tools();
+    installation.classify(&mut tools);
+    tools
+}
+
 /// Opens the session that was chosen, or a new one.
 async fn open(
     wiring: &Wiring,
     settings: &Settings,
     args: &RunArgs,
     workspace: &Path,
+    installation: &Installation,
     existing: Option<SessionId>,
 ) -> Result<Opened, Failure> {
     let Some(id) = existing else {
-        let hands = wiring.hands(settings, workspace)?;
-        let context = wiring.context(settings, settings.model()?, workspace, hands.as_ref());
+        let hands =
+            wiring.hands(settings, workspace, installation.components.clone(), wiring.host.ports().kv.clone())?;
+        let context = wiring.context(settings, settings.model()?, workspace, tools(installation, hands.as_ref()));
         let new = NewSession { workspace: workspace.display().to_string(), title: None };
         let model = context.model.clone();
-        let session = wiring.host.create(new, context, hands).await;
+        let session = wiring.host.create(new, context, installation.grants.clone(), hands).await;
         let session = session.map_err(|error| Failure::because("creating a session", &error))?;
         return Ok(Opened { session, before: Sequence::START, model, is_under_way: false });
     };
     let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
-    let hands = wiring.hands(settings, workspace)?;
+    let hands = wiring.hands(settings, workspace, installation.components.clone(), wiring.host.ports().kv.clone())?;
     // A session keeps its model unless another one is asked for.
     let model = match (&args.model, &loaded.state.context) {
         (None, Some(before)) if settings.resolved.providers.contains_key(&before.model.provider) => {
@@ -286,12 +310,13 @@ async fn open(
         }
         _ => settings.model()?,
     };
-    let context = wiring.context(settings, model, workspace, hands.as_ref());
+    let context = wiring.context(settings, model, workspace, tools(installation, hands.as_ref()));
     let model = context.model.clone();
     let takeover = if args.take_over { Takeover::Force } else { Takeover::IfGone };
-    let session = wiring.host.open(id, context, hands, takeover).await.map_err(|error| {
-        let hint = if args.take_over { "" } else { " (--take-over takes it from another process)" };
-        Failure::failed(format!("opening {id}: {}{hint}", crate::failure::chain(&error)))
-    })?;
+    let session =
+        wiring.host.open(id, context, installation.grants.clone(), hands, takeover).await.map_err(|error| {
+            let hint = if args.take_over { "" } else { " (--take-over takes it from another process)" };
+            Failure::failed(format!("opening {id}: {}{hint}", crate::failure::chain(&error)))
+        })?;
     Ok(Opened { session, before: loaded.tip.sequence, model, is_under_way: loaded.state.turn.is_some() })
 }

@@ -5,12 +5,12 @@
 
 use crate::args::{ApproveWord, Cli, ColorWhen};
 use crate::failure::Failure;
+use crate::installed::core_category;
 use harness_config::{
     Approve, Color, ConfigFiles, Environment, Flags, Inputs, KeySource, Keyring, KeyringEntry, KeyringError, Paths,
     ProviderKey, Resolved, SecretString, TrustStore, resolve,
 };
 use harness_core::event::TurnLimits;
-use harness_core::item::Category;
 use harness_core::verdict::{Rule, VerdictKind};
 use harness_core::{ApproveMode, ModelRef};
 use std::path::{Path, PathBuf};
@@ -81,6 +81,11 @@ pub(crate) fn read(said: &Said, workspace: Option<&Path>) -> Result<Settings, Fa
 }
 
 impl Settings {
+    /// What is trusted now.
+    pub(crate) fn trust(&self) -> Result<TrustStore, Failure> {
+        TrustStore::read(&self.paths.state_dir).map_err(|error| Failure::because("reading what is trusted", &error))
+    }
+
     /// The model that was chosen, and why.
     pub(crate) fn model(&self) -> Result<(ModelRef, String), Failure> {
         let chosen = self.resolved.model.chosen().map_err(|error| Failure::usage(error.to_string()))?;
@@ -133,9 +138,10 @@ impl Settings {
         facts.output_tokens_max.as_ref().map(|limit| u32::try_from(limit.value).unwrap_or(u32::MAX))
     }
 
-    /// Files that hold keys, with words for them.
+    /// Files that hold keys and secrets, with words for them.
     pub(crate) fn key_files(&self) -> Vec<(PathBuf, String)> {
-        let places = self.resolved.providers.values().filter_map(|provider| match &provider.key {
+        let keys = self.resolved.providers.values().map(|provider| &provider.key);
+        let places = keys.chain(self.resolved.secrets.values()).filter_map(|key| match key {
             ProviderKey::In(place) => Some(&place.value),
             ProviderKey::NotNeeded | ProviderKey::Missing { .. } => None,
         });
@@ -169,13 +175,7 @@ fn core_rule(rule: &harness_config::Rule) -> Rule {
     Rule {
         id: rule.id.clone(),
         tool: rule.tool.clone(),
-        category: rule.category.map(|category| match category {
-            harness_config::Category::Read => Category::Read,
-            harness_config::Category::Edit => Category::Edit,
-            harness_config::Category::Execute => Category::Execute,
-            harness_config::Category::Network => Category::Network,
-            harness_config::Category::Other => Category::Other,
-        }),
+        category: rule.category.map(core_category),
         verdict: match rule.verdict {
             harness_config::RuleVerdict::Allow => VerdictKind::Allow,
             harness_config::RuleVerdict::Ask => VerdictKind::Ask,

@@ -2,19 +2,22 @@
 //!
 //! Promise: nothing is compiled, connected to or provisioned here; each part starts at its first use.
 
-use crate::builtin;
 use crate::failure::Failure;
 use crate::paint::err_line;
+use crate::secrets::ConfiguredSecrets;
 use crate::settings::{Settings, SystemKeyring};
 use crate::system_prompt;
 use async_trait::async_trait;
 use harness_config::{KeySource, MACHINE_CONFIG_PATH, Price as ConfigPrice, ProviderKey, Wire as ConfigWire};
 use harness_core::event::Context;
+use harness_core::item::ToolSpec;
 use harness_core::{ModelRef, SessionId, TimeMs};
-use harness_engine::ports::{Clock, Hands, Ids, SessionFilter};
+use harness_egress::{Egress, EgressSettings};
+use harness_engine::ports::{Clock, Hands, Ids, Kv, SessionFilter};
 use harness_engine::{Host, Ports};
 use harness_model::{ApiKey, KeyError, KeyProvider, Models, Price, ProviderConfig, Wire};
 use harness_store::{SqliteStore, StoreOptions, this_process};
+use harness_wasm::compile::{CompileLimits, Compiler};
 use harness_wasm::filesystem::{Base, OpenBaseError};
 use harness_wasm::{
     CACHE_BYTES_MAX_DEFAULT, CacheSettings, CallLimits, Component, ComponentHands, HandsSettings, Progress, Runtime,
@@ -30,6 +33,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const PREFIX_SESSIONS_MAX: usize = 100_000;
 /// Characters after `ses_` that the beginning of an id has at least: fewer could be a slip.
 const PREFIX_CHARS_MIN: usize = 4;
+
+/// The hidden command that compiles a component.
+pub(crate) const COMPILE_COMMAND: &str = "compile-component";
+/// Whose values components keep: one person works on this host.
+const PRINCIPAL: &str = "person";
+/// The agent whose values components keep.
+const AGENT: &str = "default";
+/// Components that take longer than a moment to compile are prepared beforehand. Bytes.
+const PREPARED_BYTES_MIN: usize = 1 << 20;
 
 /// The parts, put together.
 pub(crate) struct Wiring {
@@ -51,7 +63,8 @@ pub(crate) fn wire(settings: &Settings) -> Result<Wiring, Failure> {
         log: store.clone(),
         lease: store.clone(),
         index: store.clone(),
-        blobs: store,
+        blobs: store.clone(),
+        kv: store,
         model: models.clone(),
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemIds),
@@ -64,10 +77,28 @@ pub(crate) fn wire(settings: &Settings) -> Result<Wiring, Failure> {
             key_file: settings.paths.state_dir.join("cache.key"),
             bytes_max: CACHE_BYTES_MAX_DEFAULT,
         }),
+        threads: 0,
+        compiler: compiler(),
         progress: Some(Arc::new(tell_progress)),
-        ..RuntimeSettings::default()
+        egress: Egress::new(EgressSettings {
+            secrets: Arc::new(ConfiguredSecrets::of(settings)),
+            ..EgressSettings::default()
+        }),
     }));
     Ok(Wiring { host, models, runtime })
+}
+
+/// Components are compiled by this very program in a process of its own. Where it cannot be found, here.
+fn compiler() -> Compiler {
+    match std::env::current_exe() {
+        Ok(program) => {
+            Compiler::Worker { program, arguments: vec![COMPILE_COMMAND.into()], limits: CompileLimits::DEFAULT }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "this program does not find itself: it compiles components in its own process");
+            Compiler::InThisProcess
+        }
+    }
 }
 
 /// The folder of the session store.
@@ -79,34 +110,42 @@ fn tell_progress(progress: Progress) {
     match progress {
         Progress::Compiling { name } => err_line(&format!("preparing {name} (once, then it is kept)…")),
         Progress::Compiled { name, time_ms } => tracing::info!(name, time_ms, "compiled"),
-        Progress::CompiledElsewhere { name, time_ms } => tracing::info!(name, time_ms, "another process compiled it"),
+        Progress::CompiledElsewhere { name, .. } => tracing::info!(name, "compiled by another process"),
     }
 }
 
 impl Wiring {
-    /// The tools over a folder, with nothing hidden in it.
-    pub(crate) fn bare_hands(&self, folder: &Path) -> Result<Arc<dyn Hands>, Failure> {
-        self.hands_over(Base::open(folder, &[]))
+    /// The tools of some components over a folder, with nothing hidden in it.
+    pub(crate) fn bare_hands(
+        &self,
+        folder: &Path,
+        components: Vec<Arc<Component>>,
+        kv: Arc<dyn Kv>,
+    ) -> Result<Arc<dyn Hands>, Failure> {
+        self.hands_over(Base::open(folder, &[]), components, kv)
     }
 
-    fn hands_over(&self, base: Result<Base, OpenBaseError>) -> Result<Arc<dyn Hands>, Failure> {
+    fn hands_over(
+        &self,
+        base: Result<Base, OpenBaseError>,
+        components: Vec<Arc<Component>>,
+        kv: Arc<dyn Kv>,
+    ) -> Result<Arc<dyn Hands>, Failure> {
+        let settings = HandsSettings { kv: Some(kv), principal: PRINCIPAL.to_owned(), agent: AGENT.to_owned() };
         let base = base.map_err(|error| Failure::because("opening the workspace", &error))?;
-        let mut components = Vec::new();
-        let sources = builtin::components()
-            .map_err(|(path, error)| Failure::usage(format!("{} cannot be read: {error}", path.display())))?;
-        for source in sources {
-            components.push(
-                Component::read_with(source, *self.runtime.limits())
-                    .map_err(|error| Failure::because("reading a component", &error))?,
-            );
-        }
-        let hands = ComponentHands::new(Arc::clone(&self.runtime), Arc::new(base), components, HandsSettings::default())
-            .map_err(|error| Failure::because("offering the tools", &error))?;
+        let hands = ComponentHands::new(Arc::clone(&self.runtime), Arc::new(base), components, settings)
+            .map_err(|error| Failure::usage(error.to_string()))?;
         Ok(Arc::new(hands))
     }
 
     /// The tools of a session that works in a folder.
-    pub(crate) fn hands(&self, settings: &Settings, workspace: &Path) -> Result<Arc<dyn Hands>, Failure> {
+    pub(crate) fn hands(
+        &self,
+        settings: &Settings,
+        workspace: &Path,
+        components: Vec<Arc<Component>>,
+        kv: Arc<dyn Kv>,
+    ) -> Result<Arc<dyn Hands>, Failure> {
         let mut own = Vec::new();
         for folder in settings.own_folders() {
             // A folder that does not exist yet could be made by a tool: it has to be there to be hidden.
@@ -123,7 +162,18 @@ impl Wiring {
                 )));
             }
         }
-        self.hands_over(Base::open(workspace, &own))
+        self.hands_over(Base::open(workspace, &own), components, kv)
+    }
+
+    /// Begins to prepare the components that take long, beside everything else.
+    pub(crate) fn prepare(&self, components: &[Arc<Component>]) {
+        let (runtime, components) = (Arc::clone(&self.runtime), components.to_vec());
+        // Starting the component engine takes a moment too.
+        tokio::task::spawn_blocking(move || {
+            for component in components.iter().filter(|component| component.bytes().len() >= PREPARED_BYTES_MIN) {
+                runtime.prepare(component);
+            }
+        });
     }
 
     /// What the model of a session is told.
@@ -132,13 +182,13 @@ impl Wiring {
         settings: &Settings,
         (model, model_reason): (ModelRef, String),
         workspace: &Path,
-        hands: &dyn Hands,
+        tools: Vec<ToolSpec>,
     ) -> Context {
         Context {
             model,
             model_reason,
             system: system_prompt::assemble(workspace),
-            tools: hands.tools(),
+            tools,
             approve: settings.approve(),
             rules: settings.rules(),
         }
@@ -184,7 +234,8 @@ fn machine_folder(workspace: &Path) -> Option<PathBuf> {
     folder.exists().then(|| folder.to_owned())
 }
 
-fn call_limits(settings: &Settings) -> CallLimits {
+/// The most that any call gets.
+pub(crate) fn call_limits(settings: &Settings) -> CallLimits {
     let limits = &settings.resolved.tool_limits;
     CallLimits {
         fuel: limits.fuel.value,

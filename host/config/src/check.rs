@@ -6,7 +6,6 @@
 //! Not here: what values mean beyond their type and range (`meaning`).
 
 use crate::problem::Fault;
-use crate::schema::schema;
 use crate::suggest::nearest;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -27,10 +26,10 @@ pub(crate) struct Checked {
     pub(crate) lines: BTreeMap<String, usize>,
 }
 
-/// Checks a whole document.
-pub(crate) fn check(document: &DeTable<'_>, text: &str) -> Checked {
-    let mut walk = Walk { lines: LineIndex::new(text), checked: Checked::default() };
-    if let Some(schema) = schema().as_object() {
+/// Checks a whole document against a schema.
+pub(crate) fn check(document: &DeTable<'_>, text: &str, root: &Value) -> Checked {
+    let mut walk = Walk { lines: LineIndex::new(text), root, checked: Checked::default() };
+    if let Some(schema) = root.as_object() {
         walk.table(document, schema, "", 1);
     }
     walk.checked.faults.sort_by_key(|(line, _, _)| *line);
@@ -59,12 +58,13 @@ impl LineIndex {
     }
 }
 
-struct Walk {
+struct Walk<'a> {
     lines: LineIndex,
+    root: &'a Value,
     checked: Checked,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn fault(&mut self, line: usize, path: &str, fault: Fault) {
         self.checked.faults.push((line, path.to_owned(), fault));
     }
@@ -80,7 +80,7 @@ impl Walk {
             let known = properties.and_then(|known| known.get(name)).and_then(Value::as_object);
             match known.or(others) {
                 Some(schema) => self.value(value.get_ref(), schema, &key_path, key_line),
-                None => self.fault(key_line, &key_path, unknown_key(name, properties)),
+                None => self.fault(key_line, &key_path, unknown_key(name, properties, self.root)),
             }
         }
         let required = schema.get("required").and_then(Value::as_array);
@@ -135,19 +135,22 @@ fn words(schema: &Map<String, Value>) -> Vec<String> {
     listed.chain(described).filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn unknown_key(name: &str, properties: Option<&Map<String, Value>>) -> Fault {
+fn unknown_key(name: &str, properties: Option<&Map<String, Value>>, root: &Value) -> Fault {
     let Some(properties) = properties else { return Fault::UnknownKey { suggestion: None } };
     let plain = name.to_ascii_lowercase().replace('_', "-");
     if properties.contains_key("key-env") && KEY_WORDS.contains(&plain.as_str()) {
         return Fault::KeyInConfig;
     }
+    if properties.contains_key("keyring") && (KEY_WORDS.contains(&plain.as_str()) || plain == "value") {
+        return Fault::SecretInConfig;
+    }
     let near = nearest(name, properties.keys().map(String::as_str)).map(str::to_owned);
-    Fault::UnknownKey { suggestion: near.or_else(|| elsewhere(&plain)) }
+    Fault::UnknownKey { suggestion: near.or_else(|| elsewhere(&plain, root)) }
 }
 
 /// A key that exists in one of the top-level tables and was written outside of it.
-fn elsewhere(name: &str) -> Option<String> {
-    let top = schema().get("properties")?.as_object()?;
+fn elsewhere(name: &str, root: &Value) -> Option<String> {
+    let top = root.get("properties")?.as_object()?;
     if top.contains_key(name) {
         return Some(name.to_owned());
     }
@@ -214,4 +217,10 @@ fn found_word(value: &DeValue<'_>) -> &'static str {
         DeValue::Array(_) => "an array",
         DeValue::Table(_) => "a table",
     }
+}
+
+/// Whether a text is a sha256 digest as OCI writes it.
+pub(crate) fn is_digest(text: &str) -> bool {
+    let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.chars().all(is_hex))
 }

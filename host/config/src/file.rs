@@ -1,11 +1,11 @@
-//! Reads small files with a limit.
+//! Reads small files with a limit, and replaces them whole.
 //!
 //! Promise: never more than the limit is read, and a pipe or device at the path is refused and not
-//! waited for. A file that is not there is no error.
+//! waited for. A file that is not there is no error. A reader sees the old file or the new one, never half of one.
 
 use crate::problem::Fault;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
 /// A configuration file is at most this long, in bytes.
@@ -31,4 +31,47 @@ pub(crate) fn read(path: &Path, bytes_max: usize) -> Result<Option<Vec<u8>>, Fau
 
 fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// Who may read a file that is written here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Its owner only.
+    Owner,
+    /// Whoever the process's umask lets: a team shares its project's files.
+    Umask,
+}
+
+/// Puts a file in place whole, and durably.
+pub(crate) fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    if readers == Readers::Owner {
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    }
+    builder.create(folder)?;
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let written = write_new(&temporary, bytes, readers).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary); // The first error is the one to tell.
+    }
+    written
+}
+
+fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if readers == Readers::Owner {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }

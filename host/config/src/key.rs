@@ -1,4 +1,4 @@
-//! Where API keys are kept, and reading them from there.
+//! Where API keys and secrets are kept, and reading them from there.
 //!
 //! Promise: a resolved configuration holds places, never keys. A key read from a file is refused when
 //! others than its owner could read it too. No error repeats a key.
@@ -25,7 +25,7 @@ pub struct KeyringEntry {
     pub account: String,
 }
 
-/// The place of an API key.
+/// The place of an API key or a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeySource {
@@ -108,7 +108,7 @@ pub enum ReadKeyError {
         source: KeyringError,
     },
     /// The text cannot be a key: it has spaces, line breaks or control characters inside.
-    #[error("{place} does not hold a single word, so it is no API key")]
+    #[error("{place} does not hold a single word, so it is no key")]
     NotAKey {
         /// The place.
         place: KeySource,

@@ -8,9 +8,10 @@ use crate::check::{LineIndex, check};
 use crate::file::{CONFIG_FILE_BYTES_MAX, read};
 use crate::problem::{Fault, Problem};
 use crate::raw::RawConfig;
+use crate::schema::schema;
 use crate::source::{Source, Sourced};
 use crate::trust::ConfigDigest;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::Path;
 use toml::de::DeTable;
@@ -44,10 +45,21 @@ fn has_lines(source: &Source) -> bool {
 
 /// Parses and checks a text. None when it has problems, which are added to the list.
 pub(crate) fn parse(text: &str, source: Source, problems: &mut Vec<Problem>) -> Option<Layer> {
+    let (raw, lines) = parse_as(text, &source, schema(), problems)?;
+    Some(Layer { source, raw, lines })
+}
+
+/// Parses and checks a text by a schema. None when it has problems, which are added to the list.
+pub(crate) fn parse_as<T: DeserializeOwned>(
+    text: &str,
+    source: &Source,
+    root: &serde_json::Value,
+    problems: &mut Vec<Problem>,
+) -> Option<(T, BTreeMap<String, usize>)> {
     let count_before = problems.len();
     let (document, errors) = DeTable::parse_recoverable(text);
     let line_index = LineIndex::new(text);
-    let lined = has_lines(&source);
+    let lined = has_lines(source);
     for error in errors {
         let line = error.span().map(|span| line_index.line(span.start));
         problems.push(Problem {
@@ -60,7 +72,7 @@ pub(crate) fn parse(text: &str, source: Source, problems: &mut Vec<Problem>) -> 
     if problems.len() > count_before {
         return None; // What recovery left over would give problems that are not there.
     }
-    let checked = check(document.get_ref(), text);
+    let checked = check(document.get_ref(), text, root);
     problems.extend(checked.faults.into_iter().map(|(line, key, fault)| Problem {
         origin: source.clone(),
         line: Some(line).filter(|_| lined),
@@ -70,12 +82,12 @@ pub(crate) fn parse(text: &str, source: Source, problems: &mut Vec<Problem>) -> 
     if problems.len() > count_before {
         return None;
     }
-    match RawConfig::deserialize(toml::de::Deserializer::from(document)) {
-        Ok(raw) => Some(Layer { source, raw, lines: checked.lines }),
+    match T::deserialize(toml::de::Deserializer::from(document)) {
+        Ok(raw) => Some((raw, checked.lines)),
         Err(error) => {
             let line = error.span().map(|span| line_index.line(span.start));
             let fault = Fault::Syntax { message: error.message().to_owned() };
-            problems.push(Problem { origin: source, line, key: String::new(), fault });
+            problems.push(Problem { origin: source.clone(), line, key: String::new(), fault });
             None
         }
     }
@@ -83,18 +95,24 @@ pub(crate) fn parse(text: &str, source: Source, problems: &mut Vec<Problem>) -> 
 
 /// A file's layer and digest; none when there is no file, or it has problems.
 pub(crate) fn from_file(path: &Path, source: Source, problems: &mut Vec<Problem>) -> Option<(Layer, ConfigDigest)> {
+    let (text, digest) = text_of(path, &source, problems)?;
+    parse(&text, source, problems).map(|layer| (layer, digest))
+}
+
+/// A file's text and digest; none when there is no file, or it is no text.
+pub(crate) fn text_of(path: &Path, source: &Source, problems: &mut Vec<Problem>) -> Option<(String, ConfigDigest)> {
     let fault = match read(path, CONFIG_FILE_BYTES_MAX) {
         Ok(None) => return None,
-        Ok(Some(bytes)) => match std::str::from_utf8(&bytes) {
-            Ok(text) => {
-                let digest = ConfigDigest::of(&bytes);
-                return parse(text, source, problems).map(|layer| (layer, digest));
+        Ok(Some(bytes)) => {
+            let digest = ConfigDigest::of(&bytes);
+            match String::from_utf8(bytes) {
+                Ok(text) => return Some((text, digest)),
+                Err(_) => Fault::NotUtf8,
             }
-            Err(_) => Fault::NotUtf8,
-        },
+        }
         Err(fault) => fault,
     };
-    problems.push(Problem { origin: source, line: None, key: String::new(), fault });
+    problems.push(Problem { origin: source.clone(), line: None, key: String::new(), fault });
     None
 }
 

@@ -14,6 +14,8 @@
 
 mod ceiling;
 mod check;
+mod components;
+mod edit;
 mod environment;
 mod file;
 mod flags;
@@ -38,6 +40,8 @@ mod suggest;
 mod trust;
 mod words;
 
+pub use components::{ComponentList, ComponentLists, GrantLine, InstalledComponent, WrittenComponent, read_components};
+pub use edit::{ComponentsEdit, EditError};
 pub use environment::Environment;
 pub use file::CONFIG_FILE_BYTES_MAX;
 pub use flags::Flags;
@@ -45,7 +49,7 @@ pub use key::{KEY_FILE_BYTES_MAX, KeySource, Keyring, KeyringEntry, KeyringError
 pub use limits::{ToolLimits, TurnLimits};
 pub use model::{ModelChoice, ModelFacts, ModelRef, NoModelChosen, ParseModelRefError, Price};
 pub use narrow::{Withheld, WithheldReason};
-pub use paths::{ConfigFiles, MACHINE_CONFIG_PATH, Paths, PathsError};
+pub use paths::{ComponentPlaces, ConfigFiles, MACHINE_CONFIG_PATH, Paths, PathsError};
 pub use problem::{ConfigProblems, Fault, Problem};
 pub use provider::{Provider, ProviderKey};
 pub use resolve::{Inputs, ProjectConfig, Resolved, Storage, Ui, resolve};

@@ -32,6 +32,12 @@ macro_rules! limit_table {
                 match key { $($key => self.$field,)+ _ => None }
             }
 
+            /// Every key that is set, with its value.
+            #[allow(dead_code)] // One of the two tables is written by components.
+            pub(crate) fn set(&self) -> Vec<(&'static str, u64)> {
+                [$(($key, self.$field)),+].into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+            }
+
             /// Drops the value under a key.
             pub(crate) fn clear(&mut self, key: &str) {
                 match key { $($key => self.$field = None,)+ _ => {} }

@@ -10,7 +10,7 @@ use crate::layer::Layer;
 use crate::model::{ModelRef, OFFLINE, ParseModelRefError};
 use crate::paths::Paths;
 use crate::problem::{Fault, Problem};
-use crate::raw::{RawProvider, RawRule};
+use crate::raw::{RawProvider, RawRule, RawSecret};
 use crate::source::Source;
 
 /// The problems of one layer.
@@ -41,6 +41,9 @@ pub(crate) fn check_meaning(layer: &Layer, paths: &Paths, problems: &mut Vec<Pro
         }
         provider_faults(&path, provider, paths, &mut faults);
     }
+    for (name, secret) in &raw.secrets {
+        secret_faults(&join("secrets", name), name, secret, paths, &mut faults);
+    }
     for (index, rule) in raw.rules.iter().enumerate() {
         rule_faults(&format!("rules[{}]", index + 1), rule, &mut faults);
     }
@@ -69,6 +72,26 @@ fn provider_faults(path: &str, provider: &RawProvider, paths: &Paths, faults: &m
     }
 }
 
+fn secret_faults(path: &str, name: &str, secret: &RawSecret, paths: &Paths, faults: &mut Vec<(String, Fault)>) {
+    if !is_plain_name(name) {
+        faults.push((path.to_owned(), invalid("a secret's name of lower-case letters, digits, `-` and `_`")));
+    }
+    let mut fault = |key: &str, fault: Fault| faults.push((join(path, key), fault));
+    if secret.env.as_ref().is_some_and(|name| !is_variable_name(name)) {
+        let expected = "the name of an environment variable (upper-case letters, digits, `_`), not the secret itself";
+        fault("env", invalid(expected));
+    }
+    if secret.file.as_ref().is_some_and(|file| paths.expand(file).is_none()) {
+        fault("file", bad_path());
+    }
+    if secret.file.is_some() && secret.keyring.is_some() {
+        fault("keyring", Fault::Exclusive { key: "keyring", other: "file" });
+    }
+    if secret.env.is_none() && secret.file.is_none() && secret.keyring.is_none() {
+        faults.push((path.to_owned(), Fault::NoPlace));
+    }
+}
+
 fn rule_faults(path: &str, rule: &RawRule, faults: &mut Vec<(String, Fault)>) {
     let mut fault = |key: &str, expected: &str| faults.push((join(path, key), invalid(expected)));
     if rule.id.as_ref().is_some_and(|id| !is_plain_name(id)) {
@@ -94,7 +117,7 @@ fn bad_path() -> Fault {
     invalid("an absolute path, or one that starts with `~/`")
 }
 
-fn is_plain_name(name: &str) -> bool {
+pub(crate) fn is_plain_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     !name.is_empty() && name.len() <= 64 && name.chars().all(is_plain)
 }

@@ -8,7 +8,7 @@
 
 use crate::check::join;
 use crate::layer::Layer;
-use crate::raw::{RawConfig, RawProvider, RawRule, RawStorage};
+use crate::raw::{RawConfig, RawProvider, RawRule, RawSecret, RawStorage};
 use crate::words::{Approve, RuleVerdict};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -71,6 +71,7 @@ pub(crate) fn narrow(project: &mut Layer, below: &Base) -> Vec<Withheld> {
         storage,
         providers,
         models,
+        secrets,
         rules,
         ui: _, // Colours can do no harm.
     } = &mut project.raw;
@@ -101,6 +102,7 @@ pub(crate) fn narrow(project: &mut Layer, below: &Base) -> Vec<Withheld> {
     for name in std::mem::take(models).into_keys() {
         withheld.needs_trust(&join("models", &name), &"sizes and prices");
     }
+    withheld.secrets(std::mem::take(secrets));
     withheld.rules(rules);
     withheld.0
 }
@@ -149,6 +151,19 @@ impl Withholding {
                 ("key-keyring", key_keyring.map(|key| format!("{}/{}", key.service, key.account))),
             ];
             for (key, asked) in asked {
+                if let Some(asked) = asked {
+                    self.needs_trust(&join(&path, key), &asked);
+                }
+            }
+        }
+    }
+
+    fn secrets(&mut self, secrets: BTreeMap<String, RawSecret>) {
+        for (name, secret) in secrets {
+            let path = join("secrets", &name);
+            let RawSecret { env, file, keyring } = secret;
+            let keyring = keyring.map(|entry| format!("{}/{}", entry.service, entry.account));
+            for (key, asked) in [("env", env), ("file", file), ("keyring", keyring)] {
                 if let Some(asked) = asked {
                     self.needs_trust(&join(&path, key), &asked);
                 }

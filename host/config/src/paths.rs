@@ -15,6 +15,10 @@ pub const MACHINE_CONFIG_PATH: &str = "/etc/harness-host/config.toml";
 const DIRECTORY: &str = "harness-host";
 /// The name of a configuration file.
 const CONFIG_FILE: &str = "config.toml";
+/// The name of a list of installed components.
+const COMPONENTS_FILE: &str = "components.toml";
+/// The name of a folder of installed components' binaries.
+const COMPONENTS_DIRECTORY: &str = "components";
 /// The name of our directory in a workspace.
 const PROJECT_DIRECTORY: &str = ".harness-host";
 /// The variable that puts everything of the user into one directory.
@@ -131,6 +135,32 @@ impl ConfigFiles {
             machine: Some(PathBuf::from(MACHINE_CONFIG_PATH)),
             user: Some(paths.config_dir.join(CONFIG_FILE)),
             project: workspace.map(|folder| folder.join(PROJECT_DIRECTORY).join(CONFIG_FILE)),
+        }
+    }
+}
+
+/// Where installed components are: a list beside each layer's configuration, and a folder of binaries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentPlaces {
+    /// The user's list.
+    pub user: PathBuf,
+    /// The user's binaries.
+    pub user_binaries: PathBuf,
+    /// The workspace's list, and its binaries.
+    pub project: Option<(PathBuf, PathBuf)>,
+}
+
+impl ComponentPlaces {
+    /// The usual places.
+    pub fn usual(paths: &Paths, workspace: Option<&Path>) -> Self {
+        let user = paths.config_dir.join(COMPONENTS_FILE);
+        let project = workspace.map(|folder| folder.join(PROJECT_DIRECTORY));
+        let project = project.map(|folder| (folder.join(COMPONENTS_FILE), folder.join(COMPONENTS_DIRECTORY)));
+        Self {
+            user_binaries: paths.state_dir.join(COMPONENTS_DIRECTORY),
+            // In a workspace that is the user's own directory one file can be both; then it is the user's.
+            project: project.filter(|(list, _)| *list != user),
+            user,
         }
     }
 }

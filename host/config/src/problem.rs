@@ -80,6 +80,9 @@ pub enum Fault {
         "API keys are not part of a configuration: name the place instead, with `key-env`, `key-file` or `key-keyring`"
     )]
     KeyInConfig,
+    /// Somebody tried to write a secret into a file.
+    #[error("secrets are not part of a configuration: name the place instead, with `env`, `file` or `keyring`")]
+    SecretInConfig,
     /// The key has a meaning only in the machine's file.
     #[error("only the machine's file may set this")]
     OnlyInMachineFile,
@@ -150,6 +153,17 @@ pub enum Fault {
         ceiling: u64,
         /// Who set it: the source, and the key there.
         by: String,
+    },
+    /// A secret whose place is not said.
+    #[error("where is it kept? Name the place with `env`, `file` or `keyring`")]
+    NoPlace,
+    /// Two components of one name.
+    #[error("the name `{name}` is already used by a component in line {line}")]
+    DuplicateComponent {
+        /// The name.
+        name: String,
+        /// Where it was used first.
+        line: usize,
     },
     /// Two rules of one name.
     #[error("the id `{id}` is already used by a rule in {first}")]

@@ -11,7 +11,7 @@ use crate::key::{KeySource, KeyringEntry};
 use crate::layer::{Layer, strongest};
 use crate::paths::Paths;
 use crate::problem::{Fault, Problem};
-use crate::raw::RawProvider;
+use crate::raw::{RawKeyringEntry, RawProvider};
 use crate::source::{Source, Sourced};
 use crate::words::Wire;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,7 @@ pub struct Provider {
     pub default_model: Option<Sourced<String>>,
 }
 
-/// Where a provider's API key is.
+/// Where a provider's API key, or a secret, is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProviderKey {
     /// No layer names a place: the provider is spoken to without a key.
@@ -143,10 +143,42 @@ fn resolve_key(layers: &[Layer], name: &str, environment: &Environment, paths: &
 }
 
 fn stored_key(raw: &RawProvider, paths: &Paths) -> Option<KeySource> {
-    let file = raw.key_file.as_ref().and_then(|file| paths.expand(file)).map(KeySource::File);
+    stored(raw.key_file.as_deref(), raw.key_keyring.as_ref(), paths)
+}
+
+fn stored(file: Option<&str>, keyring: Option<&RawKeyringEntry>, paths: &Paths) -> Option<KeySource> {
+    let file = file.and_then(|file| paths.expand(file)).map(KeySource::File);
     file.or_else(|| {
-        let entry = raw.key_keyring.as_ref()?;
+        let entry = keyring?;
         let (service, account) = (entry.service.clone(), entry.account.clone());
         Some(KeySource::Keyring(KeyringEntry { service, account }))
     })
+}
+
+/// Where each secret is. The strongest layer that names one says all of it, so that no layer can lend another
+/// layer's secret a name or a place of its own.
+pub(crate) fn resolve_secrets(
+    layers: &[Layer],
+    environment: &Environment,
+    paths: &Paths,
+) -> BTreeMap<String, ProviderKey> {
+    let mut secrets = BTreeMap::new();
+    for layer in layers {
+        for (name, raw) in &layer.raw.secrets {
+            let source = || layer.source.clone();
+            let variable = raw.env.as_ref();
+            let set = variable.filter(|variable| environment.get(variable).is_some());
+            let place = match (set, stored(raw.file.as_deref(), raw.keyring.as_ref(), paths), variable) {
+                (Some(set), _, _) => ProviderKey::In(Sourced::new(KeySource::Environment(set.clone()), source())),
+                (None, Some(stored), _) => ProviderKey::In(Sourced::new(stored, source())),
+                (None, None, Some(variable)) => {
+                    ProviderKey::Missing { variable: Sourced::new(variable.clone(), source()) }
+                }
+                // A layer that names no place has been refused.
+                (None, None, None) => continue,
+            };
+            secrets.insert(name.clone(), place);
+        }
+    }
+    secrets
 }

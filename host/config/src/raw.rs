@@ -43,6 +43,9 @@ pub(crate) struct RawConfig {
     /// Sizes and prices of models, by PROVIDER/NAME.
     #[serde(default)]
     pub(crate) models: BTreeMap<String, RawModelFacts>,
+    /// Where secrets are kept that components may use and never read, by the name that grants call them.
+    #[serde(default)]
+    pub(crate) secrets: BTreeMap<String, RawSecret>,
     /// Verdicts on tool calls. Rules of all layers hold together; deny wins.
     #[serde(default)]
     pub(crate) rules: Vec<RawRule>,
@@ -108,6 +111,21 @@ pub(crate) struct RawKeyringEntry {
     /// The account's name.
     #[schemars(length(min = 1, max = 256))]
     pub(crate) account: String,
+}
+
+/// Where a secret is kept. It needs one place at least; the strongest layer that names the secret says all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RawSecret {
+    /// Name of the environment variable that holds it. It goes before the other two.
+    #[schemars(length(min = 1, max = 256))]
+    pub(crate) env: Option<String>,
+    /// File that holds it and nothing else, readable by its owner only: absolute, or starting with
+    /// `~/`. Not together with `keyring`.
+    #[schemars(length(min = 1, max = 4096))]
+    pub(crate) file: Option<String>,
+    /// Entry of the system's keyring that holds it.
+    pub(crate) keyring: Option<RawKeyringEntry>,
 }
 
 /// Sizes and prices of one model.

@@ -17,7 +17,7 @@ use crate::model::{ModelChoice, ModelFacts, ModelRef, choose_model, resolve_mode
 use crate::narrow::{Base, Withheld, narrow};
 use crate::paths::{ConfigFiles, Paths};
 use crate::problem::{ConfigProblems, Fault, Problem};
-use crate::provider::{Provider, resolve_providers};
+use crate::provider::{Provider, ProviderKey, resolve_providers, resolve_secrets};
 use crate::rule::{Rule, name_rules, resolve_rules};
 use crate::source::{Source, Sourced};
 use crate::trust::{ConfigDigest, Trust, TrustStore};
@@ -63,6 +63,8 @@ pub struct Resolved {
     pub providers: BTreeMap<String, Provider>,
     /// What is known of models.
     pub models: BTreeMap<ModelRef, ModelFacts>,
+    /// Where secrets are kept, by name. None is ever [`ProviderKey::NotNeeded`].
+    pub secrets: BTreeMap<String, ProviderKey>,
     /// Verdicts on tool calls, weakest layer first; all hold.
     pub rules: Vec<Sourced<Rule>>,
     /// How things look.
@@ -134,6 +136,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Resolved, ConfigProblems> {
             blob_quota_bytes: or_missing(quota, 0, missing("storage.blob-quota-bytes"), &mut problems),
         },
         models: resolve_models(layers),
+        secrets: resolve_secrets(layers, inputs.environment, inputs.paths),
         rules: resolve_rules(layers, &mut problems),
         ui: Ui { color: or_missing(color, Color::Auto, missing("ui.color"), &mut problems) },
         limits,

@@ -6,16 +6,20 @@
 //! Not here: the check itself (`check`).
 
 use crate::raw::RawConfig;
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 use std::sync::LazyLock;
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<RawConfig>);
+
+/// The schema of a file that is read into a type.
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let mut schema = settings.into_generator().into_root_schema_for::<RawConfig>().to_value();
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     tidy(&mut schema);
     schema
-});
+}
 
 /// The JSON schema (draft 2020-12) of a configuration file, for editors and for `config schema`.
 pub fn json_schema() -> Value {

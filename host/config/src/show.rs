@@ -50,6 +50,9 @@ pub fn show(resolved: &Resolved) -> Vec<ShownValue> {
         list.add_some(&join(&path, "output-tokens-max"), facts.output_tokens_max.as_ref());
         list.add_some(&join(&path, "usd-per-million-tokens"), facts.price.as_ref());
     }
+    for (name, place) in &resolved.secrets {
+        list.key(&join("secrets", name), place);
+    }
     for rule in &resolved.rules {
         list.add(&join("rules", &rule.value.id), rule);
     }
@@ -77,14 +80,18 @@ impl List {
     fn provider(&mut self, path: &str, provider: &Provider) {
         self.add(&join(path, "wire"), &provider.wire);
         self.add_some(&join(path, "base-url"), provider.base_url.as_ref());
-        match &provider.key {
+        self.key(&join(path, "key"), &provider.key);
+        self.add_some(&join(path, "default-model"), provider.default_model.as_ref());
+    }
+
+    fn key(&mut self, path: &str, key: &ProviderKey) {
+        match key {
             ProviderKey::NotNeeded => {}
             ProviderKey::Missing { variable } => {
                 let missing = json!({ "environment": variable.value, "missing": true });
-                self.add(&join(path, "key"), &Sourced::new(missing, variable.source.clone()));
+                self.add(path, &Sourced::new(missing, variable.source.clone()));
             }
-            ProviderKey::In(place) => self.add(&join(path, "key"), place),
+            ProviderKey::In(place) => self.add(path, place),
         }
-        self.add_some(&join(path, "default-model"), provider.default_model.as_ref());
     }
 }

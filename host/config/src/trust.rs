@@ -7,14 +7,14 @@
 //!
 //! Not here: showing a configuration to a person and asking (the CLI).
 
-use crate::file::read;
+use crate::file::{Readers, read, replace};
 use crate::problem::Fault;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The store is at most this long, in bytes.
@@ -194,43 +194,9 @@ impl TrustStore {
     fn write(&self) -> Result<(), WriteTrustError> {
         let stored = Stored { trusted: self.trusted.clone() };
         let text = serde_json::to_vec_pretty(&stored).map_err(io::Error::from);
-        text.and_then(|text| replace(&self.path, &text))
+        text.and_then(|text| replace(&self.path, &text, Readers::Owner))
             .map_err(|source| WriteTrustError::Write { path: self.path.clone(), source })
     }
-}
-
-/// Puts a file in place whole, readable by its owner only.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    create_private_dir(folder)?;
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let written = write_private(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary); // The first error is the one to tell.
-    }
-    written
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-fn create_private_dir(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }
 
 #[cfg(test)]

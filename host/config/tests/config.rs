@@ -1,11 +1,11 @@
-//! Runs the cases under `tests/`: folders of layers with what they resolve to, single files that are
-//! invalid for the reason in their name, and the schema. `HARNESS_CONFIG_BLESS=1` writes what came
+//! Runs the cases under `tests/`: folders of layers and of lists of components with what they resolve to, single
+//! files that are invalid for the reason in their name, and the schema. `HARNESS_CONFIG_BLESS=1` writes what came
 //! out instead of comparing; the difference is then read before it is committed.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use harness_config::{
-    ConfigDigest, ConfigFiles, Environment, Flags, Inputs, ModelChoice, Paths, Resolved, Source, TrustStore,
-    json_schema, resolve, show,
+    ComponentList, ComponentPlaces, ConfigDigest, ConfigFiles, Environment, Flags, Inputs, ModelChoice, Paths,
+    Resolved, Source, TrustStore, json_schema, read_components, resolve, show,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -107,6 +107,47 @@ fn every_case_resolves_to_what_is_expected() {
         if case.join(other).exists() {
             differences.push(format!("{} has {other}, but gave\n{found}", case.display()));
         }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+}
+
+fn rendered(list: &ComponentList) -> Vec<serde_json::Value> {
+    let rendered = list.components.iter().map(|component| {
+        let written = &component.written;
+        let grants: Vec<_> =
+            component.grants.iter().map(|grant| format!("{}: {}", component.place_of(grant), grant.text)).collect();
+        json!({
+            "name": written.name, "line": component.line, "digest": written.digest, "bytes": written.bytes,
+            "pinned": written.pinned, "category": written.category, "grants": grants, "limits": written.limits,
+        })
+    });
+    rendered.collect()
+}
+
+#[test]
+fn every_list_of_components_is_read_as_expected() {
+    let mut differences = Vec::new();
+    for case in entries("components") {
+        let state = tempfile::tempdir().unwrap();
+        let (user, project) = (case.join("user.toml"), case.join("project.toml"));
+        let mut trust = TrustStore::empty(state.path());
+        if case.join("trusted").exists() {
+            trust.add(&project, &ConfigDigest::of(&fs::read(&project).unwrap())).unwrap();
+        }
+        let places = ComponentPlaces { user, user_binaries: "b".into(), project: Some((project, "p".into())) };
+        let (name, found) = match read_components(&places, &trust) {
+            Ok(lists) => {
+                let withheld: Vec<_> = lists.withheld.iter().map(ToString::to_string).collect();
+                let project = lists.project_file.as_ref().map(|project| project.trust);
+                let found = json!({
+                    "user": rendered(&lists.user), "project": rendered(&lists.project), "trust": project,
+                    "withheld": withheld,
+                });
+                ("expected.json", format!("{}\n", serde_json::to_string_pretty(&found).unwrap()))
+            }
+            Err(problems) => ("expected-error.txt", format!("{problems}\n")),
+        };
+        differences.extend(compare(&case.join(name), &found.replace(&format!("{}/", case.display()), "")));
     }
     assert!(differences.is_empty(), "{}", differences.join("\n\n"));
 }

@@ -1,11 +1,12 @@
-//! `harness-host config`: each value with its source, the schema, and trust in a project's file.
+//! `harness-host config`: each value with its source, the schema, and trust in a project's files.
 
 use super::{print_json, print_text};
 use crate::args::{Cli, ConfigCommand};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::installed;
 use crate::settings::{self, Said};
-use harness_config::{Trust, TrustStore, json_schema, show};
+use harness_config::{ComponentPlaces, ConfigFiles, ProjectConfig, Trust, json_schema, show};
 use serde_json::json;
 use std::path::Path;
 
@@ -23,50 +24,73 @@ fn show_all(cli: &Cli, workspace: Option<&Path>, json: bool) -> Result<Exit, Fai
     let workspace = settings::workspace_folder(workspace)?;
     let settings = settings::read(&Said::from_cli(cli), Some(&workspace))?;
     let values = show(&settings.resolved);
+    let lists = installed::lists(&settings, Some(&workspace))?;
     if json {
         let project = settings.resolved.project.as_ref().map(|project| {
             json!({ "path": project.path, "digest": project.digest.to_string(), "trusted": project.trust == Trust::Trusted })
         });
-        return print_json(&json!({ "values": values, "project": project, "withheld": settings.resolved.withheld }));
+        return print_json(&json!({
+            "values": values, "project": project, "withheld": settings.resolved.withheld,
+            "components_withheld": lists.withheld,
+        }));
     }
     let width = values.iter().map(|value| value.key.chars().count()).max().unwrap_or(0);
     let mut lines: Vec<String> =
         values.iter().map(|value| format!("{:width$}  {}  ({})", value.key, value.value, value.source)).collect();
     if let Some(project) = &settings.resolved.project {
-        let state = match project.trust {
-            Trust::Trusted => "trusted",
-            Trust::Changed => "changed since it was trusted: it can only narrow",
-            Trust::Unknown => "not trusted: it can only narrow",
-        };
+        let state = state(project.trust, "it can only narrow");
         lines.push(format!("\nproject configuration {}: {state}", project.path.display()));
     }
-    lines.extend(settings.resolved.withheld.iter().map(|withheld| format!("withheld: {withheld}")));
+    if let Some(project) = &lists.project_file {
+        let state = state(project.trust, "none of its components and grants hold");
+        lines.push(format!("\nproject components {}: {state}", project.path.display()));
+    }
+    let withheld = settings.resolved.withheld.iter().chain(&lists.withheld);
+    lines.extend(withheld.map(|withheld| format!("withheld: {withheld}")));
     print_text(&lines.join("\n"))
+}
+
+fn state(trust: Trust, until: &str) -> String {
+    match trust {
+        Trust::Trusted => "trusted".to_owned(),
+        Trust::Changed => format!("changed since it was trusted: {until}"),
+        Trust::Unknown => format!("not trusted: {until}"),
+    }
 }
 
 fn trust(cli: &Cli, workspace: Option<&Path>) -> Result<Exit, Failure> {
     let workspace = settings::workspace_folder(workspace)?;
     let settings = settings::read(&Said::from_cli(cli), Some(&workspace))?;
-    let Some(project) = &settings.resolved.project else {
-        return Err(Failure::usage(format!("{} has no .harness-host/config.toml to trust", workspace.display())));
-    };
-    let mut store = read_store(&settings)?;
-    store.add(&project.path, &project.digest).map_err(|error| Failure::because("keeping the trust", &error))?;
-    print_text(&format!("trusted {} as {}", project.path.display(), project.digest))
+    let lists = installed::lists(&settings, Some(&workspace))?;
+    let files: Vec<&ProjectConfig> = settings.resolved.project.iter().chain(&lists.project_file).collect();
+    if files.is_empty() {
+        return Err(Failure::usage(format!(
+            "{} has neither .harness-host/config.toml nor .harness-host/components.toml to trust",
+            workspace.display()
+        )));
+    }
+    let mut store = settings.trust()?;
+    for file in files {
+        store.add(&file.path, &file.digest).map_err(|error| Failure::because("keeping the trust", &error))?;
+        print_text(&format!("trusted {} as {}", file.path.display(), file.digest))?;
+    }
+    Ok(Exit::Done)
 }
 
 fn untrust(cli: &Cli, workspace: Option<&Path>) -> Result<Exit, Failure> {
     let workspace = settings::workspace_folder(workspace)?;
     let settings = settings::read(&Said::from_cli(cli), Some(&workspace))?;
-    let path = match &settings.resolved.project {
-        Some(project) => project.path.clone(),
-        None => workspace.join(".harness-host").join("config.toml"),
-    };
-    let mut store = read_store(&settings)?;
-    let was = store.remove(&path).map_err(|error| Failure::because("taking the trust back", &error))?;
-    print_text(&format!("{} {}", path.display(), if was { "is not trusted any more" } else { "was not trusted" }))
-}
-
-fn read_store(settings: &settings::Settings) -> Result<TrustStore, Failure> {
-    TrustStore::read(&settings.paths.state_dir).map_err(|error| Failure::because("reading what is trusted", &error))
+    let config = ConfigFiles::usual(&settings.paths, Some(&workspace)).project;
+    let components = ComponentPlaces::usual(&settings.paths, Some(&workspace)).project.map(|(list, _)| list);
+    let mut store = settings.trust()?;
+    for (path, is_always_told) in
+        config.map(|path| (path, true)).into_iter().chain(components.map(|path| (path, false)))
+    {
+        let was = store.remove(&path).map_err(|error| Failure::because("taking the trust back", &error))?;
+        if was || is_always_told {
+            let words = if was { "is not trusted any more" } else { "was not trusted" };
+            print_text(&format!("{} {words}", path.display()))?;
+        }
+    }
+    Ok(Exit::Done)
 }

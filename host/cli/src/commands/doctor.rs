@@ -8,9 +8,11 @@ use super::{print_json, print_text};
 use crate::args::{Cli, DoctorArgs};
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
+use crate::installed;
 use crate::settings::{self, Said, Settings, SystemKeyring};
 use crate::wiring::{self, Wiring};
 use harness_config::{ProviderKey, Trust, Wire};
+use harness_core::grant::{AccessKind, Capability};
 use harness_core::{CallId, Outcome, SessionId};
 use harness_engine::ports::{CallRequest, SessionFilter};
 use serde::Serialize;
@@ -89,10 +91,12 @@ async fn examine(cli: &Cli, args: &DoctorArgs, findings: &mut Vec<Finding>) {
     };
     findings.extend(configuration(&settings));
     findings.extend(folders(&settings));
+    findings.extend(secrets(&settings));
     match wiring::wire(&settings) {
         Ok(wiring) => {
             findings.push(sessions(&wiring).await);
             findings.push(sandbox(&wiring, &settings).await);
+            findings.extend(components(&wiring, &settings, args.workspace.as_deref()));
             findings.extend(providers(&wiring, &settings).await);
         }
         Err(failure) => findings.push(Finding::with(
@@ -144,6 +148,51 @@ async fn sessions(wiring: &Wiring) -> Finding {
     }
 }
 
+/// Where each secret is; it is read, for what cannot be read is of no use, and not shown.
+fn secrets(settings: &Settings) -> Vec<Finding> {
+    let finding = |(name, place): (&String, &ProviderKey)| {
+        let check = format!("secret {name}");
+        match place {
+            ProviderKey::In(place) => match place.value.read_key(&settings.environment, &SystemKeyring) {
+                Ok(_) => Finding::good(&check, format!("in {}", place.value)),
+                Err(error) => Finding::with(&check, Health::Bad, chain(&error), "put it there, or name another place"),
+            },
+            ProviderKey::Missing { variable } => {
+                Finding::with(&check, Health::Note, "not set", &format!("to use it, set {}", variable.value))
+            }
+            ProviderKey::NotNeeded => Finding::good(&check, "in no place"),
+        }
+    };
+    settings.resolved.secrets.iter().map(finding).collect()
+}
+
+/// Each installed component: whether its binary is what its list says and can be run here.
+fn components(wiring: &Wiring, settings: &Settings, workspace: Option<&Path>) -> Vec<Finding> {
+    let found = settings::workspace_folder(workspace)
+        .and_then(|workspace| installed::installation(settings, Some(&workspace), *wiring.runtime.limits()));
+    let installation = match found {
+        Ok(installation) => installation,
+        Err(failure) => {
+            let remedy = "correct the list that it names, or add the component again";
+            return vec![Finding::with("components", Health::Bad, failure.message, remedy)];
+        }
+    };
+    let mut findings = vec![Finding::good("components", format!("{} built in", installation.built_in))];
+    for component in installation.components.iter().skip(installation.built_in) {
+        let grants = installation.granted(component.name()).len();
+        findings.push(Finding::good(
+            &format!("component {}", component.name()),
+            format!("{} tools, {grants} grants, {}", component.tools().len(), component.digest()),
+        ));
+    }
+    if !installation.lists.withheld.is_empty() {
+        let found = format!("{} of the project's components are withheld", installation.lists.withheld.len());
+        let remedy = "read .harness-host/components.toml, then: harness-host config trust";
+        findings.push(Finding::with("project components", Health::Note, found, remedy));
+    }
+    findings
+}
+
 /// Runs a real tool in a real sandbox over a small folder of its own.
 async fn sandbox(wiring: &Wiring, settings: &Settings) -> Finding {
     let bad =
@@ -159,9 +208,13 @@ async fn sandbox(wiring: &Wiring, settings: &Settings) -> Finding {
 }
 
 async fn self_test(wiring: &Wiring, folder: &Path) -> Result<Finding, String> {
-    let hands = wiring.bare_hands(folder).map_err(|failure| failure.message)?;
-    let call = |number| {
-        CallRequest::new(SessionId::from_bits(0), CallId::from_bits(number), "read_file", r#"{"path":"probe.txt"}"#)
+    let built_in = installed::built_in(*wiring.runtime.limits()).map_err(|failure| failure.message)?;
+    let hands =
+        wiring.bare_hands(folder, built_in, wiring.host.ports().kv.clone()).map_err(|failure| failure.message)?;
+    let granted = vec![Capability::Filesystem { access: AccessKind::Read, path: "/workspace".to_owned() }];
+    let call = |number| CallRequest {
+        granted: granted.clone(),
+        ..CallRequest::new(SessionId::from_bits(0), CallId::from_bits(number), "read_file", r#"{"path":"probe.txt"}"#)
     };
     let first = tokio::time::timeout(SELF_TEST_TIMEOUT, hands.execute(call(0)));
     let report = first.await.map_err(|_| format!("no answer within {SELF_TEST_TIMEOUT:?}"))?;

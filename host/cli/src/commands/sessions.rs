@@ -2,6 +2,8 @@
 //!
 //! Promise: looking never writes; a damaged log is told with the event after which it is damaged.
 
+mod undo;
+
 use super::{print_json, print_text};
 use crate::args::{Cli, SessionsCommand};
 use crate::exit::Exit;
@@ -28,7 +30,8 @@ const LIST_SESSIONS_MAX: usize = 10_000;
 
 /// Runs the command.
 pub(crate) async fn run(cli: &Cli, command: &SessionsCommand) -> Result<Exit, Failure> {
-    let settings = settings::read(&Said::from_cli(cli), None)?;
+    let said = Said::from_cli(cli);
+    let settings = settings::read(&said, None)?;
     let wiring = wiring::wire(&settings)?;
     match command {
         SessionsCommand::List { workspace, search, limit, skip, output } => {
@@ -60,6 +63,14 @@ pub(crate) async fn run(cli: &Cli, command: &SessionsCommand) -> Result<Exit, Fa
                 print_text(&format!("deleted {id}"))?;
             }
             Ok(Exit::Done)
+        }
+        SessionsCommand::Diff { id, which, output } => {
+            let id = wiring.find_session(id).await?;
+            undo::diff(&wiring, &settings, id, which, output.json).await
+        }
+        SessionsCommand::Undo { id, which, dry_run, yes, output } => {
+            let id = wiring.find_session(id).await?;
+            undo::undo(&wiring, &said, id, which, (*dry_run, *yes, output.json)).await
         }
         SessionsCommand::Export { id, out } => export(&wiring, wiring.find_session(id).await?, out.as_deref()).await,
     }

@@ -13,6 +13,10 @@ use reedline::{DefaultPrompt, DefaultPromptSegment, Reedline, Signal};
 const ARGUMENT_CHARS_MAX: usize = 400;
 /// Words of a rule are shown up to this many characters: they may hold a path that a model chose.
 const WORD_CHARS_MAX: usize = 400;
+/// A component's question is shown up to this many characters.
+const QUESTION_CHARS_MAX: usize = 1_000;
+/// One of its choices is shown up to this many characters.
+const CHOICE_CHARS_MAX: usize = 200;
 
 /// What is asked.
 pub(crate) struct Asked {
@@ -77,6 +81,37 @@ impl TerminalAsker {
     }
 }
 
+/// What a component wants to know: its name first, then its words, cleaned and cut. None if the person declines, by
+/// an empty line or by leaving it.
+pub(crate) async fn ask_question(component: &str, words: &str, choices: &[String]) -> Result<Option<String>, Failure> {
+    err_line(&format!("? {} asks: {}", one_line(component, 64), one_line(words, QUESTION_CHARS_MAX)));
+    for (number, choice) in (1..).zip(choices) {
+        err_line(&format!("  {number}  {}", one_line(choice, CHOICE_CHARS_MAX)));
+    }
+    let prompt = if choices.is_empty() { "answer (empty: none)" } else { "number or words (empty: none)" };
+    loop {
+        let Some(line) = read_line(prompt).await? else { return Ok(None) };
+        let line = line.trim();
+        if line.is_empty() {
+            return Ok(None);
+        }
+        match chosen(line, choices) {
+            Some(answer) => return Ok(Some(answer)),
+            None => err_line("  please answer with one of the choices, or with nothing to give no answer"),
+        }
+    }
+}
+
+/// The choice that a line means; any line where there are none.
+fn chosen(line: &str, choices: &[String]) -> Option<String> {
+    if choices.is_empty() {
+        return Some(line.to_owned());
+    }
+    let numbered = line.parse::<usize>().ok().and_then(|number| choices.get(number.checked_sub(1)?));
+    // A choice that looks like a number is meant by its words first.
+    choices.iter().find(|choice| choice.as_str() == line).or(numbered).cloned()
+}
+
 /// Only what says so is a yes.
 fn parse(line: &str) -> Option<Answer> {
     let line = line.trim();
@@ -105,6 +140,18 @@ async fn read_line(question: &'static str) -> Result<Option<String>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_choice_is_meant_by_its_words_or_its_number() {
+        let choices = ["red", "2", "green"].map(str::to_owned);
+        assert_eq!(chosen("1", &choices).as_deref(), Some("red"));
+        assert_eq!(chosen("2", &choices).as_deref(), Some("2"));
+        assert_eq!(chosen("green", &choices).as_deref(), Some("green"));
+        for unclear in ["0", "4", "blue", "-1"] {
+            assert_eq!(chosen(unclear, &choices), None, "{unclear}");
+        }
+        assert_eq!(chosen("anything", &[]).as_deref(), Some("anything"));
+    }
 
     #[test]
     fn only_a_clear_yes_is_a_yes() {

@@ -3,12 +3,14 @@
 //! Promise: interrupts, questions and the end of the turn are all seen; where nobody can be asked the
 //! first question ends the drive at once.
 
-use super::ask::{Asked, TerminalAsker};
+use super::ask::{Asked, TerminalAsker, ask_question};
 use super::screen::Screen;
 use crate::failure::{Failure, chain};
+use crate::paint::one_line;
 use harness_core::event::{Answer, Event, TurnEnd, TurnLimits};
+use harness_core::grant::Grant;
 use harness_core::state::Pending;
-use harness_core::{ApprovalId, Digest};
+use harness_core::{ApprovalId, CallId, Digest, QuestionId};
 use harness_engine::ports::Blobs;
 use harness_engine::{Session, SessionError, Subscription, Update, diff};
 use serde_json::{Value, json};
@@ -37,6 +39,8 @@ pub(crate) struct Driver {
     blobs: Arc<dyn Blobs>,
     asker: Option<TerminalAsker>,
     stops: Stops,
+    /// What has waited for the first request to the model.
+    once_requested: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// Signals that a process gets from people and supervisors.
@@ -59,6 +63,29 @@ struct Shown {
     asked: Asked,
 }
 
+/// What a component wants to know, ready to be shown.
+struct ShownQuestion {
+    question: QuestionId,
+    call: CallId,
+    component: String,
+    words: String,
+    choices: Vec<String>,
+}
+
+impl ShownQuestion {
+    /// For those who cannot answer now.
+    fn in_one_line(&self) -> String {
+        let choices: Vec<String> = self.choices.iter().map(|choice| one_line(choice, 80)).collect();
+        let choices = if choices.is_empty() { String::new() } else { format!(" ({})", choices.join(", ")) };
+        format!("{} asks: {}{choices}", one_line(&self.component, 64), one_line(&self.words, 400))
+    }
+
+    fn for_programs(&self) -> Value {
+        let Self { question, call, component, words, choices } = self;
+        json!({ "question": question, "call": call, "component": component, "words": words, "choices": choices })
+    }
+}
+
 impl Shown {
     fn for_programs(&self) -> Value {
         let Asked { call, tool, arguments, rule, words, diff } = &self.asked;
@@ -76,11 +103,24 @@ impl Driver {
         blobs: Arc<dyn Blobs>,
         asker: Option<TerminalAsker>,
     ) -> Result<Self, Failure> {
-        Ok(Self { session, subscription, blobs, asker, stops: Stops::new()? })
+        Ok(Self { session, subscription, blobs, asker, stops: Stops::new()?, once_requested: None })
     }
 
     pub(crate) fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// Something that is to begin only when the model has been asked for the first time.
+    pub(crate) fn once_requested(&mut self, begin: impl FnOnce() + Send + 'static) {
+        self.once_requested = Some(Box::new(begin));
+    }
+
+    /// What the lists of components grant from now on.
+    pub(crate) async fn set_grants(&self, grants: Vec<Grant>) -> Result<(), Failure> {
+        match self.session.set_grants(grants).await {
+            Err(SessionError::Refused(refusal)) => Err(Failure::usage(refusal.to_string())),
+            other => other.map_err(told),
+        }
     }
 
     pub(crate) async fn prompt(&mut self, text: String, limits: TurnLimits) -> Result<(), Failure> {
@@ -121,6 +161,7 @@ impl Driver {
             };
             match update {
                 Update::Delta { offset_bytes, delta } => screen.delta(offset_bytes, &delta),
+                Update::Progress { call, progress } => screen.progress(call, &progress),
                 Update::Closed { fault } => {
                     let why = fault.unwrap_or_else(|| "it was closed".to_owned());
                     return Err(Failure::failed(format!("the session stopped: {why}")));
@@ -129,7 +170,12 @@ impl Driver {
                     screen.event(&logged);
                     match &logged.event {
                         Some(Event::TurnEnded { end, .. }) => return Ok(TurnResult::Ended(end.clone())),
-                        Some(Event::ApprovalAsked { .. }) => {
+                        Some(Event::ModelRequested { .. }) => {
+                            if let Some(begin) = self.once_requested.take() {
+                                begin();
+                            }
+                        }
+                        Some(Event::ApprovalAsked { .. } | Event::QuestionAsked { .. }) => {
                             if let Some(result) = self.ask_all(screen, &mut stopping).await? {
                                 return Ok(result);
                             }
@@ -159,12 +205,26 @@ impl Driver {
     async fn ask_all(&mut self, screen: &mut Screen, stopping: &mut bool) -> Result<Option<TurnResult>, Failure> {
         loop {
             let pending = self.pending().await?;
+            let questions = self.questions().await?;
             let Self { asker, stops, .. } = self;
             let Some(asker) = asker else {
-                let asks: Vec<String> = pending.iter().map(|shown| shown.asked.in_one_line()).collect();
-                let pending = pending.iter().map(Shown::for_programs).collect();
+                let mut asks: Vec<String> = pending.iter().map(|shown| shown.asked.in_one_line()).collect();
+                asks.extend(questions.iter().map(ShownQuestion::in_one_line));
+                let approvals = pending.iter().map(Shown::for_programs);
+                let pending = approvals.chain(questions.iter().map(ShownQuestion::for_programs)).collect();
                 return Ok((!asks.is_empty()).then_some(TurnResult::NeedsAnswer { asks, pending }));
             };
+            if let Some(question) = questions.into_iter().next() {
+                let answer = tokio::select! {
+                    answer = ask_question(&question.component, &question.words, &question.choices) => answer?,
+                    _ = stops.terminate.recv() => {
+                        restore_terminal();
+                        return Ok(Some(TurnResult::Left));
+                    }
+                };
+                self.answer_question(&question, answer, screen).await?;
+                continue;
+            }
             let Some(shown) = pending.into_iter().next() else { return Ok(None) };
             screen.asking(shown.asked.call);
             let answer = tokio::select! {
@@ -181,6 +241,37 @@ impl Driver {
             };
             self.answer(&shown, answer, screen).await?;
         }
+    }
+
+    async fn answer_question(
+        &self,
+        question: &ShownQuestion,
+        answer: Option<String>,
+        screen: &mut Screen,
+    ) -> Result<(), Failure> {
+        match self.session.answer_question(question.question, answer).await {
+            Err(SessionError::Refused(refusal)) => {
+                screen.note(&refusal.to_string());
+                Ok(())
+            }
+            other => other.map_err(told),
+        }
+    }
+
+    /// The questions of components that wait for an answer.
+    async fn questions(&self) -> Result<Vec<ShownQuestion>, Failure> {
+        let loaded = self.session.snapshot().await.map_err(told)?;
+        let questions = loaded.state.questions();
+        Ok(questions
+            .iter()
+            .map(|question| ShownQuestion {
+                question: question.question,
+                call: question.call.id,
+                component: question.component.to_owned(),
+                words: question.words.to_owned(),
+                choices: question.choices.to_vec(),
+            })
+            .collect())
     }
 
     async fn answer(&self, shown: &Shown, answer: Answer, screen: &mut Screen) -> Result<(), Failure> {

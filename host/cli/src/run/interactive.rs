@@ -8,8 +8,10 @@ use super::exit_of;
 use super::screen::Screen;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::installed::Installation;
 use crate::settings::Settings;
 use harness_core::event::TurnLimits;
+use harness_core::grant::Grant;
 use reedline::{
     DefaultPrompt, DefaultPromptSegment, EditCommand, Emacs, FileBackedHistory, KeyCode, KeyModifiers, Reedline,
     ReedlineEvent, Signal, ValidationResult, Validator, default_emacs_keybindings,
@@ -25,14 +27,22 @@ const HELP: &str = "\
 Type a task and press Enter. Alt-Enter, or a backslash at the end of a line, begins a new line.
 /help shows this, /session names the session, /exit leaves. Ctrl-C stops a turn, or leaves when pressed twice.";
 
+/// What a conversation takes place in.
+pub(super) struct Surroundings<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) workspace: &'a Path,
+    pub(super) installation: &'a Installation,
+}
+
 /// Prompts and turns until the person leaves.
 pub(super) async fn converse(
     driver: &mut Driver,
     screen: &mut Screen,
     limits: TurnLimits,
-    settings: &Settings,
+    surroundings: &Surroundings<'_>,
     is_under_way: bool,
 ) -> Result<Exit, Failure> {
+    let Surroundings { settings, workspace, installation } = surroundings;
     let mut editor = Some(editor(&settings.resolved.storage.state_dir.value)?);
     screen.note("/help for help");
     let mut running = is_under_way;
@@ -75,7 +85,7 @@ pub(super) async fn converse(
                     {
                         screen.note(&format!("there is no command {command}; /help shows those there are"));
                     }
-                    _ => match driver.prompt(continued(&line), limits).await {
+                    _ => match prompt(driver, &line, limits, || installation.grants_now(settings, workspace)).await {
                         Ok(()) => running = true,
                         Err(failure) if failure.exit == Exit::Usage => screen.note(&failure.message),
                         Err(failure) => return Err(failure),
@@ -90,6 +100,17 @@ pub(super) async fn converse(
             _ => return Ok(Exit::Done),
         }
     }
+}
+
+/// Begins a turn, with the grants that hold now. A list that cannot be read begins none.
+async fn prompt(
+    driver: &mut Driver,
+    line: &str,
+    limits: TurnLimits,
+    grants: impl FnOnce() -> Result<Vec<Grant>, Failure>,
+) -> Result<(), Failure> {
+    driver.set_grants(grants()?).await?;
+    driver.prompt(continued(line), limits).await
 }
 
 /// Lines that end in a backslash go on in the next.

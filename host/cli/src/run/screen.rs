@@ -3,16 +3,18 @@
 //! Promise: the final answer goes to standard output and everything else to standard error, unless a
 //! person reads both; with `--json` standard output holds nothing but events and one `run_ended`.
 
+use crate::commands::component::request_line;
 use crate::exit::Exit;
 use crate::paint::{Paint, err_line, lines, one_line, out};
 use harness_config::Color;
 use harness_core::event::{Answer, Event};
 use harness_core::item::AssistantPart;
-use harness_core::{CallId, ModelRef, SessionId, Usage};
+use harness_core::record::CallRecord;
+use harness_core::{CallId, ModelRef, Outcome, SessionId, Usage};
 use harness_engine::LoggedEvent;
-use harness_engine::ports::ModelDelta;
+use harness_engine::ports::{CallProgress, ModelDelta};
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -39,6 +41,10 @@ pub(crate) struct Screen {
     steps: u32,
     /// Calls whose changes the person saw when asked.
     shown: HashSet<CallId>,
+    /// The tool of each call.
+    tools: HashMap<CallId, String>,
+    /// The component of each tool.
+    components: HashMap<String, String>,
 }
 
 impl Screen {
@@ -57,11 +63,18 @@ impl Screen {
             usage: Usage::default(),
             steps: 0,
             shown: HashSet::new(),
+            tools: HashMap::new(),
+            components: HashMap::new(),
         }
     }
 
     pub(crate) fn set_color(&mut self, color: Color) {
         self.paint = Paint::new(color, &std::io::stderr());
+    }
+
+    /// Which component offers which tool: its name is in the command that gives a grant.
+    pub(crate) fn set_components(&mut self, components: HashMap<String, String>) {
+        self.components = components;
     }
 
     pub(crate) fn paint(&self) -> Paint {
@@ -158,6 +171,13 @@ impl Screen {
         }
     }
 
+    /// How far a call has come, in its component's words.
+    pub(crate) fn progress(&self, call: CallId, progress: &CallProgress) {
+        let tool = self.tools.get(&call).map_or("", String::as_str);
+        let done = progress.done_permille.map(|done| format!(" ({} %)", done / 10)).unwrap_or_default();
+        self.line(&self.paint.dim(&format!("  … {}: {}{done}", one_line(tool, 64), one_line(&progress.words, 120))));
+    }
+
     /// A durable event.
     pub(crate) fn event(&mut self, logged: &LoggedEvent) {
         if self.json {
@@ -167,16 +187,14 @@ impl Screen {
         match event {
             Event::ModelRequested { .. } => self.streamed_bytes = 0,
             Event::ModelResponded { parts, .. } => self.responded(parts),
-            Event::CallRequested { tool, arguments, .. } => {
+            Event::CallRequested { call, tool, arguments, .. } => {
+                self.tools.insert(*call, tool.clone());
                 let shown = crate::paint::arguments(arguments, ARGUMENT_CHARS_MAX);
                 self.line(&format!("• {} {}", self.paint.bold(&one_line(tool, 64)), self.paint.dim(&shown)));
             }
-            Event::CallReported { outcome, .. } if outcome.is_success() => {}
+            Event::CallReported { call, outcome, record, .. } => self.reported(*call, outcome, record),
             Event::CallEnded { outcome, text, is_error, changes, .. } => {
                 self.ended(outcome, text.as_deref(), *is_error, changes.entries().len());
-            }
-            Event::CallReported { outcome, .. } => {
-                self.line(&format!("  {}", self.paint.bad(&one_line(&outcome.model_text(&[]), RESULT_CHARS_MAX))));
             }
             Event::ModelFailed { failure, .. } => {
                 self.line(&format!("  {}", self.paint.bad(&one_line(&failure.message, RESULT_CHARS_MAX))));
@@ -189,6 +207,35 @@ impl Screen {
             Event::ApprovalAnswered { answer: Answer::No { .. }, .. } => self.line(&self.paint.bad("  refused")),
             Event::TurnEnded { usage, steps, .. } => self.turn_ended(*usage, *steps),
             _ => {}
+        }
+    }
+
+    /// What a call did beside its files, and why it did not end well.
+    fn reported(&self, call: CallId, outcome: &Outcome, record: &CallRecord) {
+        for request in &record.requests {
+            self.line(&self.paint.dim(&format!("  {}", request_line(request))));
+        }
+        let component = self.tools.get(&call).and_then(|tool| self.components.get(tool));
+        let component = component.map_or("NAME", String::as_str);
+        let missing = match outcome {
+            Outcome::NotGranted { capability, .. } => Some(capability),
+            _ => None,
+        };
+        for capability in record.refused.iter().filter(|it| Some(*it) != missing) {
+            let give = format!("harness-host component grant {component} '{capability}'");
+            self.line(&format!(
+                "  {}",
+                self.paint.bad(&lines(&format!("not granted: {capability}; to give it: {give}")))
+            ));
+        }
+        let text = || outcome.model_text(&[]);
+        match outcome {
+            outcome if outcome.is_success() => {}
+            // Somebody is asked, or another tool is called, and it goes on.
+            Outcome::NeedsInput { .. } | Outcome::NeedsCall { .. } => {}
+            // The command in it is what the person needs: it is not cut.
+            Outcome::NotGranted { .. } => self.line(&format!("  {}", self.paint.bad(&lines(&text())))),
+            _ => self.line(&format!("  {}", self.paint.bad(&one_line(&text(), RESULT_CHARS_MAX)))),
         }
     }
 

@@ -1,0 +1,257 @@
+//! `sessions diff|undo`: what calls changed, and taking it back.
+//!
+//! Promise: what would be put in place is shown exactly before it is; a file that somebody else changed since, or
+//! whose content from before is not kept, is named, and nothing is changed; what cannot be taken back (requests,
+//! values) is listed.
+//!
+//! Not here: planning and doing it (harness-engine).
+
+use crate::args::SelectionArgs;
+use crate::commands::component::request_line;
+use crate::commands::{print_json, print_text};
+use crate::exit::Exit;
+use crate::failure::{Failure, chain};
+use crate::paint::{Paint, err_line, lines, one_line};
+use crate::settings::{self, Said, Settings};
+use crate::wiring::Wiring;
+use harness_core::change::Manifest;
+use harness_core::event::ApplyResult;
+use harness_core::record::{KvWrite, RequestMade};
+use harness_core::{CallId, SessionId};
+use harness_engine::diff;
+use harness_engine::ports::Takeover;
+use harness_engine::undo::{CallChanges, Selection, UndoError, UndoPlan, net};
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+/// Characters of a call's id after `call_` that its beginning has at least.
+const PREFIX_CHARS_MIN: usize = 4;
+
+/// Shows what calls changed together.
+pub(super) async fn diff(
+    wiring: &Wiring,
+    settings: &Settings,
+    id: SessionId,
+    which: &SelectionArgs,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let all = changes(wiring, id).await?;
+    let selection = selection(&all, which)?;
+    let calls: Vec<&CallChanges> = all.iter().filter(|call| is_selected(call, selection, &all)).collect();
+    let changed = net(calls.iter().copied().filter(|call| !call.undone));
+    let diff = shown(wiring, &changed.manifest).await?;
+    if json {
+        return print_json(&json!({
+            "calls": calls.iter().map(|call| call_json(call)).collect::<Vec<_>>(),
+            "changes": changed.manifest, "foreign": changed.foreign, "diff": diff,
+        }));
+    }
+    if calls.is_empty() {
+        return print_text("no call has ended");
+    }
+    let paint = Paint::new(settings.resolved.ui.color.value, &std::io::stdout());
+    let mut text = Vec::new();
+    for call in calls {
+        text.push(call_row(call));
+        text.extend(call.requests.iter().map(|request| format!("  {}", request_line(request))));
+        text.extend(call.kv.iter().map(|write| format!("  {}", kv_line(write))));
+    }
+    text.push(String::new());
+    text.push(match diff.is_empty() {
+        true => "no file is changed".to_owned(),
+        false => paint.diff(&diff).trim_end_matches('\n').to_owned(),
+    });
+    if !changed.foreign.is_empty() {
+        text.push(format!("changed by somebody else in between: {}", paths(&changed.foreign)));
+    }
+    print_text(&text.join("\n"))
+}
+
+/// Takes changes back.
+pub(super) async fn undo(
+    wiring: &Wiring,
+    said: &Said,
+    id: SessionId,
+    which: &SelectionArgs,
+    (dry_run, yes, json): (bool, bool, bool),
+) -> Result<Exit, Failure> {
+    let all = changes(wiring, id).await?;
+    let plan = wiring.host.plan_undo(id, selection(&all, which)?).await.map_err(told)?;
+    let diff = shown(wiring, &plan.manifest).await?;
+    let result = if json {
+        None
+    } else {
+        show_plan(&plan, &diff)?;
+        refusal(&plan)
+    };
+    if let Some(failure) = result {
+        return Err(failure);
+    }
+    if plan.of.is_empty() || dry_run {
+        return if json { print_plan(&plan, &diff, None) } else { Ok(Exit::Done) };
+    }
+    if json && let Some(failure) = refusal(&plan) {
+        print_plan(&plan, &diff, None)?;
+        return Err(failure);
+    }
+    if !yes && !confirmed(plan.manifest.entries().len(), json)? {
+        return print_text("nothing was changed");
+    }
+    let workspace = wiring.host.ports().index.summary(id).await;
+    let workspace = workspace.map_err(|error| Failure::because("reading the session", &error))?.workspace;
+    let workspace = settings::workspace_folder(Some(Path::new(&workspace)))?;
+    let settings = settings::read(said, Some(&workspace))?;
+    let hands = wiring.hands(&settings, &workspace, Vec::new(), wiring.host.ports().kv.clone())?;
+    let result = wiring.host.undo(id, &plan, hands, Takeover::IfGone).await.map_err(told)?;
+    if json {
+        print_plan(&plan, &diff, Some(&result))?;
+    }
+    match result {
+        ApplyResult::Applied if json => Ok(Exit::Done),
+        ApplyResult::Applied => {
+            let count = plan.manifest.entries().len();
+            print_text(&format!("took back {count} {}", if count == 1 { "change" } else { "changes" }))
+        }
+        ApplyResult::Conflict { paths: changed } => {
+            Err(Failure::failed(format!("nothing was changed: since then somebody else changed {}", paths(&changed))))
+        }
+        ApplyResult::Failed { message } => Err(Failure::failed(format!("not taken back: {}", lines(&message)))),
+    }
+}
+
+fn print_plan(plan: &UndoPlan, diff: &str, result: Option<&ApplyResult>) -> Result<Exit, Failure> {
+    print_json(&json!({
+        "of": plan.of, "changes": plan.manifest, "diff": diff, "missing": plan.missing, "foreign": plan.foreign,
+        "requests": plan.requests, "kv": plan.kv, "result": result,
+    }))
+}
+
+fn show_plan(plan: &UndoPlan, diff: &str) -> Result<(), Failure> {
+    if plan.of.is_empty() {
+        print_text("there is nothing to take back")?;
+    } else {
+        print_text(diff.trim_end_matches('\n'))?;
+    }
+    for request in &plan.requests {
+        err_line(&format!("stays made: {}", request_line(request)));
+    }
+    for write in &plan.kv {
+        err_line(&format!("stays: {}", kv_line(write)));
+    }
+    Ok(())
+}
+
+/// Why a plan cannot be carried out.
+fn refusal(plan: &UndoPlan) -> Option<Failure> {
+    if !plan.foreign.is_empty() {
+        return Some(told(UndoError::Foreign(plan.foreign.clone())));
+    }
+    (!plan.missing.is_empty()).then(|| told(UndoError::NotKept(plan.missing.clone())))
+}
+
+fn told(error: UndoError) -> Failure {
+    let words = lines(&chain(&error));
+    match error {
+        UndoError::Unknown(_) => Failure::usage(words),
+        _ => Failure::failed(format!("nothing was changed: {words}")),
+    }
+}
+
+fn confirmed(count: usize, json: bool) -> Result<bool, Failure> {
+    if json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Failure::usage("nobody can be asked here: give --yes to do it, or --dry-run to see it only"));
+    }
+    let failed = |error: std::io::Error| Failure::because("asking", &error);
+    let mut err = std::io::stderr().lock();
+    let plural = if count == 1 { "change" } else { "changes" };
+    write!(err, "Put {count} {plural} in place? [y/N] ").and_then(|()| err.flush()).map_err(failed)?;
+    drop(err);
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(failed)?;
+    Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+async fn changes(wiring: &Wiring, id: SessionId) -> Result<Vec<CallChanges>, Failure> {
+    wiring.host.changes(id).await.map_err(|error| Failure::because("reading the session", &error))
+}
+
+async fn shown(wiring: &Wiring, manifest: &Manifest) -> Result<String, Failure> {
+    diff::unified(manifest, wiring.host.ports().blobs.as_ref())
+        .await
+        .map_err(|error| Failure::because("reading what changed", &error))
+}
+
+/// The calls that the command line means; a call by its id or the unique beginning of one.
+fn selection(all: &[CallChanges], which: &SelectionArgs) -> Result<Selection, Failure> {
+    let Some(text) = &which.call else {
+        return Ok(which.turn.map_or(Selection::All, Selection::Turn));
+    };
+    let beginning = text.strip_prefix("call_").unwrap_or(text);
+    let prefix = format!("call_{beginning}");
+    let found: Vec<CallId> =
+        all.iter().map(|call| call.call).filter(|call| call.to_string().starts_with(&prefix)).collect();
+    match found.as_slice() {
+        [call] if beginning.len() >= PREFIX_CHARS_MIN => Ok(Selection::Call(*call)),
+        [] => Err(Failure::usage(format!("the session has no call `{}` that ended", one_line(text, 80)))),
+        several => Err(Failure::usage(format!(
+            "{} calls begin with `{}`: give more of the id",
+            several.len(),
+            one_line(text, 80)
+        ))),
+    }
+}
+
+fn is_selected(call: &CallChanges, selection: Selection, all: &[CallChanges]) -> bool {
+    match selection {
+        Selection::All => true,
+        Selection::Turn(number) => call.turn_number == number,
+        Selection::Call(wanted) => {
+            let mut next = Some(call);
+            // A call belongs to those that needed it. Parents never form a circle; the count ends one all the same.
+            for _ in 0..all.len() {
+                match next {
+                    Some(found) if found.call == wanted => return true,
+                    Some(found) => next = all.iter().find(|other| Some(other.call) == found.parent),
+                    None => return false,
+                }
+            }
+            false
+        }
+    }
+}
+
+fn call_row(call: &CallChanges) -> String {
+    let undone = if call.undone { "  taken back" } else { "" };
+    format!(
+        "turn {}  {}  {}  {}  {} paths  {} fuel  {} KiB  {} µs{undone}",
+        call.turn_number,
+        call.call,
+        one_line(&call.tool, 64),
+        call.outcome,
+        call.changes.entries().len(),
+        call.usage.fuel,
+        call.usage.memory_bytes >> 10,
+        call.usage.time_us
+    )
+}
+
+fn call_json(call: &CallChanges) -> Value {
+    let requests: &[RequestMade] = &call.requests;
+    json!({
+        "call": call.call, "parent": call.parent, "turn": call.turn_number, "tool": call.tool,
+        "outcome": call.outcome, "changes": call.changes, "requests": requests, "kv": call.kv,
+        "usage": call.usage, "undone": call.undone,
+    })
+}
+
+/// One kv write in words.
+fn kv_line(write: &KvWrite) -> String {
+    let verb = if write.value.is_some() { "set" } else { "deleted" };
+    let words = format!("kv {} of {}: {verb} {}", write.space.scope.word(), write.space.component, write.key);
+    one_line(&words, 200)
+}
+
+fn paths(paths: &[String]) -> String {
+    lines(&paths.join(", "))
+}
