@@ -103,7 +103,8 @@ mod tests {
     fn names_are_short_until_they_must_be_longer() {
         let long = "a".repeat(80);
         let cut = format!("{}_0f45e858", "a".repeat(55));
-        let table: [(&[(Option<&str>, &str)], &[&str]); 8] = [
+        type Row<'a> = (&'a [(Option<&'a str>, &'a str)], &'a [&'a str]);
+        let table: [Row<'_>; 8] = [
             (&[(None, "do-it")], &["do_it"]),
             (&[(Some("a:b/c-d@1.0.0"), "e-f"), (Some("plain"), "e-f")], &["c_d_e_f", "plain_e_f"]),
             (&[(Some("a:b/i"), "f"), (Some("a:c/i"), "f")], &["b_i_f", "c_i_f"]),
