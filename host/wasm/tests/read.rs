@@ -5,9 +5,12 @@
 mod support;
 
 use harness_wasm::{CallLimits, Component, ComponentSource, inspect, inspect_source};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use support::assemble;
 
 fn folder() -> PathBuf {
@@ -159,4 +162,31 @@ fn what_a_component_was_asked_for_is_checked_like_its_section() {
         let error = read(&json).unwrap_err().to_string();
         assert!(error.contains(problem), "{error}");
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_components_are_read_or_refused(file in any::<prop::sample::Index>(), damage in vec(any::<(prop::sample::Index, u8)>(), 1..8), cut in any::<bool>()) {
+        let mut bytes = file.get(whole()).clone();
+        for (at, byte) in &damage {
+            let at = at.index(bytes.len());
+            bytes[at] = *byte;
+        }
+        if cut {
+            bytes.truncate(damage[0].0.index(bytes.len()));
+        }
+        told("damaged", bytes);
+    }
+}
+
+/// All components of the folder.
+fn whole() -> &'static [Vec<u8>] {
+    static WHOLE: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    WHOLE.get_or_init(|| {
+        let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+        let texts = files.filter(|path| path.extension().is_some_and(|extension| extension == "wat"));
+        texts.map(|path| assemble(&std::fs::read_to_string(path).unwrap())).collect()
+    })
 }

@@ -140,7 +140,7 @@ fn is_told_by_schema(ty: &ValueType) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn values_come_back_as_they_went(seed in any::<u64>()) {
