@@ -20,8 +20,9 @@ const RACING_CALLS: usize = 100;
 /// Files in one folder.
 const MANY_FILES: usize = 100_000;
 
-/// Limits that no single component crosses by computing: `log-bytes` drops the oldest bytes instead (the case
-/// `output/stdout-flood`), the others are crossed by requests and stored values.
+/// Limits that need more than a component: `log-bytes` drops the oldest bytes instead (the case
+/// `output/stdout-flood`); the others need a server and a store of values, and are crossed in `capabilities/requests.rs`
+/// and `capabilities/kv.rs`.
 const NOT_BY_A_CASE: &[LimitName] =
     &[LimitName::LogBytes, LimitName::Requests, LimitName::RequestBytes, LimitName::ResponseBytes, LimitName::KvBytes];
 
