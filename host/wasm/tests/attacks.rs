@@ -61,7 +61,7 @@ async fn a_limit_holds_where_component_or_session_lower_it_and_is_never_raised()
         let by_component = support::read("attack", found.bytes(), half).unwrap();
         let by_session = support::read("attack", found.bytes(), raised).unwrap();
         let hands = [
-            support::hands(&runtime, &work, &[by_component.clone()]),
+            support::hands(&runtime, &work, std::slice::from_ref(&by_component)),
             support::hands(&runtime, &work, &[by_session]).lowered_to(&half),
             // What a component lowered stays lowered, whatever the session would give.
             support::hands(&runtime, &work, &[by_component]).lowered_to(&raised),
