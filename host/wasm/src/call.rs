@@ -131,7 +131,7 @@ fn lend(
     })
 }
 
-fn store(
+pub(crate) fn store(
     engine: &Engine,
     limits: &CallLimits,
     guest: GuestState,

@@ -8,6 +8,7 @@
 use crate::cache::{CacheSettings, CompiledCache};
 use crate::call::{self, Call, Site};
 use crate::compile::{CompileLimits, Compiler, Outside};
+use crate::describe::{self, DescribeError};
 use crate::engine;
 use crate::filesystem::Base;
 use crate::limits::{CallLimits, THREADS_MAX};
@@ -104,7 +105,8 @@ impl Runtime {
         let core = self
             .core()
             .map_err(|problem| LoadError::Host { name: component.name().to_owned(), problem: problem.to_owned() })?;
-        Ok(self.loaded(core, component, core.loader.load(component).await?))
+        let loaded = core.loader.load(component).await?;
+        Ok(self.loaded(core, component, loaded))
     }
 
     fn loaded(&self, core: &Core, component: &Arc<Component>, loaded: Arc<Loaded>) -> LoadedComponent {
@@ -172,6 +174,26 @@ impl Runtime {
         let (component, base) = (component.clone(), base.clone());
         let deadline_ms = component.limits.deadline_ms;
         core.threads.run(deadline_ms, async move { component.call_here(&base, call).await }).await
+    }
+
+    /// Asks a component for its tools, with everything denied and tight limits: once, when it is installed.
+    /// Keep what comes back with the component's digest, and read it with [`Component::read_described`].
+    ///
+    /// # Errors
+    /// If it has nothing to ask, does not load, does not answer in time, or gives what cannot be used.
+    pub async fn describe(&self, component: &Arc<Component>) -> Result<String, DescribeError> {
+        let name = || component.name().to_owned();
+        if component.describe_export().is_none() {
+            return Err(DescribeError::Nothing { name: name() });
+        }
+        let loaded = self.load(component).await.map_err(|error| DescribeError::Load(error.to_string()))?;
+        let core = self.core().map_err(|problem| DescribeError::Load(problem.to_owned()))?;
+        let deadline_ms = loaded.limits.lowered_to(&describe::DESCRIBE_LIMITS).deadline_ms;
+        let ask = async move {
+            let _running = loaded.pulse.run();
+            describe::run(&loaded.loaded, &loaded.component, &loaded.egress, &loaded.limits).await
+        };
+        describe::answer(component, core.threads.run(deadline_ms, ask).await)
     }
 
     fn core(&self) -> Result<&Core, &str> {
