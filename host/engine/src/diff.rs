@@ -161,6 +161,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_moved_file_is_named_with_where_it_came_from() {
+        let blob = Blob::new(b"same\n".to_vec());
+        let runs = |state: Option<FileState>| match state {
+            Some(FileState::File { digest, bytes, .. }) => Some(FileState::File { digest, bytes, executable: true }),
+            other => other,
+        };
+        let change = |path: &str, before, after| Change { path: path.into(), before, after };
+        let moved = Manifest::new(vec![
+            change("old\u{1b}.txt", file(&blob), None),
+            change("b/new.txt", None, runs(file(&blob))),
+            change("other", None, Some(FileState::Directory)),
+        ]);
+        let shown = unified(&moved, &Kept(HashMap::new())).await.unwrap();
+        assert_eq!(shown, "moved old\\u{1b}.txt to b/new.txt (executable)\ncreated other (directory)\n");
+    }
+
+    #[tokio::test]
     async fn what_is_not_text_is_named() {
         let binary = show(Some(b"\0\x01"), Some(b"text")).await;
         assert!(binary.contains("binary, 2 bytes"), "{binary}");

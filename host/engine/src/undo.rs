@@ -10,12 +10,12 @@
 use crate::host::{Host, OpenError};
 use crate::load::{LoadError, read_all};
 use crate::ports::{Blobs, EventLog, Hands, StoreError, Takeover};
-use crate::session::{Session, SessionError, Update};
+use crate::session::{Session, SessionError, Subscription, Update};
 use crate::storable;
 use harness_core::change::{Change, FileState, Manifest};
 use harness_core::event::ApplyResult;
 use harness_core::record::{KvWrite, RequestMade};
-use harness_core::{CallId, CallUsage, Event, Refusal, SessionId, TurnId};
+use harness_core::{CallId, CallUsage, Event, SessionId, TurnId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -300,7 +300,10 @@ impl Session {
     /// Takes back what a plan says. Gives how that went: all of it is in place, or nothing was changed.
     pub async fn undo(&self, planned: &UndoPlan) -> Result<ApplyResult, UndoError> {
         // One that a crash interrupted is finished first.
-        self.undone(None).await?;
+        let before = self.snapshot().await?;
+        if let Some(undoing) = before.state.undoing {
+            undone(self.subscribe(before.tip.sequence), undoing.undo).await?;
+        }
         let fresh = plan(self.log.as_ref(), self.blobs.as_ref(), self.id, planned.selection).await?;
         if fresh != *planned {
             return Err(UndoError::Stale);
@@ -316,28 +319,22 @@ impl Session {
         if let Some(problem) = storable::problem(&event) {
             return Err(UndoError::Unstorable(problem));
         }
+        let updates = self.subscribe(self.snapshot().await?.tip.sequence);
         self.tell(event).await?;
-        self.undone(Some(undo)).await?.ok_or_else(|| SessionError::Refused(Refusal::NothingToUndo).into())
+        Ok(undone(updates, undo).await?)
     }
+}
 
-    /// Waits until nothing is being taken back; gives how the undoing went that is asked for.
-    async fn undone(&self, undo: Option<CallId>) -> Result<Option<ApplyResult>, SessionError> {
-        let loaded = self.snapshot().await?;
-        let under_way = loaded.state.undoing.map(|undoing| undoing.undo);
-        let Some(undo) = undo.or(under_way) else { return Ok(None) };
-        // It may have ended already: what is looked for is in the log.
-        let mut updates = self.subscribe(harness_core::Sequence::START);
-        loop {
-            match updates.next().await? {
-                Update::Event(logged) => match &logged.event {
-                    Some(Event::ChangesUndone { undo: ended, result, .. }) if *ended == undo => {
-                        return Ok(Some(result.clone()));
-                    }
-                    _ => {}
-                },
-                Update::Delta { .. } | Update::Progress { .. } => {}
-                Update::Closed { fault } => return Err(SessionError::Closed(fault)),
-            }
+/// Waits until an undoing has ended; gives how it went.
+async fn undone(mut updates: Subscription, undo: CallId) -> Result<ApplyResult, SessionError> {
+    loop {
+        match updates.next().await? {
+            Update::Event(logged) => match &logged.event {
+                Some(Event::ChangesUndone { undo: ended, result, .. }) if *ended == undo => return Ok(result.clone()),
+                _ => {}
+            },
+            Update::Delta { .. } | Update::Progress { .. } => {}
+            Update::Closed { fault } => return Err(SessionError::Closed(fault)),
         }
     }
 }

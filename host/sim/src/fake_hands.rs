@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use harness_core::change::{Change, FileState, Manifest};
 use harness_core::event::{ApplyResult, Changes};
 use harness_core::item::{Category, Effects, ToolSpec};
-use harness_core::outcome::{CallUsage, FailureKind, Outcome};
-use harness_core::{CallId, CallRecord, Digest};
-use harness_engine::ports::{Blob, Blobs, CallReport, CallRequest, Hands};
+use harness_core::outcome::{CallUsage, FailureKind, Outcome, Reply};
+use harness_core::record::{KvSpace, KvWrite, RequestMade};
+use harness_core::{CallId, CallRecord, Capability, Digest, Scope};
+use harness_engine::ports::{Blob, Blobs, CallProgress, CallReport, CallRequest, Hands, Resume};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// | `append_file` | `path`, `content` | stages what is there with the content after it |
 /// | `delete_file` | `path` | stages its absence |
 /// | `run_command` | `path`, `content` | appends at once, as a process would |
+/// | `ask_person` | `path`, `question` | asks, then stages the answer as the content |
+/// | `call_tool` | `tool`, `arguments` | needs that call, then returns what came of it |
+/// | `note` | `key`, `value` | writes a value for all sessions; `value` is base64 as it is |
+/// | `fetch` | `url` | makes a request, if it was granted |
+///
+/// The last four are of components of the same names.
 pub struct FakeHands {
     files: Arc<MemoryFiles>,
     seen: Mutex<Seen>,
@@ -33,6 +40,7 @@ pub struct FakeHands {
 #[derive(Default)]
 struct Seen {
     executed: Vec<(CallId, String)>,
+    requests: Vec<CallRequest>,
     put: Vec<CallId>,
     call_gates: BTreeMap<String, Gate>,
     put_gate: Option<Gate>,
@@ -59,6 +67,11 @@ impl FakeHands {
         self.seen().executed.clone()
     }
 
+    /// What the calls that were begun were given, in order.
+    pub fn requests(&self) -> Vec<CallRequest> {
+        self.seen().requests.clone()
+    }
+
     /// The calls whose changes were put in place, in order.
     pub fn put_calls(&self) -> Vec<CallId> {
         self.seen().put.clone()
@@ -68,12 +81,13 @@ impl FakeHands {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, tool: &str, arguments: &str) -> CallReport {
+    fn run(&self, call: &CallRequest) -> CallReport {
+        let tool = call.tool.as_str();
         if !specs().iter().any(|spec| spec.name == tool) {
             let message = format!("there is no tool `{tool}`");
             return CallReport::of(Outcome::failed(FailureKind::UnknownTool, "unknown-tool", message));
         }
-        let arguments: Value = serde_json::from_str(arguments).unwrap_or_default();
+        let arguments: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
         let text = |name: &str| arguments[name].as_str();
         let (path, content) = (text("path"), text("content"));
         match (tool, path, content) {
@@ -86,7 +100,32 @@ impl FakeHands {
             }
             ("delete_file", Some(path), _) => self.stage(path, None),
             ("run_command", Some(path), Some(content)) => self.append_now(path, content),
-            _ => CallReport::of(Outcome::failed(FailureKind::InvalidArguments, "arguments", "arguments are missing")),
+            _ => match (tool, [text("question"), text("tool"), text("key"), text("url")]) {
+                ("ask_person", [Some(question), ..]) if path.is_some() => self.ask(call, path.unwrap_or(""), question),
+                ("call_tool", [_, Some(other), ..]) if text("arguments").is_some() => {
+                    call_other(call, other, text("arguments").unwrap_or(""))
+                }
+                ("note", [_, _, Some(key), _]) if text("value").is_some() => note(key, text("value").unwrap_or("")),
+                ("fetch", [.., Some(url)]) => fetch(call, url),
+                _ => {
+                    let message = "arguments are missing";
+                    CallReport::of(Outcome::failed(FailureKind::InvalidArguments, "arguments", message))
+                }
+            },
+        }
+    }
+
+    fn ask(&self, call: &CallRequest, path: &str, question: &str) -> CallReport {
+        match &call.resume {
+            None => CallReport::of(Outcome::NeedsInput {
+                question: question.to_owned(),
+                choices: Vec::new(),
+                state: format!("asked {question}"),
+            }),
+            Some(Resume { state, reply: Reply::Answer { text } }) if *state == format!("asked {question}") => {
+                self.stage(path, Some(text.as_bytes().to_vec()))
+            }
+            Some(_) => CallReport::of(Outcome::failed(FailureKind::Failed, "unanswered", "nobody answered")),
         }
     }
 
@@ -126,6 +165,47 @@ impl FakeHands {
     }
 }
 
+fn call_other(call: &CallRequest, tool: &str, arguments: &str) -> CallReport {
+    CallReport::of(match &call.resume {
+        Some(Resume { reply: Reply::Outcome { text, is_error: false }, .. }) => {
+            Outcome::text(format!("it said: {text}"))
+        }
+        Some(_) => Outcome::failed(FailureKind::Failed, "other", "the other tool did not do it"),
+        None => {
+            let (tool, arguments, state) = (tool.to_owned(), arguments.to_owned(), String::new());
+            Outcome::NeedsCall { tool, arguments, state }
+        }
+    })
+}
+
+fn note(key: &str, value: &str) -> CallReport {
+    let space = KvSpace { component: "note".to_owned(), scope: Scope::Global, owner: String::new() };
+    let write = KvWrite { space, key: key.to_owned(), value: Some(value.to_owned()) };
+    let record = CallRecord { kv: vec![write], ..CallRecord::default() };
+    CallReport { record, ..CallReport::of(Outcome::text("noted")) }
+}
+
+fn fetch(call: &CallRequest, url: &str) -> CallReport {
+    let Ok(needed) = format!("http GET {url}").parse::<Capability>() else {
+        return CallReport::of(Outcome::failed(FailureKind::InvalidArguments, "url", "that is no address"));
+    };
+    if !call.granted.iter().any(|granted| granted.covers(&needed)) {
+        let component = "fetch".to_owned();
+        return CallReport::of(Outcome::NotGranted { component, capability: needed });
+    }
+    let made = RequestMade {
+        method: "GET".to_owned(),
+        url: url.to_owned(),
+        address: None,
+        status: Some(200),
+        problem: None,
+        request_bytes: 0,
+        response_bytes: 4,
+    };
+    let record = CallRecord { requests: vec![made], ..CallRecord::default() };
+    CallReport { record, ..CallReport::of(Outcome::text("page")) }
+}
+
 fn state(content: &[u8]) -> FileState {
     FileState::File { digest: Digest::of(content), bytes: content.len() as u64, executable: false }
 }
@@ -151,12 +231,17 @@ pub fn specs() -> Vec<ToolSpec> {
             component: String::new(),
         }
     };
+    let of_component = |spec: ToolSpec| ToolSpec { component: spec.name.clone(), ..spec };
     vec![
         spec("read_file", &["path"], Category::Read, Effects::Staged),
         spec("write_file", &["path", "content"], Category::Edit, Effects::Staged),
         spec("append_file", &["path", "content"], Category::Edit, Effects::Staged),
         spec("delete_file", &["path"], Category::Edit, Effects::Staged),
         spec("run_command", &["path", "content"], Category::Execute, Effects::Direct),
+        of_component(spec("ask_person", &["path", "question"], Category::Edit, Effects::Staged)),
+        of_component(spec("call_tool", &["tool", "arguments"], Category::Read, Effects::Staged)),
+        of_component(spec("note", &["key", "value"], Category::Read, Effects::Staged)),
+        of_component(spec("fetch", &["url"], Category::Network, Effects::Requesting)),
     ]
 }
 
@@ -172,7 +257,9 @@ impl Hands for FakeHands {
             seen.executed.push((call.call, call.tool.clone()));
             seen.call_gates.get(&call.tool).cloned()
         };
-        let report = self.run(&call.tool, &call.arguments);
+        self.seen().requests.push(call.clone());
+        (call.progress).progress(CallProgress { words: format!("{} runs", call.tool), done_permille: None });
+        let report = self.run(&call);
         if let Some(gate) = gate.filter(|_| report.outcome.is_success()) {
             gate.pass().await;
         }

@@ -1,7 +1,8 @@
 //! Opening: versions, foreign files, permissions, what a crash left behind, erased bytes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use harness_core::Sequence;
+use harness_core::record::KvSpace;
+use harness_core::{Scope, Sequence};
 use harness_engine::ports::{Blob, Blobs, EventLog, Index, SessionAppend};
 use harness_sim::conformance::{Stores, Writer, session, titles, whole};
 use harness_store::{
@@ -89,6 +90,23 @@ fn a_newer_store_is_refused_and_named() {
     let words = error.to_string();
     assert!(words.contains("version 8") && words.contains("up to 2"), "{words}");
     assert_eq!(std::fs::read(folder.path().join(DATABASE_FILE)).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_is_brought_up_and_keeps_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    Writer::acquire(&ports(&store), session(1)).await.append(&["one"]).await.unwrap();
+    drop(store);
+    // What version 2 added.
+    database(folder.path()).execute_batch("DROP TABLE kv; PRAGMA user_version = 1").unwrap();
+    let store = open(folder.path());
+    let stores = ports(&store);
+    assert_eq!(titles(&*stores.log, session(1)).await, whole(&["one"]));
+    let space = KvSpace { component: "notes".to_owned(), scope: Scope::Global, owner: String::new() };
+    assert_eq!(stores.kv.kv_bytes(&space).await, Ok(0));
+    let version: i32 = database(folder.path()).pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, SCHEMA_VERSION);
 }
 
 #[test]

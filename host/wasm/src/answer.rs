@@ -6,8 +6,8 @@
 //! Not here: running it (`entry`), its changes (`call`).
 
 use crate::clean::clean;
+use crate::contract::harness::tool::types::{ErrorKind, Failure, Outcome as ToolOutcome, Part as ToolPart};
 use crate::contract::resumable::exports::harness::tool::resumable::{Need, OtherCall, Question};
-use crate::contract::tool::harness::tool::types::{ErrorKind, Failure, Outcome as ToolOutcome, Part as ToolPart};
 use crate::entry::Answer;
 use crate::host::powers::Powers;
 use crate::host::progress::one_line;
@@ -77,8 +77,7 @@ fn ask(question: Question, state: String) -> Needed {
     }
     // Only lines of its own could look like another's.
     let words = one_line(question.words, QUESTION_CHARS_MAX);
-    let choices: Vec<String> =
-        question.choices.into_iter().map(|choice| one_line(choice, CHOICE_CHARS_MAX)).collect();
+    let choices: Vec<String> = question.choices.into_iter().map(|choice| one_line(choice, CHOICE_CHARS_MAX)).collect();
     if words.is_empty() || choices.iter().any(String::is_empty) {
         return Err("asks a question without words, or offers a choice without".to_owned());
     }

@@ -82,10 +82,11 @@ pub(crate) async fn run(site: &Site<'_>, call: Call) -> CallReport {
         return CallReport::of(over(&limits, LimitName::ArgumentBytes));
     }
     let folders = Folders::lend(&capabilities, site.base, &limits);
-    let guest = match guest(site, &call, capabilities, &limits, &folders, started) {
-        Ok(guest) => guest,
+    let lent = match lend(site.component, site.egress, &call, capabilities, &limits, started) {
+        Ok(lent) => lent,
         Err(what) => return CallReport::of(Outcome::Faulted { what }),
     };
+    let guest = GuestState::new(site.component.clone(), limits, folders.preopened(), lent);
     let mut store = match store(site.loaded.engine(), &limits, guest, started) {
         Ok(store) => store,
         Err(error) => {
@@ -107,30 +108,30 @@ fn over(limits: &CallLimits, limit: LimitName) -> Outcome {
     Outcome::OverLimit { limit, maximum: limits.maximum(limit) }
 }
 
-fn guest(
-    site: &Site<'_>,
+/// What a call is lent beside folders.
+fn lend(
+    component: &Component,
+    egress: &Arc<Egress>,
     call: &Call,
     capabilities: Vec<Capability>,
     limits: &CallLimits,
-    folders: &Folders,
     started: Instant,
-) -> Result<GuestState, String> {
+) -> Result<Lent, String> {
     let sources = match &call.inputs {
         Some(inputs) => Sources::recorded(inputs).map_err(|error| format!("it cannot be run again: {error}"))?,
         None => Sources::fresh().map_err(|error| format!("no randomness: {error}"))?,
     };
     let deadline = started.checked_add(Duration::from_millis(limits.deadline_ms));
-    let lent = Lent {
+    Ok(Lent {
         powers: Powers::new(capabilities),
         sources,
-        values: Values::new(call.kv.clone(), site.component.name()),
+        values: Values::new(call.kv.clone(), component.name()),
         reports: Reports::new(call.progress.clone()),
-        requests: Requests::new(site.egress.clone(), deadline),
-    };
-    Ok(GuestState::new(site.component.clone(), *limits, folders.preopened(), lent))
+        requests: Requests::new(egress.clone(), deadline),
+    })
 }
 
-fn store(
+pub(crate) fn store(
     engine: &Engine,
     limits: &CallLimits,
     guest: GuestState,
@@ -181,6 +182,7 @@ fn finish(
     drop(table);
     let Lent { mut powers, mut sources, mut values, mut reports, requests } = lent;
     reports.finish();
+    let broke = returned.is_err();
     let crossed = requests.used().and_then(|used| used.crossed());
     let crossed = folders.crossed().or(crossed.map(|limit| (limit, limits.maximum(limit))));
     let (outcome, mut contents) = match (crossed, returned) {
@@ -199,7 +201,7 @@ fn finish(
     if values.was_read() || matches!(outcome, Outcome::OverLimit { limit: LimitName::DeadlineMs, .. }) {
         sources.mark_incomplete();
     }
-    if record.refused.is_empty() && files.were_asked_for && is_unexplained(&outcome) {
+    if record.refused.is_empty() && files.were_asked_for && is_unexplained(&outcome, broke) {
         record.refused.extend(folders.missing(component));
     }
     record.inputs = Some(sources.finish());
@@ -236,11 +238,11 @@ fn add_once(refused: &mut Vec<Capability>, more: Vec<Capability>) {
     }
 }
 
-/// Whether a folder that is not there may be why.
-fn is_unexplained(outcome: &Outcome) -> bool {
+/// Whether a folder that is not there may be why a tool failed, or its guest broke.
+fn is_unexplained(outcome: &Outcome, broke: bool) -> bool {
     match outcome {
         Outcome::Failed { kind, .. } => *kind != FailureKind::InvalidArguments,
-        Outcome::Faulted { .. } => true,
+        Outcome::Faulted { .. } => broke,
         _ => false,
     }
 }

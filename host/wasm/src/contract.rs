@@ -1,16 +1,14 @@
-//! The contracts of `wit/tool` and `wit/host` as Rust: generated.
+//! The contracts of `wit/tool` and `wit/host` as Rust: generated. A component with tools that run to their end is
+//! here itself, the others are in modules.
 
 #![allow(missing_docs, unreachable_pub, clippy::all)]
 
-/// A component with tools that run to their end.
-pub mod tool {
-    wasmtime::component::bindgen!({
-        path: "../../wit/tool",
-        world: "tool-component",
-        exports: { default: async },
-        require_store_data_send: true,
-    });
-}
+wasmtime::component::bindgen!({
+    path: "../../wit/tool",
+    world: "tool-component",
+    exports: { default: async },
+    require_store_data_send: true,
+});
 
 /// A component with tools that may need something first.
 pub mod resumable {
@@ -18,7 +16,7 @@ pub mod resumable {
         path: "../../wit/tool",
         world: "resumable-component",
         exports: { default: async },
-        with: { "harness:tool/types": super::tool::harness::tool::types },
+        with: { "harness:tool/types": super::harness::tool::types },
         require_store_data_send: true,
     });
 }

@@ -5,13 +5,15 @@
 //!
 //! Not here: turning answers into outcomes (`answer`), the Store around a run (`call`).
 
+use crate::contract::harness::tool::types::Outcome as ToolOutcome;
 use crate::contract::resumable::exports::harness::tool::resumable::{
     Need, OtherOutcome, Progress, Reply as WitReply, Resumed,
 };
 use crate::contract::resumable::{ResumableComponent, ResumableComponentIndices};
-use crate::contract::tool::harness::tool::types::Outcome as ToolOutcome;
-use crate::contract::tool::{ToolComponent, ToolComponentIndices};
+use crate::contract::{ToolComponent, ToolComponentIndices};
 use crate::guest::GuestState;
+use crate::plain::PlainEntry;
+use crate::tools::{Component, Kind};
 use harness_core::outcome::Reply;
 use harness_engine::ports::Resume;
 use wasmtime::Store;
@@ -31,20 +33,27 @@ pub(crate) enum Entry {
     Tool(ToolComponentIndices),
     /// `harness:tool/resumable`.
     Resumable(ResumableComponentIndices),
+    /// Its exported functions.
+    Plain(PlainEntry),
 }
 
 impl Entry {
-    /// The entry of a component: the first of those it has.
+    /// The entry of a component of that kind.
     ///
     /// # Errors
-    /// If it has none.
-    pub(crate) fn of(instance_pre: &InstancePre<GuestState>) -> wasmtime::Result<Self> {
-        ToolComponentIndices::new(instance_pre)
-            .map(Self::Tool)
-            .or_else(|error| ResumableComponentIndices::new(instance_pre).map(Self::Resumable).map_err(|_| error))
+    /// If the compiled component does not have it, or of another type.
+    pub(crate) fn of(component: &Component, instance_pre: &InstancePre<GuestState>) -> wasmtime::Result<Self> {
+        match component.kind() {
+            Kind::Tool => ToolComponentIndices::new(instance_pre).map(Self::Tool),
+            Kind::Resumable => ResumableComponentIndices::new(instance_pre).map(Self::Resumable),
+            Kind::Plain => PlainEntry::new(component.functions(), instance_pre.component()).map(Self::Plain),
+        }
     }
 
     /// Instantiates the component and runs one tool of it.
+    ///
+    /// # Errors
+    /// What ended the guest.
     pub(crate) async fn call(
         &self,
         instance_pre: &InstancePre<GuestState>,
@@ -68,6 +77,7 @@ impl Entry {
                     Progress::Needs(needs) => Answer::Needs(needs.need, needs.state),
                 })
             }
+            Self::Plain(entry) => entry.call(store, &instance, tool, arguments).await.map(Answer::Done),
         }
     }
 }

@@ -101,11 +101,10 @@ impl Folders {
             return None;
         }
         let is_folder = |capability: &&Capability| matches!(capability, Capability::Filesystem { .. });
-        let usual = || Capability::Filesystem { access: AccessKind::Read, path: WORKSPACE_PREOPEN.to_owned() };
-        match component.ceiling().iter().find(is_folder) {
-            Some(asked) => Some(asked.clone()),
-            None => (!component.has_manifest()).then(usual),
+        if component.has_manifest() {
+            return component.ceiling().iter().find(is_folder).cloned();
         }
+        Some(Capability::Filesystem { access: AccessKind::Read, path: WORKSPACE_PREOPEN.to_owned() })
     }
 
     /// Ends the call: what it changed in the workspace.
@@ -143,6 +142,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn scratch_and_workspace_share_what_may_be_staged() {
+        use crate::filesystem::{ErrorCode, OpenHow};
+        use harness_core::outcome::LimitName;
+        let folder = tempfile::tempdir().unwrap();
+        let base = Arc::new(Base::open(folder.path(), &[]).unwrap());
+        let granted = ["filesystem write /workspace", "filesystem write /scratch"].map(|text| text.parse().unwrap());
+        let folders = Folders::lend(&granted, &base, &CallLimits { staged_bytes: 10, ..CallLimits::DEFAULT });
+        let create = OpenHow { write: true, create: true, ..OpenHow::default() };
+        let open = |layer: &Layer| layer.root(Access::Staged).unwrap().open_at("a", create).unwrap();
+        let (kept, scratch) = (open(&folders.layer), open(folders.scratch.as_ref().unwrap()));
+        kept.write_at(b"123456", 0).unwrap();
+        scratch.write_at(b"1234", 0).unwrap();
+        assert_eq!(folders.crossed(), None);
+        scratch.set_size(0).unwrap();
+        kept.append(b"7890").unwrap();
+        assert_eq!(scratch.append(b"1").unwrap_err(), ErrorCode::InsufficientSpace);
+        assert_eq!(folders.crossed(), Some((LimitName::StagedBytes, 10)));
+    }
+
+    #[test]
     fn what_another_covers_is_no_folder_of_its_own() {
         let capabilities = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Capability>>();
         let table: [(&[&str], &[&str]); 5] = [
@@ -150,7 +169,10 @@ mod tests {
             (&["filesystem write /workspace", "filesystem read /workspace/a"], &["w /workspace"]),
             (&["filesystem read /workspace", "filesystem write /workspace/a"], &["r /workspace", "w /workspace/a"]),
             (&["filesystem read /scratch", "filesystem read /scratch", "question"], &["r /scratch"]),
-            (&["filesystem write /workspace/ab", "filesystem write /workspace/a"], &["w /workspace/a", "w /workspace/ab"]),
+            (
+                &["filesystem write /workspace/ab", "filesystem write /workspace/a"],
+                &["w /workspace/a", "w /workspace/ab"],
+            ),
         ];
         for (granted, expected) in table {
             let found: Vec<String> = uncovered(&capabilities(granted))

@@ -14,6 +14,7 @@ mod call;
 mod clean;
 pub mod compile;
 mod contract;
+mod describe;
 mod engine;
 mod entry;
 mod fault;
@@ -22,11 +23,14 @@ mod folders;
 mod guest;
 mod hands;
 mod host;
+mod inspect;
 mod limits;
 mod link;
 mod load;
 mod log;
 mod meter;
+mod offered;
+mod plain;
 mod runtime;
 mod threads;
 mod ticker;
@@ -35,13 +39,16 @@ mod wasi;
 
 pub use cache::{CACHE_BYTES_MAX_DEFAULT, CacheKey, CacheSettings, CompiledCache, OpenCacheError};
 pub use call::{Call, WORKSPACE_PREOPEN};
+pub use describe::DescribeError;
 pub use hands::{ComponentHands, DuplicateTool, HandsSettings};
 pub use host::kv::KvOwners;
+pub use inspect::{Ability, Inspection, inspect, inspect_source};
 pub use limits::{COMPONENT_BYTES_MAX, CallLimits};
 pub use link::MissingImport;
 pub use load::{LoadError, Progress, ProgressSink, Readiness};
+pub use plain::NotOffered;
 pub use runtime::{LoadedComponent, PREPARING_CODE, Runtime, RuntimeSettings};
 pub use tools::{
-    COMPONENT_TOOLS_MAX, Component, ComponentSource, DESCRIPTION_BYTES_MAX, ReadComponentError, TOOL_NAME_CHARS_MAX,
-    MANIFEST_SECTION, MANIFEST_SECTION_BYTES_MAX, TOOLS_SECTION, TOOLS_SECTION_BYTES_MAX,
+    COMPONENT_TOOLS_MAX, Component, ComponentSource, DESCRIPTION_BYTES_MAX, Kind, MANIFEST_BYTES_MAX, MANIFEST_SECTION,
+    ReadComponentError, TOOL_NAME_CHARS_MAX, TOOLS_SECTION, TOOLS_SECTION_BYTES_MAX,
 };

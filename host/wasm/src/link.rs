@@ -1,14 +1,15 @@
-//! What the host offers to components: the linker, and the list of interfaces for people.
+//! What the host offers to components: the linker, and what is missing in it.
 //!
 //! Promise: a known interface without a grant links to a denying implementation (no environment, no
 //! sockets, standard input at its end); an unknown one is refused with what it wants and what there is.
 //!
-//! Not here: files (`filesystem`), clocks, randomness, environment and output streams (`wasi`), the host's own
-//! interfaces and requests (`host`).
+//! Not here: the list of interfaces (`offered`), files (`filesystem`), clocks, randomness, environment and output
+//! streams (`wasi`), the host's own interfaces and requests (`host`).
 
 use crate::filesystem;
 use crate::guest::GuestState;
 use crate::host;
+use crate::offered;
 use crate::wasi;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -19,56 +20,8 @@ use wasmtime_wasi_io::IoView;
 
 /// The interface that a tool exports.
 pub(crate) const TOOL_INTERFACE: &str = "harness:tool/tool@0.1.0";
-/// The one that it exports in its place where it may need something first.
-pub(crate) const RESUMABLE_INTERFACE: &str = "harness:tool/resumable@0.1.0";
-/// The interface through which requests leave.
-pub(crate) const REQUESTS_INTERFACE: &str = "wasi:http/outgoing-handler";
-/// The types it is written with: a component imports them by name.
-const TYPES_INTERFACE: (&str, &str) = ("harness:tool/types", "0.1.0");
-/// The version of WASI behind the interfaces below.
-const WASI_VERSION: &str = "0.2.12";
-
-/// The version of the host's own interfaces.
-const HOST_VERSION: &str = "0.1.0";
-/// The host's own interfaces, without their version.
-const HOSTS_OWN: &[&str] =
-    &["harness:host/kv", "harness:host/log", "harness:host/progress", "harness:host/secrets"];
-
 /// An import's name inside an error, in bytes.
 const IMPORT_NAME_BYTES_MAX: usize = 200;
-
-/// Interfaces of WASI that are offered, without their version.
-const OFFERED: &[&str] = &[
-    "wasi:cli/environment",
-    "wasi:cli/exit",
-    "wasi:cli/stderr",
-    "wasi:cli/stdin",
-    "wasi:cli/stdout",
-    "wasi:cli/terminal-input",
-    "wasi:cli/terminal-output",
-    "wasi:cli/terminal-stderr",
-    "wasi:cli/terminal-stdin",
-    "wasi:cli/terminal-stdout",
-    "wasi:clocks/monotonic-clock",
-    "wasi:clocks/wall-clock",
-    "wasi:filesystem/preopens",
-    "wasi:filesystem/types",
-    REQUESTS_INTERFACE,
-    "wasi:http/types",
-    "wasi:io/error",
-    "wasi:io/poll",
-    "wasi:io/streams",
-    "wasi:random/insecure",
-    "wasi:random/insecure-seed",
-    "wasi:random/random",
-    "wasi:sockets/instance-network",
-    "wasi:sockets/ip-name-lookup",
-    "wasi:sockets/network",
-    "wasi:sockets/tcp",
-    "wasi:sockets/tcp-create-socket",
-    "wasi:sockets/udp",
-    "wasi:sockets/udp-create-socket",
-];
 
 /// Links everything that is offered.
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
@@ -119,7 +72,7 @@ impl IoView for GuestState {
 }
 
 /// An interface that a component wants and the host does not have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct MissingImport {
     /// What the component imports.
     pub wanted: String,
@@ -143,11 +96,7 @@ pub(crate) fn missing<'a>(imports: impl Iterator<Item = &'a str>) -> Vec<Missing
 
 fn check(import: &str) -> Option<MissingImport> {
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
-    let offered = match name {
-        name if name == TYPES_INTERFACE.0 => Some(TYPES_INTERFACE.1),
-        name if HOSTS_OWN.contains(&name) => Some(HOST_VERSION),
-        name => OFFERED.contains(&name).then_some(WASI_VERSION),
-    };
+    let offered = offered::find(name).map(|offered| offered.version);
     if offered.is_some_and(|offered| is_compatible(version, offered)) {
         return None;
     }
@@ -197,22 +146,15 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_what_there_is() {
-        let imports = [
-            "wasi:io/streams@0.2.0",
-            "wasi:http/types@0.2.0",
-            "harness:host/kv@0.1.7",
-            "wasi:http/incoming-handler@0.2.0",
-            "wasi:cli/exit@0.3.0",
-            "harness:host/kv@0.2.0",
-            "do-it",
-        ];
+        let imports =
+            ["wasi:io/streams@0.2.0", "wasi:nn/tensor@0.2.0", "wasi:cli/exit@0.3.0", "harness:host/kv@0.9.0", "do-it"];
         let words: Vec<_> = missing(imports.into_iter()).iter().map(ToString::to_string).collect();
         assert_eq!(
             words,
             [
-                "it imports `wasi:http/incoming-handler@0.2.0`, this host offers nothing of that name",
+                "it imports `wasi:nn/tensor@0.2.0`, this host offers nothing of that name",
                 "it imports `wasi:cli/exit@0.3.0`, this host offers `wasi:cli/exit@0.2.12`",
-                "it imports `harness:host/kv@0.2.0`, this host offers `harness:host/kv@0.1.0`",
+                "it imports `harness:host/kv@0.9.0`, this host offers `harness:host/kv@0.1.0`",
                 "it imports `do-it`, this host offers nothing of that name",
             ]
         );

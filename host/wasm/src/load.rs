@@ -285,7 +285,7 @@ impl Loader {
         let link =
             |error: wasmtime::Error| LoadError::Link { name: component.name().to_owned(), problem: chain(&error) };
         let instance_pre = self.linker.instantiate_pre(&compiled).map_err(link)?;
-        let entry = Entry::of(&instance_pre).map_err(link)?;
+        let entry = Entry::of(component, &instance_pre).map_err(link)?;
         Ok(Arc::new(Loaded { engine: self.engine.clone(), instance_pre, entry }))
     }
 

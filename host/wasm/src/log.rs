@@ -162,9 +162,11 @@ mod tests {
         log.write(Source::Err, b"broken\x1b[31m");
         log.note("info", "begun");
         assert_eq!(log.text().unwrap(), "[notes]\ninfo: begun\n[standard error]\nbroken\n");
-        log.note("warn", &"ä".repeat(100));
+        log.note("warn", "0123456789");
+        log.note("warn", "0123456789");
         let text = log.text().unwrap();
-        assert!(text.starts_with("[") && text.contains("older bytes were dropped") && text.contains("broken"), "{text}");
+        assert!(text.starts_with("[17 older bytes were dropped]\n[notes]\n") && text.contains("broken"), "{text}");
+        log.note("warn", &"ä".repeat(100));
         assert!(log.rings.lock().unwrap().notes.len() <= 40);
     }
 }

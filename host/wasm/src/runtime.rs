@@ -8,6 +8,7 @@
 use crate::cache::{CacheSettings, CompiledCache};
 use crate::call::{self, Call, Site};
 use crate::compile::{CompileLimits, Compiler, Outside};
+use crate::describe::{self, DescribeError};
 use crate::engine;
 use crate::filesystem::Base;
 use crate::limits::{CallLimits, THREADS_MAX};
@@ -16,12 +17,9 @@ use crate::load::{Compile, LoadError, Loaded, Loader, NotLoaded, ProgressSink, R
 use crate::threads::GuestThreads;
 use crate::ticker::{self, Pulse};
 use crate::tools::Component;
-<<<<<<< HEAD
-use harness_egress::{Egress, EgressSettings};
-=======
 use harness_core::Outcome;
 use harness_core::outcome::FailureKind;
->>>>>>> worker
+use harness_egress::{Egress, EgressSettings};
 use harness_engine::ports::CallReport;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -53,6 +51,7 @@ impl Default for RuntimeSettings {
             limits: CallLimits::DEFAULT,
             threads: 0,
             cache: None,
+            compiler: Compiler::default(),
             progress: None,
             egress: Egress::new(EgressSettings::default()),
         }
@@ -106,9 +105,13 @@ impl Runtime {
             .core()
             .map_err(|problem| LoadError::Host { name: component.name().to_owned(), problem: problem.to_owned() })?;
         let loaded = core.loader.load(component).await?;
+        Ok(self.loaded(core, component, loaded))
+    }
+
+    fn loaded(&self, core: &Core, component: &Arc<Component>, loaded: Arc<Loaded>) -> LoadedComponent {
         let limits = self.settings.limits.lowered_to(component.limits());
         let (pulse, egress) = (core.pulse.clone(), self.settings.egress.clone());
-        Ok(LoadedComponent { component: component.clone(), loaded, limits, pulse, egress })
+        LoadedComponent { component: component.clone(), loaded, limits, pulse, egress }
     }
 
     /// Begins to load a component and waits for nothing. Where a worker compiles, what was begun comes to its end
@@ -142,10 +145,7 @@ impl Runtime {
         let faulted = |what: String| Outcome::Faulted { what };
         let core = self.core().map_err(|problem| faulted(format!("component `{}`: {problem}", component.name())))?;
         match core.loader.load_for_call(component).await {
-            Ok(loaded) => {
-                let limits = self.settings.limits.lowered_to(component.limits());
-                Ok(LoadedComponent { loaded, limits, pulse: core.pulse.clone() })
-            }
+            Ok(loaded) => Ok(self.loaded(core, component, loaded)),
             Err(NotLoaded::Failed(error)) => Err(faulted(error.to_string())),
             Err(NotLoaded::Preparing { about_s }) => Err(Outcome::Failed {
                 kind: FailureKind::Failed,
@@ -172,6 +172,26 @@ impl Runtime {
         let (component, base) = (component.clone(), base.clone());
         let deadline_ms = component.limits.deadline_ms;
         core.threads.run(deadline_ms, async move { component.call_here(&base, call).await }).await
+    }
+
+    /// Asks a component for its tools, with everything denied and tight limits: once, when it is installed.
+    /// Keep what comes back with the component's digest, and read it with [`Component::read_described`].
+    ///
+    /// # Errors
+    /// If it has nothing to ask, does not load, does not answer in time, or gives what cannot be used.
+    pub async fn describe(&self, component: &Arc<Component>) -> Result<String, DescribeError> {
+        let name = || component.name().to_owned();
+        if component.describe_export().is_none() {
+            return Err(DescribeError::Nothing { name: name() });
+        }
+        let loaded = self.load(component).await.map_err(|error| DescribeError::Load(error.to_string()))?;
+        let core = self.core().map_err(|problem| DescribeError::Load(problem.to_owned()))?;
+        let deadline_ms = loaded.limits.lowered_to(&describe::DESCRIBE_LIMITS).deadline_ms;
+        let ask = async move {
+            let _running = loaded.pulse.run();
+            describe::run(&loaded.loaded, &loaded.component, &loaded.egress, &loaded.limits).await
+        };
+        describe::answer(component, core.threads.run(deadline_ms, ask).await)
     }
 
     fn core(&self) -> Result<&Core, &str> {

@@ -8,9 +8,9 @@
 //! default denies all).
 
 use crate::guest::GuestState;
+use crate::host::inputs::Alarm;
 use crate::log::Source;
 use crate::meter::Crossed;
-use crate::host::inputs::Alarm;
 use chacha20::rand_core::Rng;
 use harness_core::grant::Capability;
 use harness_core::outcome::LimitName;

@@ -139,7 +139,10 @@ fn sandboxed(file: &str, kind: Kind, root: &Path) -> String {
     let layer = Layer::new(Arc::clone(&base), LayerLimits::default());
     let output = MemoryOutputPipe::new(OUTPUT_BYTES_MAX);
     let wasi = WasiCtx::builder().args(&["guest", "/workspace"]).stdout(output.clone()).stderr(output.clone()).build();
-    let files = FilesystemCtx { preopens: vec![Preopen::new("/workspace", &layer, Access::Staged)], ..FilesystemCtx::default() };
+    let files = FilesystemCtx {
+        preopens: vec![Preopen::new("/workspace", &layer, Access::Staged)],
+        ..FilesystemCtx::default()
+    };
     let mut store = Store::new(&engine, GuestState { table: ResourceTable::new(), wasi, files });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let said = runtime.block_on(async {

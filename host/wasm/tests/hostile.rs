@@ -1,4 +1,4 @@
-//! Every case of tests/hostile/cases: the expected outcome, nothing staged, a bounded host, and a
+//! Every case of tests/hostile/cases, printed as a table: the expected outcome, nothing staged, a bounded host, and a
 //! well-behaved neighbour that goes on working in the same runtime while it is attacked.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -6,12 +6,13 @@ mod support;
 
 use harness_core::Outcome;
 use harness_core::event::Changes;
-use harness_engine::ports::Hands;
-use harness_wasm::{CallLimits, ComponentHands, Runtime, RuntimeSettings};
-use serde::Deserialize;
-use std::path::Path;
+use harness_engine::ports::{CallReport, Hands};
+use harness_wasm::{ComponentHands, Runtime, RuntimeSettings};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use support::case::{self, Found, MEMORY_BYTES};
 
 /// Attackers at the same time: twice the threads.
 const ATTACKERS: usize = 4;
@@ -19,76 +20,11 @@ const ATTACKERS: usize = 4;
 const THREADS: usize = 2;
 /// An attack that ends fast is repeated until the neighbour made a call during it, but not more often.
 const ROUNDS_MAX: u64 = 2_000;
-/// Memory of one attacker, in bytes.
-const MEMORY_BYTES: u64 = 16 << 20;
+/// Calls that the neighbour makes before an attack is given up.
+const CALLS_BEFORE_CANCEL: u64 = 20;
 /// How much the host may grow over all attacks, in bytes: every attacker's memory and staged files,
 /// what copying them takes, and the compiler.
 const HOST_GROWTH_BYTES_MAX: u64 = (ATTACKERS as u64 + 1) * (MEMORY_BYTES + 16 * (1 << 20)) + (192 << 20);
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    outcome: String,
-    limit: Option<String>,
-    /// What the words for people contain.
-    contains: Option<String>,
-    /// What the model reads, exactly.
-    text: Option<String>,
-    arguments: Option<String>,
-    #[serde(default)]
-    limits: Limits,
-    /// A second call of the same component, and what the model reads of it.
-    then_arguments: Option<String>,
-    then_text: Option<String>,
-    /// The description that is left.
-    description: Option<String>,
-    cut_to_bytes: Option<usize>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Limits {
-    fuel: Option<u64>,
-    deadline_ms: Option<u64>,
-    memory_bytes: Option<u64>,
-    staged_files: Option<u64>,
-    argument_bytes: Option<u64>,
-}
-
-impl Limits {
-    fn over(&self, limits: CallLimits) -> CallLimits {
-        CallLimits {
-            fuel: self.fuel.unwrap_or(limits.fuel),
-            deadline_ms: self.deadline_ms.unwrap_or(limits.deadline_ms),
-            memory_bytes: self.memory_bytes.unwrap_or(limits.memory_bytes),
-            staged_files: self.staged_files.unwrap_or(limits.staged_files),
-            argument_bytes: self.argument_bytes.unwrap_or(limits.argument_bytes),
-            ..limits
-        }
-    }
-}
-
-fn limits() -> CallLimits {
-    CallLimits { fuel: u64::MAX, memory_bytes: MEMORY_BYTES, staged_bytes: 4 << 20, ..CallLimits::DEFAULT }
-}
-
-/// A workspace with ways out of it.
-fn workspace(root: &Path) -> std::path::PathBuf {
-    use std::os::unix::fs::symlink;
-    let work = root.join("work");
-    std::fs::create_dir_all(work.join("inside")).unwrap();
-    std::fs::create_dir(root.join("outside")).unwrap();
-    std::fs::write(root.join("outside/secret"), "secret").unwrap();
-    std::fs::write(work.join("inside/file"), "inside").unwrap();
-    symlink("../outside", work.join("link-out")).unwrap();
-    symlink(root.join("outside/secret"), work.join("link-absolute")).unwrap();
-    symlink("..", work.join("link-up")).unwrap();
-    symlink("link-loop", work.join("link-loop")).unwrap();
-    symlink("../outside/new", work.join("link-dangling")).unwrap();
-    let made = std::process::Command::new("mkfifo").arg(work.join("pipe")).status().unwrap();
-    assert!(made.success());
-    work
-}
 
 /// A line of /proc/self/status, in bytes.
 fn process_bytes(field: &str) -> u64 {
@@ -109,85 +45,59 @@ async fn neighbour(hands: Arc<ComponentHands>, round: Arc<AtomicU64>, during: Ar
     }
 }
 
-/// What is wrong with an outcome.
-fn check(case: &Case, outcome: &Outcome) -> Result<(), String> {
-    let words = outcome.model_text(&[]);
-    let over = match outcome {
-        Outcome::OverLimit { limit, maximum } if *maximum == case.limits.over(limits()).maximum(*limit) => {
-            Some(limit.name())
-        }
-        _ => None,
-    };
-    let is_right = outcome.word() == case.outcome
-        && over == case.limit.as_deref()
-        && case.contains.as_ref().is_none_or(|expected| words.contains(expected.as_str()))
-        && case.text.as_ref().is_none_or(|expected| words == *expected);
-    if is_right { Ok(()) } else { Err(format!("{outcome:?}")) }
+/// The runtime under attack, and who works beside.
+struct Field {
+    runtime: Arc<Runtime>,
+    work: PathBuf,
+    round: Arc<AtomicU64>,
+    during: Arc<AtomicU64>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_components_get_nowhere() {
     let root = tempfile::tempdir().unwrap();
-    let work = workspace(root.path());
-    let runtime =
-        Arc::new(Runtime::new(RuntimeSettings { limits: limits(), threads: THREADS, ..RuntimeSettings::default() }));
-    let cases = support::corpus().join("cases");
-    let good = support::assemble(&std::fs::read_to_string(cases.join("neighbour.wat")).unwrap());
-    let good = support::read("neighbour", good, CallLimits::DEFAULT).unwrap();
-    let good = Arc::new(support::hands(&runtime, &work, &[good]));
+    let work = support::workspace(root.path());
+    let settings = RuntimeSettings { limits: case::limits(), threads: THREADS, ..RuntimeSettings::default() };
+    let runtime = Arc::new(Runtime::new(settings));
+    let good = Arc::new(support::hands(&runtime, &work, &[support::neighbour()]));
     support::call(&good, "attack", "{}").await;
     let growth_from = process_bytes("VmRSS");
 
     let (round, during) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let beside = tokio::spawn(neighbour(good, round.clone(), during.clone()));
-    let mut names: Vec<_> = std::fs::read_dir(&cases)
-        .unwrap()
-        .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".wat")?.to_owned()))
-        .collect();
-    names.sort();
-    assert!(names.len() > 50, "the corpus is not where it should be");
+    let field = Field { runtime, work, round, during };
+    let all = case::all();
+    assert!(all.len() > 100, "the corpus is not where it should be");
     let mut failures = Vec::new();
-    println!("{:<24} {:<28} {:>6} {:>10} {:>8}", "case", "outcome", "rounds", "neighbour", "RSS MiB");
-    for name in &names {
-        let case = toml::from_str(&std::fs::read_to_string(cases.join(format!("{name}.toml"))).unwrap());
-        let case: Case = case.unwrap_or_else(|error| panic!("{name}: {error}"));
-        during.store(0, Ordering::SeqCst);
-        let text = std::fs::read_to_string(cases.join(format!("{name}.wat"))).unwrap();
-        let (outcome, rounds) = match attack(&case, &text, &runtime, &work, &round, &during).await {
-            Ok(ended) => ended,
-            Err(wrong) => {
-                failures.push(format!("{name}: {wrong}"));
-                round.store(0, Ordering::SeqCst);
-                continue;
-            }
-        };
-        assert!(!beside.is_finished(), "{name}: the neighbour broke");
-        let (calls, rss) = (during.load(Ordering::SeqCst), process_bytes("VmRSS") >> 20);
-        println!("{name:<24} {outcome:<28} {rounds:>6} {calls:>10} {rss:>8}");
+    println!(
+        "| family | case | expected | got | rounds | neighbour's calls | RSS MiB |\n|---|---|---|---|--:|--:|--:|"
+    );
+    for found in &all {
+        let Found { family, name, case, .. } = found;
+        field.during.store(0, Ordering::SeqCst);
+        let ended = attack(found, &field).await;
+        field.round.store(0, Ordering::SeqCst);
+        let (got, rounds) = ended.unwrap_or_else(|wrong| {
+            failures.push(format!("{family}/{name}: {wrong}"));
+            ("something else".to_owned(), 0)
+        });
+        assert!(!beside.is_finished(), "{family}/{name}: the neighbour broke");
+        let (calls, rss) = (field.during.load(Ordering::SeqCst), process_bytes("VmRSS") >> 20);
+        println!("| {family} | {name} | {} | {got} | {rounds} | {calls} | {rss} |", case.expected());
     }
     beside.abort();
     assert!(failures.is_empty(), "not as expected:\n{}", failures.join("\n"));
     let growth = process_bytes("VmHWM").saturating_sub(growth_from);
     println!("the host grew by at most {} MiB", growth >> 20);
     assert!(growth < HOST_GROWTH_BYTES_MAX, "the host grew by {growth} bytes");
-    assert_eq!(runtime.threads_lost(), 0);
-    let outside: Vec<_> = std::fs::read_dir(root.path().join("outside")).unwrap().collect();
-    assert_eq!(outside.len(), 1, "something was made outside");
-    assert_eq!(std::fs::read(root.path().join("outside/secret")).unwrap(), b"secret");
+    assert_eq!(field.runtime.threads_lost(), 0);
+    support::assert_outside_is_untouched(root.path());
 }
 
 /// Attacks until the neighbour made a call meanwhile: the outcome in a word, and how many rounds it took.
-async fn attack(
-    case: &Case,
-    text: &str,
-    runtime: &Arc<Runtime>,
-    work: &Path,
-    round: &AtomicU64,
-    during: &AtomicU64,
-) -> Result<(String, u64), String> {
-    let mut bytes = support::assemble(text);
-    bytes.truncate(case.cut_to_bytes.unwrap_or(usize::MAX));
-    let component = match support::read("attack", bytes, case.limits.over(limits())) {
+async fn attack(found: &Found, field: &Field) -> Result<(String, u64), String> {
+    let case = &found.case;
+    let component = match support::read("attack", found.bytes(), case.limits()) {
         Ok(component) => component,
         Err(error) => {
             let words = error.to_string();
@@ -196,26 +106,31 @@ async fn attack(
             return if is_right { Ok(("refused".to_owned(), 0)) } else { Err(words) };
         }
     };
-    let hands = support::hands(runtime, work, &[component]);
+    let hands = support::hands(&field.runtime, &field.work, &[component]);
     if case.description.as_ref().is_some_and(|expected| hands.tools()[0].description != *expected) {
         return Err(format!("described as {:?}", hands.tools()[0].description));
     }
-    let arguments = case.arguments.as_deref().unwrap_or("{}");
     let mut rounds = 0;
-    while rounds == 0 || during.load(Ordering::SeqCst) == 0 {
+    while rounds == 0 || field.during.load(Ordering::SeqCst) == 0 {
         rounds += 1;
         if rounds > ROUNDS_MAX {
             return Err(format!("the neighbour came to nothing in {ROUNDS_MAX} rounds"));
         }
-        round.store(rounds, Ordering::SeqCst);
-        let calls: [_; ATTACKERS] = std::array::from_fn(|_| support::call(&hands, "attack", arguments));
+        field.round.store(rounds, Ordering::SeqCst);
+        let calls: [_; ATTACKERS] = std::array::from_fn(|_| support::call(&hands, "attack", case.arguments()));
+        if case.outcome == case::CANCELLED {
+            give_up(calls, field).await?;
+            continue;
+        }
         for report in join(calls).await {
-            check(case, &report.outcome)?;
-            if report.changes != Changes::None || !report.contents.is_empty() {
+            case.check(&report.outcome)?;
+            if report.changes != Changes::None
+                || report.contents.iter().any(|blob| Some(blob.digest) != report.record.log)
+            {
                 return Err(format!("it staged {:?}", report.changes));
             }
         }
-        round.store(0, Ordering::SeqCst);
+        field.round.store(0, Ordering::SeqCst);
     }
     if let (Some(arguments), Some(text)) = (&case.then_arguments, &case.then_text) {
         let report = support::call(&hands, "attack", arguments).await;
@@ -223,7 +138,21 @@ async fn attack(
             return Err(format!("the next call: {:?}", report.outcome));
         }
     }
-    Ok((case.limit.clone().unwrap_or_else(|| case.outcome.clone()), rounds))
+    Ok((case.expected(), rounds))
+}
+
+/// Lets them run until the neighbour made calls meanwhile, and drops them. One that went on would keep
+/// its place, and there are not enough of them for all cases.
+async fn give_up<const N: usize>(calls: [impl Future<Output = CallReport>; N], field: &Field) -> Result<(), String> {
+    let enough = async {
+        while field.during.load(Ordering::SeqCst) < CALLS_BEFORE_CANCEL {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        ended = join(calls) => Err(format!("it ended by itself: {:?}", ended.first().map(|report| &report.outcome))),
+        () = enough => Ok(()),
+    }
 }
 
 async fn join<T, const N: usize>(futures: [impl Future<Output = T>; N]) -> Vec<T> {

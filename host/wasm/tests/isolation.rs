@@ -37,3 +37,21 @@ async fn a_secret_in_memory_is_gone_with_its_call() {
         assert_eq!(support::call(&other, "attack", "{}").await.outcome, ok, "writes the secret");
     }
 }
+
+/// Calls of two sessions that follow each other, one of each.
+const ALTERNATIONS: usize = 1_000;
+
+#[tokio::test]
+async fn a_secret_of_one_session_is_never_seen_by_another() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let runtime = Arc::new(Runtime::new(RuntimeSettings { threads: 1, ..RuntimeSettings::default() }));
+    // The same component: the second session gets the very slots that the first has just left.
+    let writer = support::hands(&runtime, one.path(), &[guest(0)]);
+    let reader = support::hands(&runtime, other.path(), &[guest(0)]);
+    for turn in 0..ALTERNATIONS {
+        let wrote = support::call(&writer, "attack", "{}").await;
+        assert_eq!(wrote.outcome, Outcome::text("ok"), "writes the secret, turn {turn}");
+        let looked = support::call(&reader, "attack", "{\"look\": 1}").await;
+        assert_eq!(looked.outcome, Outcome::text("ok"), "the other session looks for it, turn {turn}");
+    }
+}

@@ -5,6 +5,8 @@ use crate::host::{Shared, component};
 use crate::model_server::FILE;
 use crate::quantity::{Durations, Quantity};
 use crate::table::{Row, Table};
+use harness_core::Capability;
+use harness_wasm::Call;
 use harness_wasm::filesystem::Base;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,14 +34,16 @@ pub(crate) fn measure(shared: &Shared, table: &mut Table) {
     let bare_without = BareTool::new(component.bytes(), None);
     let read_arguments = format!(r#"{{"path":"{FILE}"}}"#);
 
+    let granted: Vec<Capability> = vec!["filesystem write /workspace".parse().unwrap()];
+    let call = |arguments: &str| Call { granted: granted.clone(), ..Call::new(TOOL, arguments) };
     let without_call = || bare_without.call();
     let bare_call = || bare.call();
     let own_call = || async {
-        let report = loaded.call_here(&base, TOOL, ARGUMENTS).await;
+        let report = loaded.call_here(&base, call(ARGUMENTS)).await;
         assert_eq!(report.outcome.word(), "failed");
     };
     let read_call = || async {
-        let report = loaded.call_here(&base, TOOL, &read_arguments).await;
+        let report = loaded.call_here(&base, call(&read_arguments)).await;
         assert_eq!(report.outcome.word(), "returned");
     };
     let mut rounds: [Vec<Round>; 4] = Default::default();

@@ -10,7 +10,8 @@ use harness_model::{Models, ProviderConfig, Wire};
 use harness_store::{SqliteStore, StoreOptions, this_process};
 use harness_wasm::filesystem::Base;
 use harness_wasm::{
-    CACHE_BYTES_MAX_DEFAULT, CacheSettings, Component, ComponentHands, ComponentSource, Runtime, RuntimeSettings,
+    CACHE_BYTES_MAX_DEFAULT, CacheSettings, Component, ComponentHands, ComponentSource, HandsSettings, Runtime,
+    RuntimeSettings,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -59,7 +60,7 @@ impl Shared {
 
 fn runtime_hands<T>(runtime: &Arc<Runtime>, workspace: &Path, with: impl FnOnce(&ComponentHands) -> T) -> T {
     let base = Arc::new(Base::open(workspace, &[]).unwrap());
-    with(&ComponentHands::new(Arc::clone(runtime), base, components()).unwrap())
+    with(&ComponentHands::new(Arc::clone(runtime), base, components(), HandsSettings::default()).unwrap())
 }
 
 /// Where the parts are; it can be handed to a child.
@@ -153,7 +154,9 @@ impl Bench {
     /// The tools of one session.
     pub(crate) fn hands(&self) -> Arc<dyn Hands> {
         let base = Arc::new(Base::open(&self.workspace, &[]).unwrap());
-        Arc::new(ComponentHands::new(Arc::clone(&self.runtime), base, self.components.clone()).unwrap())
+        let components = self.components.clone();
+        let settings = HandsSettings::default();
+        Arc::new(ComponentHands::new(Arc::clone(&self.runtime), base, components, settings).unwrap())
     }
 
     /// A new session that asks this model.

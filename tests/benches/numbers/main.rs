@@ -11,15 +11,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that fails has no result")]
 
 mod bare;
+mod beside;
 mod calls;
 mod events;
+mod guests;
 mod host;
+mod languages;
 mod machine;
 mod memory;
 mod model_server;
+mod others;
 mod process;
 mod quantity;
 mod sessions;
+mod staging;
 mod start;
 mod steps;
 mod table;
@@ -34,6 +39,10 @@ type Measure = fn(&Shared, &mut Table);
 /// What is measured, in the order of the table: the word that chooses it and the code.
 const MEASUREMENTS: &[(&str, Measure)] = &[
     ("calls", calls::measure),
+    ("others", others::measure),
+    ("languages", languages::measure),
+    ("staging", staging::measure),
+    ("beside", beside::measure),
     ("start", start::measure),
     ("steps", steps::measure),
     ("sessions", sessions::measure),

@@ -4,7 +4,7 @@
 //! A child prints one line of JSON when it has something to say and ends when its standard input does.
 
 use crate::model_server::ModelServer;
-use crate::{memory, sessions};
+use crate::{beside, memory, others, sessions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, BufReader, Write};
@@ -23,6 +23,8 @@ pub(crate) fn child_main(words: &[String]) {
         }
         "sessions" => sessions::child(words),
         "memory" => memory::child(words),
+        "live-guests" => beside::child(words),
+        "json-rpc" => others::child(),
         other => panic!("no role is called {other}"),
     }
 }
@@ -56,6 +58,14 @@ impl Role {
             .unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
         Self { child, said }
+    }
+
+    /// Tells it one thing, and hears what it says to that.
+    pub(crate) fn ask<T: DeserializeOwned>(&mut self, value: &impl Serialize) -> T {
+        let mut line = serde_json::to_string(value).unwrap();
+        line.push('\n');
+        self.child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+        self.hear()
     }
 
     /// The next thing it says.

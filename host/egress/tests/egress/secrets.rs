@@ -108,6 +108,9 @@ async fn secrets_go_over_tls_to_named_hosts() {
     let url = format!("https://api.example.com:{}/", server.port);
     send(&call, "GET", &url, &[("authorization", &value)], "").await.unwrap();
     assert!(server.only().contains(FORGE));
+    get(&call, &url).await.unwrap();
+    let seen = server.seen();
+    assert!(seen.len() == 2 && seen.iter().all(|it| !it.is_resumed), "one session would tell calls apart: {seen:?}");
 }
 
 #[tokio::test]

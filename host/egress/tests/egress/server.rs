@@ -1,8 +1,8 @@
 //! A server that answers as a test says, byte by byte, and keeps what it was sent.
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::{HandshakeKind, ServerConfig};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(crate) struct Seen {
     pub(crate) text: String,
     /// The name asked for in TLS.
     pub(crate) tls_name: Option<String>,
+    /// Whether TLS went on with an earlier session.
+    pub(crate) is_resumed: bool,
     /// Whether the client closed the connection while it was held.
     pub(crate) is_closed: bool,
 }
@@ -107,10 +109,12 @@ impl Server {
             while let Ok((stream, _)) = listener.accept().await {
                 let (tls, kept, answer) = (tls.clone(), kept.clone(), answer.clone());
                 tokio::spawn(async move {
-                    let Some(tls) = tls else { return serve(stream, None, &kept, &*answer).await };
+                    let Some(tls) = tls else { return serve(stream, Seen::default(), &kept, &*answer).await };
                     if let Ok(stream) = tls.accept(stream).await {
-                        let name = stream.get_ref().1.server_name().map(str::to_owned);
-                        serve(stream, name, &kept, &*answer).await;
+                        let tls = stream.get_ref().1;
+                        let is_resumed = tls.handshake_kind() == Some(HandshakeKind::Resumed);
+                        let tls_name = tls.server_name().map(str::to_owned);
+                        serve(stream, Seen { tls_name, is_resumed, ..Seen::default() }, &kept, &*answer).await;
                     }
                 });
             }
@@ -133,7 +137,7 @@ impl Server {
 
 async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    tls_name: Option<String>,
+    connection: Seen,
     seen: &Mutex<Vec<Seen>>,
     answer: &(dyn Fn(&str) -> Vec<Step> + Send + Sync),
 ) {
@@ -149,7 +153,7 @@ async fn serve(
     let steps = answer(&text);
     let at = {
         let mut seen = seen.lock().unwrap();
-        seen.push(Seen { text, tls_name, is_closed: false });
+        seen.push(Seen { text, ..connection });
         seen.len() - 1
     };
     for step in steps {

@@ -5,8 +5,9 @@
 use crate::watched_log::Fate;
 use crate::world::{World, context, finish, responses};
 use harness_core::event::{TurnEnd, TurnLimits};
-use harness_core::{ApproveMode, Item, SessionId, TimeMs};
-use harness_engine::ports::{Index, SessionFilter, Takeover};
+use harness_core::record::KvSpace;
+use harness_core::{ApproveMode, Item, Scope, SessionId, TimeMs};
+use harness_engine::ports::{Index, Kv, SessionFilter, Takeover};
 use harness_sim::clock::SimClock;
 use harness_sim::files::{Files, MemoryFiles};
 use harness_sim::memory_store::MemoryStore;
@@ -29,6 +30,21 @@ fn staged_script() -> ScriptedModel {
                 ("delete_file", r#"{"path":"b.txt"}"#),
                 ("append_file", r#"{"path":"c.txt","content":"three"}"#),
                 ("read_file", r#"{"path":"a.txt"}"#),
+            ]),
+            _ => Reply::text("the end"),
+        })
+    })
+}
+
+fn component_script() -> ScriptedModel {
+    ScriptedModel::by(|request| {
+        Some(match responses(request) {
+            0 => Reply::calls(&[
+                ("ask_person", r#"{"path":"asked.txt","question":"may I?"}"#),
+                ("call_tool", r#"{"tool":"append_file","arguments":"{\"path\":\"a.txt\",\"content\":\" one\"}"}"#),
+                ("call_tool", r#"{"tool":"ask_person","arguments":"{\"path\":\"b.txt\",\"question\":\"?\"}"}"#),
+                ("note", r#"{"key":"k","value":"eWVz"}"#),
+                ("append_file", r#"{"path":"a.txt","content":" two"}"#),
             ]),
             _ => Reply::text("the end"),
         })
@@ -85,7 +101,7 @@ impl Lives {
         let hands = Arc::clone(&world.hands);
         let session = match self.session().await {
             None => world.create(self.approve).await,
-            Some(id) => world.host.open(id, context(self.approve), hands, Takeover::IfGone).await.unwrap(),
+            Some(id) => world.host.open(id, context(self.approve), Vec::new(), hands, Takeover::IfGone).await.unwrap(),
         };
         if session.snapshot().await.unwrap().state.turns == 0 {
             session.prompt("go", TurnLimits::default()).await.unwrap();
@@ -99,6 +115,13 @@ impl Lives {
         let rows = self.store.list(filter).await.unwrap();
         assert!(rows.len() <= 1, "one session is enough");
         rows.first().map(|row| row.session)
+    }
+
+    /// What the component `note` has noted.
+    fn noted(&self) -> Option<Vec<u8>> {
+        let space = KvSpace { component: "note".to_owned(), scope: Scope::Global, owner: String::new() };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(self.store.kv_get(&space, "k")).unwrap()
     }
 
     /// The end as a person would see it: the conversation and the files.
@@ -132,20 +155,26 @@ fn texts(history: &[Arc<Item>]) -> Vec<String> {
 
 #[test]
 fn whichever_append_the_process_dies_at_the_end_is_the_same() {
-    for approve in [ApproveMode::Ask, ApproveMode::Edits] {
-        let calm = Lives::new(approve, staged_script);
+    let staged = (staged_script as fn() -> ScriptedModel, "a.txt: zero one two\nc.txt: three\n");
+    let components = (component_script as fn() -> ScriptedModel, "a.txt: zero one two\nasked.txt: yes\nb.txt: yes\n");
+    for (approve, (script, expected)) in
+        [(ApproveMode::Ask, staged), (ApproveMode::Edits, staged), (ApproveMode::Ask, components)]
+    {
+        let calm = Lives::new(approve, script);
         assert!(calm.live(None));
         let (history, files) = calm.end();
-        assert_eq!(files, "a.txt: zero one two\nc.txt: three\n");
+        assert_eq!(files, expected);
+        let noted = calm.noted();
         for fate in [Fate::DieBefore, Fate::DieAfter] {
             let mut append = 1;
             loop {
-                let lives = Lives::new(approve, staged_script);
+                let lives = Lives::new(approve, script);
                 let lived = lives.live(Some((append, fate.clone())));
                 assert!(lived || lives.live(None), "the second life finishes");
                 let (history_now, files_now) = lives.end();
                 assert_eq!(files_now, files, "{fate:?} {append}");
                 assert_eq!(texts(&history_now), texts(&history), "{fate:?} {append}");
+                assert_eq!(lives.noted(), noted, "{fate:?} {append}");
                 if lived {
                     break;
                 }

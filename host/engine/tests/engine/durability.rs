@@ -73,7 +73,7 @@ async fn a_failed_append_closes_the_session_and_opening_it_again_goes_on() {
             let fault = loop {
                 match updates.next().await.unwrap() {
                     Update::Closed { fault } => break fault,
-                    Update::Event(_) | Update::Delta { .. } => {}
+                    Update::Event(_) | Update::Delta { .. } | Update::Progress { .. } => {}
                 }
             };
             assert!(fault.is_some_and(|fault| fault.contains("the disk is gone")));
@@ -103,7 +103,8 @@ async fn who_is_taken_over_stops_and_says_so() {
 
     let second = first.again(ScriptedModel::tape([Reply::text("ours now")]));
     let hands = Arc::clone(&second.hands);
-    let taken = second.host.open(session.id(), context(ApproveMode::Edits), hands, Takeover::Force).await.unwrap();
+    let taken =
+        second.host.open(session.id(), context(ApproveMode::Edits), Vec::new(), hands, Takeover::Force).await.unwrap();
     gate.open();
     let fault = loop {
         if let Update::Closed { fault } = updates.next().await.unwrap() {

@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod approvals;
+mod components;
 mod crashes;
 mod durability;
 mod failures;
 mod streams;
 mod turns;
+mod undo;
 mod watched_log;
 mod world;

@@ -18,7 +18,7 @@ async fn read_to(updates: &mut Subscription, last: Sequence) -> Vec<u64> {
         let next = tokio::time::timeout(PATIENCE, updates.next()).await.expect("an event is missing");
         match next.unwrap() {
             Update::Event(logged) => sequences.push(logged.header.sequence.0),
-            Update::Delta { .. } => {}
+            Update::Delta { .. } | Update::Progress { .. } => {}
             Update::Closed { fault } => panic!("closed at {sequences:?}: {fault:?}"),
         }
     }
@@ -72,7 +72,7 @@ async fn pieces_of_a_response_say_where_they_stand() {
             match updates.next().await.unwrap() {
                 Update::Delta { offset_bytes, delta } => seen.push((offset_bytes, delta)),
                 Update::Event(logged) if logged.header.kind == "turn_ended" => break,
-                Update::Event(_) => {}
+                Update::Event(_) | Update::Progress { .. } => {}
                 Update::Closed { fault } => panic!("{fault:?}"),
             }
             if seen.len() == 4 {
@@ -85,7 +85,7 @@ async fn pieces_of_a_response_say_where_they_stand() {
         loop {
             match late.next().await.unwrap() {
                 Update::Event(logged) if logged.header.kind == "session_renamed" => break,
-                Update::Event(_) => {}
+                Update::Event(_) | Update::Progress { .. } => {}
                 stale => panic!("{stale:?}"),
             }
         }

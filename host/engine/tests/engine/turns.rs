@@ -193,7 +193,7 @@ async fn what_cannot_be_opened_says_why_and_holds_nothing() {
     assert!(matches!(world.open(unknown, ApproveMode::Ask).await, Err(OpenError::Load(_))), "it was not made known");
 
     let new = harness_engine::NewSession { workspace: String::new(), title: None };
-    let refused = world.host.create(new, context(ApproveMode::Ask), Arc::clone(&world.hands) as _).await;
+    let refused = world.host.create(new, context(ApproveMode::Ask), Vec::new(), Arc::clone(&world.hands) as _).await;
     assert!(matches!(refused, Err(OpenError::Refused(_))));
 
     world.host.rename(session.id(), "A better name").await.unwrap();

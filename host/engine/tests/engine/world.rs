@@ -63,7 +63,8 @@ impl World {
             log: Arc::clone(&log) as _,
             lease: Arc::clone(&kept) as _,
             index: Arc::clone(&kept) as _,
-            blobs: kept,
+            blobs: Arc::clone(&kept) as _,
+            kv: kept,
             model: Arc::clone(&model) as _,
             clock: Arc::clone(&clock) as _,
             ids: Arc::new(SeededIds::new(u64::from(pid))),
@@ -84,11 +85,11 @@ impl World {
 
     pub(crate) async fn create_with(&self, approve: ApproveMode, hands: Arc<dyn Hands>) -> Session {
         let new = NewSession { workspace: "/work".to_owned(), title: None };
-        self.host.create(new, context(approve), hands).await.unwrap()
+        self.host.create(new, context(approve), Vec::new(), hands).await.unwrap()
     }
 
     pub(crate) async fn open(&self, id: SessionId, approve: ApproveMode) -> Result<Session, OpenError> {
-        self.host.open(id, context(approve), Arc::clone(&self.hands) as _, Takeover::IfGone).await
+        self.host.open(id, context(approve), Vec::new(), Arc::clone(&self.hands) as _, Takeover::IfGone).await
     }
 
     /// The kinds of all events in a session's log.
@@ -106,13 +107,17 @@ pub(crate) async fn prompt(session: &Session) {
     session.prompt("go on", TurnLimits::default()).await.unwrap();
 }
 
-/// Waits until the turn has ended, saying yes to everything that is asked.
+/// Waits until the turn has ended, saying yes to everything that is asked, and `yes` to questions.
 pub(crate) async fn finish(session: &Session) -> Result<TurnEnd, SessionError> {
     let mut updates = session.subscribe(session.snapshot().await?.tip.sequence);
     loop {
         let LoadedSession { state, .. } = session.snapshot().await?;
         if let (None, Some(end)) = (&state.turn, state.last_end.clone()) {
             return Ok(end);
+        }
+        if let Some(question) = state.questions().first() {
+            session.answer_question(question.question, Some("yes".to_owned())).await?;
+            continue;
         }
         let pending: Vec<_> = state.pending().iter().map(|it| (it.approval, it.binds_to)).collect();
         if let Some((approval, binds_to)) = pending.first() {
@@ -121,7 +126,7 @@ pub(crate) async fn finish(session: &Session) -> Result<TurnEnd, SessionError> {
         }
         loop {
             match updates.next().await? {
-                Update::Delta { .. } => {}
+                Update::Delta { .. } | Update::Progress { .. } => {}
                 Update::Event(_) => break,
                 Update::Closed { fault } => return Err(SessionError::Closed(fault)),
             }
@@ -135,7 +140,7 @@ pub(crate) async fn until(session: &Session, kind: &str) -> Event {
     loop {
         match updates.next().await.unwrap() {
             Update::Event(logged) if logged.header.kind == kind => return logged.event.clone().unwrap(),
-            Update::Event(_) | Update::Delta { .. } => {}
+            Update::Event(_) | Update::Delta { .. } | Update::Progress { .. } => {}
             Update::Closed { fault } => panic!("closed before {kind}: {fault:?}"),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use harness_core::Digest;
+use proptest::prelude::*;
 
 fn settings(root: &Path) -> CacheSettings {
     CacheSettings {
@@ -166,4 +167,27 @@ fn a_cache_that_cannot_be_written_does_no_harm() {
     std::fs::remove_dir_all(&cache.folder).unwrap();
     cache.put(&key(b"a"), b"code");
     assert_eq!(cache.get(&key(b"a")), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever lies where an entry should be: only the very bytes that were put there are handed out.
+    #[test]
+    fn no_mutant_of_an_entry_is_handed_out(
+        code in prop::collection::vec(any::<u8>(), 0..300),
+        at in any::<prop::sample::Index>(),
+        with in prop::collection::vec(any::<u8>(), 0..40),
+        length in 0_usize..40,
+    ) {
+        let root = tempfile::tempdir().unwrap();
+        let cache = CompiledCache::open(&settings(root.path())).unwrap();
+        cache.put(&key(b"a"), &code);
+        let good = std::fs::read(entry(&cache, &key(b"a"))).unwrap();
+        let at = at.index(good.len());
+        let mut bad = good.clone();
+        bad.splice(at..good.len().min(at + length), with);
+        std::fs::write(entry(&cache, &key(b"a")), &bad).unwrap();
+        prop_assert_eq!(cache.get(&key(b"a")), (bad == good).then_some(code));
+    }
 }

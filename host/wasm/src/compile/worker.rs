@@ -68,7 +68,10 @@ fn obey(settings: &CacheSettings, order: &Order) -> Result<Said, Said> {
     let cache = CompiledCache::open(settings).map_err(|error| failed("the cache", error))?;
     limit_this_process(order).map_err(|error| failed("setting the limits", error))?;
 
-    let bytes = component().map_err(|error| failed("reading the component", error))?;
+    let bytes = component().map_err(|error| match error.kind() {
+        std::io::ErrorKind::OutOfMemory => Said::OutOfMemory,
+        _ => failed("reading the component", error),
+    })?;
     let digest = Digest::of(&bytes);
     if digest.hex() != order.digest {
         return Err(failed("the component", "it is not the one of the order"));

@@ -64,12 +64,7 @@ impl Preopen {
 
     /// A folder of a layer, by its path below the layer's root. A guest gets it only if it is there, and no
     /// symbolic link leads to it: whoever can make links must not decide what was meant.
-    pub fn of_folder(
-        guest_path: impl Into<String>,
-        layer: &Layer,
-        folder: impl Into<String>,
-        access: Access,
-    ) -> Self {
+    pub fn of_folder(guest_path: impl Into<String>, layer: &Layer, folder: impl Into<String>, access: Access) -> Self {
         Self { guest_path: guest_path.into(), shared: layer.shared().clone(), folder: folder.into(), access }
     }
 

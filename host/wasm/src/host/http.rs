@@ -176,7 +176,10 @@ mod tests {
         let soon = Some(Instant::now() + Duration::from_millis(50));
         let asked = RequestOptions { connect_timeout: Some(Duration::from_secs(600)), ..RequestOptions::default() };
         let given = timeouts(Some(asked), soon);
-        assert!(given.connect.unwrap() <= Duration::from_millis(50) && given.first_byte.unwrap() <= Duration::from_millis(50));
+        assert!(
+            given.connect.unwrap() <= Duration::from_millis(50)
+                && given.first_byte.unwrap() <= Duration::from_millis(50)
+        );
         let short = RequestOptions { connect_timeout: Some(Duration::from_millis(1)), ..RequestOptions::default() };
         assert_eq!(timeouts(Some(short), soon).connect, Some(Duration::from_millis(1)));
         assert_eq!(timeouts(None, None), Timeouts::default());

@@ -129,7 +129,13 @@ impl Sources {
             // A time that cannot be represented is never reached; the deadline of the call comes first.
             Clock::Own(_) => tokio::time::Instant::now().checked_add(wait),
         };
-        Alarm { until, is_own: matches!(self.clock, Clock::Own(_)), waits: !wait.is_zero(), was_looked_at: false, count }
+        Alarm {
+            until,
+            is_own: matches!(self.clock, Clock::Own(_)),
+            waits: !wait.is_zero(),
+            was_looked_at: false,
+            count,
+        }
     }
 
     /// The record.
@@ -185,7 +191,8 @@ fn hex(seed: &[u8; SEED_BYTES]) -> String {
 fn unhex(text: &str) -> Option<[u8; SEED_BYTES]> {
     let digits: Option<Vec<u8>> =
         text.chars().map(|digit| digit.to_digit(16).and_then(|value| u8::try_from(value).ok())).collect();
-    let bytes: Vec<u8> = digits?.chunks(2).map(|pair| pair.iter().fold(0, |value, digit| (value << 4) | digit)).collect();
+    let bytes: Vec<u8> =
+        digits?.chunks(2).map(|pair| pair.iter().fold(0, |value, digit| (value << 4) | digit)).collect();
     (text.len() == 2 * SEED_BYTES).then(|| bytes.try_into().ok())?
 }
 

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
 
+pub(crate) mod case;
+
 use harness_core::{CallId, SessionId};
 use harness_engine::ports::{CallReport, CallRequest, Hands};
 use harness_wasm::filesystem::Base;
-use harness_wasm::{CallLimits, Component, ComponentHands, ComponentSource, HandsSettings, ReadComponentError, Runtime};
+use harness_wasm::{
+    CallLimits, Component, ComponentHands, ComponentSource, HandsSettings, ReadComponentError, Runtime,
+};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,6 +63,36 @@ pub(crate) fn read(name: &str, bytes: Vec<u8>, limits: CallLimits) -> Result<Arc
 pub(crate) fn built_in(name: &str) -> Arc<Component> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../components/dist/{name}.wasm"));
     read(name, std::fs::read(path).unwrap(), CallLimits::DEFAULT).unwrap()
+}
+
+/// A workspace with ways out of it, inside this folder.
+pub(crate) fn workspace(root: &Path) -> PathBuf {
+    use std::os::unix::fs::symlink;
+    let work = root.join("work");
+    std::fs::create_dir_all(work.join("inside")).unwrap();
+    std::fs::create_dir(root.join("outside")).unwrap();
+    std::fs::write(root.join("outside/secret"), "secret").unwrap();
+    std::fs::write(work.join("inside/file"), "inside").unwrap();
+    symlink("../outside", work.join("link-out")).unwrap();
+    symlink(root.join("outside/secret"), work.join("link-absolute")).unwrap();
+    symlink("..", work.join("link-up")).unwrap();
+    symlink("link-loop", work.join("link-loop")).unwrap();
+    symlink("../outside/new", work.join("link-dangling")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(work.join("pipe")).status().unwrap();
+    assert!(made.success());
+    work
+}
+
+/// What lies outside of that workspace is as it was.
+pub(crate) fn assert_outside_is_untouched(root: &Path) {
+    assert_eq!(std::fs::read_dir(root.join("outside")).unwrap().count(), 1, "something was made outside");
+    assert_eq!(std::fs::read(root.join("outside/secret")).unwrap(), b"secret");
+}
+
+/// A tool that answers "ok".
+pub(crate) fn neighbour() -> Arc<Component> {
+    let text = std::fs::read_to_string(corpus().join("neighbour.wat")).unwrap();
+    read("neighbour", assemble(&text), CallLimits::DEFAULT).unwrap()
 }
 
 pub(crate) fn hands(runtime: &Arc<Runtime>, workspace: &Path, components: &[Arc<Component>]) -> ComponentHands {

@@ -1,0 +1,8 @@
+;; Words about what is not exported.
+(component
+  (@custom "harness:manifest" "{\"capabilities\":[],\"tools\":{\"sub\\u0007tract\":{}}}")
+  (core module $m (memory (export "memory") 1)
+    (func (export "f") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
+  (core instance $i (instantiate $m))
+  (func $add (param "a" u32) (param "b" u32) (result u32) (canon lift (core func $i "f")))
+  (export "add" (func $add)))

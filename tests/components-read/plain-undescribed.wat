@@ -1,0 +1,9 @@
+;; Two interfaces with a function of the same name, and nothing said of them.
+(component
+  (core module $m (memory (export "memory") 1)
+    (func (export "f") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
+  (core instance $i (instantiate $m))
+  (func $add (param "a" u32) (param "b" u32) (result u32) (canon lift (core func $i "f")))
+  (instance $one (export "add" (func $add)))
+  (export "a:numbers/whole@1.0.0" (instance $one))
+  (export "b:numbers/whole@1.0.0" (instance $one)))

@@ -1,0 +1,2 @@
+;; Components inside one another, deeper than anybody writes them.
+(component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component (component ))))))))))))))))))))

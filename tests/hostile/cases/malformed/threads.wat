@@ -1,0 +1,11 @@
+;; Wants shared memory: threads are off.
+(component
+  ;; @tools
+  (core module $other (memory $s 1 1 shared))
+  (core module $m
+    (memory (export "memory") 1)
+    ;; @realloc
+    (func (export "call") (param i32 i32 i32 i32) (result i32) (i32.const 16)))
+  (core instance $i (instantiate $m))
+  ;; @tool
+)

@@ -1,0 +1,12 @@
+;; Declares no tool at all.
+(component
+  (@custom "harness:tools" "[]")
+  (core module $m
+    (memory (export "memory") 1)
+    ;; @realloc
+    ;; @ok
+    (func (export "call") (param i32 i32 i32 i32) (result i32)
+      (i32.const 16)))
+  (core instance $i (instantiate $m))
+  ;; @tool
+)

@@ -1,0 +1,12 @@
+;; Declares its tools in bytes that are no text.
+(component
+  (@custom "harness:tools" "[{\"name\":\"\ff\fe\"}]")
+  (core module $m
+    (memory (export "memory") 1)
+    ;; @realloc
+    ;; @ok
+    (func (export "call") (param i32 i32 i32 i32) (result i32)
+      (i32.const 16)))
+  (core instance $i (instantiate $m))
+  ;; @tool
+)

@@ -1,0 +1,15 @@
+;; Calls itself for ever while it is instantiated.
+(component
+  ;; @tools
+  (core module $m
+    (memory (export "memory") 1)
+    ;; @realloc
+    ;; @ok
+    (func $deep (param i32) (call $deep (local.get 0)) (drop (i32.load (i32.const 0))))
+    (func $start (call $deep (i32.const 1)))
+    (start $start)
+    (func (export "call") (param i32 i32 i32 i32) (result i32)
+      (i32.const 16)))
+  (core instance $i (instantiate $m))
+  ;; @tool
+)
