@@ -30,10 +30,10 @@ const NAME_CHARS_MAX: usize = 64;
 pub(crate) async fn run(cli: &Cli, command: &ComponentCommand) -> Result<Exit, Failure> {
     match command {
         ComponentCommand::New { name, lang, dir } => new::run(name, *lang, dir.as_deref()),
-        ComponentCommand::Check { file, output } => list::check(file, output.json),
+        ComponentCommand::Check { file, output } => list::check(cli, file, output.json).await,
         ComponentCommand::Inspect { component, output, place } => {
             let here = Here::of(cli, place.workspace.as_deref())?;
-            list::inspect(&here, component, output.json)
+            list::inspect(&here, component, output.json).await
         }
         ComponentCommand::Call(args) => call::run(cli, args).await,
         ComponentCommand::Add(args) => add::run(cli, args).await,

@@ -1,18 +1,26 @@
 //! `component list|check|inspect`: what there is, and what each could do.
 //!
-//! Promise: nothing of a component runs for it.
+//! Promise: nothing of a component runs for it but the question for its tools, with everything denied, where only
+//! that tells them.
 
 use super::Here;
-use crate::capability_words::in_words;
+use super::name_of_file;
+use crate::args::Cli;
 use crate::commands::{print_json, print_text};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
+use crate::installed;
 use crate::paint::one_line;
+use crate::settings::{self, Said, Settings};
+use crate::wiring;
 use harness_config::{InstalledComponent, Source};
-use harness_wasm::Component;
+use harness_wasm::{Component, ComponentSource, Inspection, inspect_source};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
+
+/// What a component says is shown up to this many characters a line.
+const LINE_CHARS_MAX: usize = 400;
 
 /// Lists what there is.
 pub(super) fn list(here: &Here, json: bool) -> Result<Exit, Failure> {
@@ -75,14 +83,55 @@ fn short(component: &Component) -> String {
     component.digest().to_string().chars().take(19).collect()
 }
 
-/// Checks a file.
-pub(super) fn check(_file: &Path, _json: bool) -> Result<Exit, Failure> {
-    Err(Failure::failed("not yet"))
+/// Checks a file: what it is, and what is missing to run it here.
+pub(super) async fn check(cli: &Cli, file: &Path, json: bool) -> Result<Exit, Failure> {
+    let settings = settings::read(&Said::from_cli(cli), None)?;
+    let inspection = inspected(&settings, file).await?;
+    let exit = if inspection.problems.is_empty() { Exit::Done } else { Exit::Failed };
+    if json {
+        print_json(&json!({ "usable": exit == Exit::Done, "inspection": inspection }))?;
+        return Ok(exit);
+    }
+    let Inspection { name, kind, bytes, digest, tools, exports, missing, problems, warnings, .. } = &inspection;
+    let tools: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
+    let mut text = vec![
+        format!("{name}: {}, {bytes} bytes, {digest}", kind.word()),
+        format!("exports  {}", one_line(&exports.join(", "), LINE_CHARS_MAX)),
+        format!("tools    {}", one_line(&tools.join(", "), LINE_CHARS_MAX)),
+    ];
+    text.extend(missing.iter().map(|it| format!("missing  {}", one_line(&it.to_string(), LINE_CHARS_MAX))));
+    text.extend(problems.iter().map(|it| format!("problem  {}", one_line(it, LINE_CHARS_MAX))));
+    text.extend(warnings.iter().map(|it| format!("note     {}", one_line(it, LINE_CHARS_MAX))));
+    let (verdict, next) = match exit {
+        Exit::Done => ("it can run here", "harness-host component call FILE TOOL JSON tries it"),
+        _ => ("it cannot run here", "see above"),
+    };
+    text.push(format!("{verdict}; {next}"));
+    print_text(&text.join("\n"))?;
+    Ok(exit)
+}
+
+/// What a file says of itself, also where it cannot be loaded; its tools by a call where only that tells them.
+async fn inspected(settings: &Settings, file: &Path) -> Result<Inspection, Failure> {
+    let bytes = installed::read_binary(file)?;
+    let source = ComponentSource { name: name_of_file(file), bytes: bytes.into() };
+    let failed = |error: harness_wasm::ReadComponentError| Failure::failed(chain(&error));
+    let inspection = inspect_source(&source, None).map_err(failed)?;
+    if !inspection.needs_describing || !inspection.problems.is_empty() {
+        return Ok(inspection);
+    }
+    let wiring = wiring::wire(settings)?;
+    let component = Component::read_with(source.clone(), *wiring.runtime.limits()).map_err(failed)?;
+    let described = wiring.runtime.describe(&component).await.map_err(|error| Failure::failed(chain(&error)))?;
+    inspect_source(&source, Some(&described)).map_err(failed)
 }
 
 /// Shows what a component could do.
-pub(super) fn inspect(here: &Here, named: &str, _json: bool) -> Result<Exit, Failure> {
-    let component = here.component(named)?;
-    let asked: Vec<String> = component.ceiling().iter().map(in_words).collect();
-    print_text(&asked.join("\n"))
+pub(super) async fn inspect(here: &Here, named: &str, json: bool) -> Result<Exit, Failure> {
+    let inspection = match here.installation.component(named) {
+        Some(component) => harness_wasm::inspect(component),
+        None if Path::new(named).exists() => inspected(&here.settings, Path::new(named)).await?,
+        None => return here.component(named).map(|_| Exit::Done),
+    };
+    if json { print_json(&inspection) } else { print_text(inspection.to_string().trim_end()) }
 }
