@@ -98,7 +98,7 @@ impl CallEgress {
         }
         let read = self.shared.egress.secrets.secret(name);
         let value = read.map_err(|problem| EgressError::secret(name, format!("it cannot be read: {problem}")))?;
-        let value = value.ok_or_else(|| EgressError::secret(name, "it is granted, but there is none of that name"))?;
+        let value = value.ok_or_else(|| EgressError::NotConfigured { name: name.to_owned() })?;
         let mut state = self.state();
         let secrets = state.secrets.clone().unwrap_or_default();
         // Another thread of the call may have been faster.

@@ -34,6 +34,12 @@ pub enum EgressError {
         /// Why.
         why: String,
     },
+    /// A grant names the secret, and there is none of that name.
+    #[error("the secret `{name}` is granted, but there is none of that name")]
+    NotConfigured {
+        /// Its name.
+        name: String,
+    },
     /// A secret that cannot be given, is in the wrong place or stands open.
     #[error("the secret `{name}`: {problem}")]
     Secret {

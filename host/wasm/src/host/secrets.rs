@@ -8,6 +8,7 @@ use crate::clean::clean;
 use crate::contract::host::harness::host::secrets::{Error, Host};
 use crate::guest::GuestState;
 use harness_core::grant::Capability;
+use harness_egress::EgressError;
 
 /// A secret's name inside an error, in characters.
 const NAME_CHARS_MAX: usize = 64;
@@ -40,6 +41,7 @@ impl Host for GuestState {
         let asked = tokio::task::spawn_blocking(move || egress.placeholder(&name));
         Ok(match asked.await {
             Ok(Ok(placeholder)) => Ok(placeholder),
+            Ok(Err(EgressError::NotConfigured { .. })) => Err(Error::NotConfigured),
             Ok(Err(error)) => Err(Error::Failed(error.to_string())),
             Err(_) => Err(Error::Failed("the thread that reads secrets ended".to_owned())),
         })
