@@ -34,7 +34,12 @@ const GUESTS: [Guest; 5] = [
     Guest { words: "C", file: "guests/dist/word-count-c.wasm", arguments: WORDS, held: false },
     Guest { words: "JavaScript", file: "guests/dist/word-count-js.wasm", arguments: WORDS, held: false },
     Guest { words: "Python", file: "guests/dist/word-count-python.wasm", arguments: WORDS, held: true },
-    Guest { words: "the shell, a pipeline of four", file: "../components/dist/shell.wasm", arguments: PIPELINE, held: true },
+    Guest {
+        words: "the shell, a pipeline of four",
+        file: "../components/dist/shell.wasm",
+        arguments: PIPELINE,
+        held: true,
+    },
 ];
 
 pub(crate) fn measure(shared: &Shared, table: &mut Table) {

@@ -33,7 +33,8 @@ pub(crate) fn measure(_shared: &Shared, table: &mut Table) {
     };
     round_trip();
     let trips = Durations::new((0..ROUND_TRIPS).map(|_| timed(&mut round_trip)).collect());
-    let what = "a JSON-RPC round trip over standard input and output with a process that runs; no sandbox, no fresh state";
+    let what =
+        "a JSON-RPC round trip over standard input and output with a process that runs; no sandbox, no fresh state";
     table.push(Row::p50_p99("", what, &trips));
     table.push(Row::of("", "the same, one after the other", Quantity::PerSecond(1e6 / trips.percentile(50).number())));
 }

@@ -38,6 +38,7 @@ pub(super) async fn run(cli: &Cli, args: &AddArgs) -> Result<Exit, Failure> {
         .map_err(|error| Failure::usage(chain(&error)))?;
     let before = layer.open()?.get(&name);
     check_replaces(&layer, &name, &component, before.as_ref())?;
+    check_tools(&layer, &component)?;
     // It is compiled before anybody is asked about it: what does not run needs no grants.
     wiring.runtime.load(&component).await.map_err(|error| Failure::failed(chain(&error)))?;
     let described = described(&wiring, &component).await?;
