@@ -148,7 +148,7 @@ fn a_binary_that_was_exchanged_and_a_grant_that_makes_no_sense_are_told_with_the
     std::fs::write(place.home().join("components.toml"), by_hand).unwrap();
     let ran = ran(&place, &["run", "x"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.contains("components.toml:10: `http GET nowhere` is not a capability"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("components.toml:11: `http GET nowhere` is not a capability"), "{}", ran.stderr);
 }
 
 #[test]
