@@ -76,12 +76,12 @@ pub(crate) fn wire(settings: &Settings) -> Result<Wiring, Failure> {
     let unwaited = Arc::clone(&quiet);
     let runtime = Arc::new(Runtime::new(RuntimeSettings {
         limits: call_limits(settings),
-        threads: 0,
         cache: Some(CacheSettings {
             folder: settings.paths.cache_dir.join("compiled"),
             key_file: settings.paths.state_dir.join("cache.key"),
             bytes_max: CACHE_BYTES_MAX_DEFAULT,
         }),
+        threads: 0,
         compiler: compiler(),
         progress: Some(Arc::new(move |progress| tell_progress(progress, &unwaited))),
         egress: Egress::new(EgressSettings {

@@ -38,7 +38,7 @@ pub(crate) enum Wake {
     /// Someone speaks.
     Prompt { text: String, limits: TurnLimits, reply: Reply },
     /// A person answers, interrupts, renames, grants, undoes.
-    Answer { event: Event, reply: Reply },
+    Answer { event: Box<Event>, reply: Reply },
     /// The configuration's grants are these.
     Grants { grants: Vec<Grant>, reply: Reply },
     /// The model has answered or failed.
@@ -228,7 +228,9 @@ impl SessionWriter {
                 let event = Event::PromptReceived { entropy: self.entropy(), text, limits };
                 Taken { actor: person(), event, blobs: Vec::new(), reply: Some(reply) }
             }
-            Wake::Answer { event, reply } => Taken { actor: person(), event, blobs: Vec::new(), reply: Some(reply) },
+            Wake::Answer { event, reply } => {
+                Taken { actor: person(), event: *event, blobs: Vec::new(), reply: Some(reply) }
+            }
             Wake::Model { request, result, started } => {
                 if !self.work.finish_request(request) {
                     return None;

@@ -24,14 +24,15 @@ pub(crate) struct Schemas {
 }
 
 impl Schemas {
-    fn validator(&self, tool: &ToolSpec) -> Result<Arc<Validator>, Outcome> {
+    fn validator(&self, tool: &ToolSpec) -> Result<Arc<Validator>, Box<Outcome>> {
         let key = (tool.name.clone(), tool.implementation.clone());
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(validator) = compiled.get(&key) {
             return Ok(Arc::clone(validator));
         }
-        let validator = jsonschema::validator_for(&tool.parameters).map_err(|error| Outcome::Faulted {
-            what: format!("the schema of tool `{}` is not a valid JSON Schema: {error}", tool.name),
+        let validator = jsonschema::validator_for(&tool.parameters).map_err(|error| {
+            let what = format!("the schema of tool `{}` is not a valid JSON Schema: {error}", tool.name);
+            Box::new(Outcome::Faulted { what })
         })?;
         if compiled.len() >= SCHEMAS_MAX {
             compiled.clear();
@@ -42,13 +43,10 @@ impl Schemas {
     }
 
     /// Checks arguments; the outcome says what is wrong with them.
-    pub(crate) fn check(&self, tool: &ToolSpec, arguments: &str) -> Result<(), Outcome> {
+    pub(crate) fn check(&self, tool: &ToolSpec, arguments: &str) -> Result<(), Box<Outcome>> {
         let value: Value = serde_json::from_str(arguments).map_err(|error| {
-            Outcome::failed(
-                FailureKind::InvalidArguments,
-                "not-json",
-                format!("the arguments are not valid JSON: {error}"),
-            )
+            let message = format!("the arguments are not valid JSON: {error}");
+            Box::new(Outcome::failed(FailureKind::InvalidArguments, "not-json", message))
         })?;
         let validator = self.validator(tool)?;
         let mut errors = validator.iter_errors(&value).peekable();
@@ -68,7 +66,7 @@ impl Schemas {
             tool.name,
             violations.join("\n")
         );
-        Err(Outcome::failed(FailureKind::InvalidArguments, "schema", message))
+        Err(Box::new(Outcome::failed(FailureKind::InvalidArguments, "schema", message)))
     }
 }
 

@@ -167,7 +167,7 @@ impl Session {
 
     /// Hands a person's input to the writer.
     pub(crate) async fn tell(&self, event: Event) -> Result<(), SessionError> {
-        self.ask(|reply| Wake::Answer { event, reply }).await?.map_err(SessionError::from)
+        self.ask(|reply| Wake::Answer { event: Box::new(event), reply }).await?.map_err(SessionError::from)
     }
 
     /// Stops the running turn and keeps the session.

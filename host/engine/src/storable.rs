@@ -145,8 +145,9 @@ fn without_changes(event: Event, message: &str) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use harness_core::Usage;
     use harness_core::event::ModelStop;
+    use harness_core::record::RequestMade;
+    use harness_core::{Manifest, Usage};
 
     fn response(parts: Vec<AssistantPart>) -> Event {
         Event::ModelResponded {
@@ -175,5 +176,35 @@ mod tests {
         let text = "\u{1}".repeat(EVENT_PAYLOAD_BYTES_MAX / 6);
         let large = or_failure(response(vec![AssistantPart::Text { text }]));
         assert!(matches!(large, Event::ModelFailed { failure, .. } if failure.message.contains("bytes to log")));
+    }
+
+    #[test]
+    fn what_left_the_host_stays_in_a_report_that_is_not_sound() {
+        let made = RequestMade {
+            method: "GET".into(),
+            url: "https://example.com".into(),
+            address: None,
+            status: None,
+            problem: None,
+            request_bytes: 0,
+            response_bytes: 0,
+        };
+        for changes in
+            [Changes::Staged { manifest: Manifest::default() }, Changes::Observed { manifest: Manifest::default() }]
+        {
+            let mut report = CallReport::of(Outcome::text("ok"));
+            report.changes = changes.clone();
+            report.record.requests = vec![made.clone(); RECORD_REQUESTS_MAX];
+            make_sound(&mut report, "fetch", SessionId::from_bits(1));
+            assert_eq!(report.outcome, Outcome::text("ok"), "as many as there may be");
+            report.record.requests.push(made.clone());
+            make_sound(&mut report, "fetch", SessionId::from_bits(1));
+            assert_eq!(report.record.requests.len(), RECORD_REQUESTS_MAX);
+            let text = report.outcome.model_text(&[]);
+            assert!(text.contains("requests: 10001, at most 10000"), "{text}");
+            let is_observed = matches!(changes, Changes::Observed { .. });
+            assert_eq!(text.contains("Nothing was applied"), !is_observed, "what was done is not denied: {text}");
+            assert_eq!(report.changes == changes, is_observed);
+        }
     }
 }

@@ -151,7 +151,7 @@ impl Work {
                     let executed = AssertUnwindSafe(hands.execute(ask)).catch_unwind().await;
                     executed.unwrap_or_else(|_| broken_hand(is_direct))
                 }
-                Err(outcome) => CallReport::of(outcome),
+                Err(outcome) => CallReport::of(*outcome),
             };
             let _ = wakes.send(Wake::Call { call, report: Box::new(report) }).await;
         });

@@ -1,7 +1,7 @@
 //! The database's shape and how it came to be.
 //!
-//! Promise: a database of an older version is brought up step by step, each step in one transaction
-//! with its version number; one of a newer version or of another program is refused and left as it is.
+//! Promise: a database of an older version is brought up step by step, all of them in one transaction
+//! with the version number; one of a newer version or of another program is refused and left as it is.
 //!
 //! An event's row number is `session row << 32 | sequence`: one integer key keeps a session's events
 //! together and needs no second index. Payloads are in a table of their own, so that one can be
@@ -113,23 +113,26 @@ pub(crate) fn identity(connection: &Connection) -> rusqlite::Result<Identity> {
 }
 
 /// Brings the database to [`SCHEMA_VERSION`]. Another process may have done so in the meantime.
+///
+/// All missing steps are one transaction, so that no opening can fail between two commits: a commit whose sync
+/// failed must not be followed by one that counts on it.
 pub(crate) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
-    loop {
-        connection.execute_batch("BEGIN IMMEDIATE")?;
-        let version = identity(connection)?.version;
-        let Some(step) = usize::try_from(version).ok().and_then(|version| STEPS.get(version)) else {
-            return connection.execute_batch("ROLLBACK");
-        };
-        let done = connection
-            .execute_batch(step)
-            .and_then(|()| connection.pragma_update(None, "application_id", APPLICATION_ID))
-            .and_then(|()| connection.pragma_update(None, "user_version", version + 1))
-            .and_then(|()| commit(connection));
-        if done.is_err() {
-            roll_back(connection);
-        }
-        done?;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let version = identity(connection)?.version;
+    let missing = usize::try_from(version).ok().and_then(|version| STEPS.get(version..)).unwrap_or_default();
+    if missing.is_empty() {
+        return connection.execute_batch("ROLLBACK");
     }
+    let done = missing
+        .iter()
+        .try_for_each(|step| connection.execute_batch(step))
+        .and_then(|()| connection.pragma_update(None, "application_id", APPLICATION_ID))
+        .and_then(|()| connection.pragma_update(None, "user_version", SCHEMA_VERSION))
+        .and_then(|()| commit(connection));
+    if done.is_err() {
+        roll_back(connection);
+    }
+    done
 }
 
 /// The one place where COMMIT is executed.

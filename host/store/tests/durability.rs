@@ -223,7 +223,7 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
 #[test]
 fn nor_does_one_on_a_disk_that_fails_now_and_then() {
     let faults = Faults { sync_fails_per_mille: 60, disk_full_per_mille: 15, short_write_per_mille: 15 };
-    let tally = run(1000..1240, faults, Synchronous::Full);
+    let tally = run(1000..1040, faults, Synchronous::Full);
     assert!(tally.broken.is_empty(), "{:#?}", tally.broken);
     assert!(tally.acknowledged > 300, "only {} events were acknowledged", tally.acknowledged);
     let Injected { syncs, full, short } = tally.injected;

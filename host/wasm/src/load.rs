@@ -160,7 +160,7 @@ pub(crate) enum Compile {
     /// This process; what it made is kept if there is a cache.
     Here(Option<CompiledCache>),
     /// Worker processes, which write into the cache.
-    Outside(Outside, CompiledCache),
+    Outside(Box<Outside>, CompiledCache),
 }
 
 impl Compile {

@@ -233,7 +233,7 @@ impl Runtime {
             Some(cache) => cache,
             None => CompiledCache::open(outside.cache()).map_err(|error| error.to_string())?,
         };
-        Ok((Compile::Outside(outside, cache), remember(limits)))
+        Ok((Compile::Outside(Box::new(outside), cache), remember(limits)))
     }
 }
 

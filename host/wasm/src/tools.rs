@@ -248,7 +248,7 @@ pub(crate) fn facts(source: &ComponentSource, described: Option<&str>) -> Result
     if kind == Kind::Plain {
         read_plain(bytes, &anatomy, &manifest, &origin, &mut facts)?;
     } else {
-        facts.tools = contract_tools(&anatomy, &manifest, &origin, described)
+        facts.tools = contract_tools(&anatomy, &manifest, &origin, described, facts.describe.is_some())
             .map_err(|problem| ReadComponentError::Tools { name: name.clone(), problem: error::text(problem) })?;
     }
     Ok((digest, facts))
@@ -302,17 +302,18 @@ fn contract_tools(
     manifest: &Manifest,
     origin: &Origin<'_>,
     described: Option<&str>,
+    by_call: bool,
 ) -> Result<Vec<ToolSpec>, String> {
-    if anatomy.tools.count > 0 {
-        manifest.check_tools(std::iter::empty())?;
-    }
-    let by_call = anatomy.exports.iter().any(|export| export.starts_with("harness:tool/describe@"));
+    // What its tools are is said in one place only.
+    manifest.check_tools(std::iter::empty())?;
     match (anatomy.tools, described) {
         (Once { data: Some(section), count: 1 }, _) => declared::tools(section, origin),
         (Once { count: 0, .. }, Some(json)) if by_call => declared::tools(json.as_bytes(), origin),
         (Once { count: 0, .. }, None) if by_call => Ok(Vec::new()),
         (Once { count: 0, .. }, _) => {
-            Err(format!("there is no such section, and it does not export `{DESCRIBE_INTERFACE}`"))
+            let other = anatomy.exports.iter().find(|export| export.starts_with("harness:tool/describe@"));
+            let other = other.map(|export| format!(" but `{export}`")).unwrap_or_default();
+            Err(format!("there is no such section, and it does not export `{DESCRIBE_INTERFACE}`{other}"))
         }
         (Once { count, .. }, _) => Err(format!("there are {count} such sections, one is needed")),
     }

@@ -16,12 +16,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use support::case;
 
 /// Calls made while files change under them.
-const RACING_CALLS: usize = 400;
+const RACING_CALLS: usize = 100;
 /// Files in one folder.
 const MANY_FILES: usize = 100_000;
 
-/// Limits that no single component crosses by computing: `log-bytes` drops the oldest bytes instead (the case
-/// `output/stdout-flood`), the others are crossed by requests and stored values.
+/// Limits that need more than a component: `log-bytes` drops the oldest bytes instead (the case
+/// `output/stdout-flood`); the others need a server and a store of values, and are crossed in `capabilities/requests.rs`
+/// and `capabilities/kv.rs`.
 const NOT_BY_A_CASE: &[LimitName] =
     &[LimitName::LogBytes, LimitName::Requests, LimitName::RequestBytes, LimitName::ResponseBytes, LimitName::KvBytes];
 
@@ -60,7 +61,7 @@ async fn a_limit_holds_where_component_or_session_lower_it_and_is_never_raised()
         let by_component = support::read("attack", found.bytes(), half).unwrap();
         let by_session = support::read("attack", found.bytes(), raised).unwrap();
         let hands = [
-            support::hands(&runtime, &work, &[by_component.clone()]),
+            support::hands(&runtime, &work, std::slice::from_ref(&by_component)),
             support::hands(&runtime, &work, &[by_session]).lowered_to(&half),
             // What a component lowered stays lowered, whatever the session would give.
             support::hands(&runtime, &work, &[by_component]).lowered_to(&raised),

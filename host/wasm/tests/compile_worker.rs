@@ -27,6 +27,7 @@ const TESTS: &[(&str, fn())] = &[
     ("a_worker_compiles_and_the_next_host_finds_it", a_worker_compiles_and_the_next_host_finds_it),
     ("without_a_cache_a_worker_compiles_too", without_a_cache_a_worker_compiles_too),
     ("each_limit_of_a_compilation_is_named", each_limit_of_a_compilation_is_named),
+    ("too_little_memory_at_any_point_is_named", too_little_memory_at_any_point_is_named),
     ("what_the_compiler_refuses_is_told_and_not_tried_again", what_the_compiler_refuses_is_told_and_not_tried_again),
     ("broken_workers_are_told_and_not_started_again_at_once", broken_workers_are_told_and_not_started_again_at_once),
     ("a_failure_that_may_pass_is_forgotten", a_failure_that_may_pass_is_forgotten),
@@ -195,6 +196,24 @@ fn each_limit_of_a_compilation_is_named() {
     }
 }
 
+/// The memory runs out here and there: while reading, while threads start, in the middle of a function.
+fn too_little_memory_at_any_point_is_named() {
+    let component = tool(100);
+    let mut ended = Vec::new();
+    for mebibytes in [40, 80, 120, 160, 200, 240, 280, 320, 400, 500, 700, 4096] {
+        let root = tempfile::tempdir().unwrap();
+        let memory_bytes = mebibytes << 20;
+        let host = Host::new(root.path(), worker(CompileLimits { memory_bytes, ..CompileLimits::DEFAULT }));
+        let loaded = host.load(&component);
+        if let Err(error) = &loaded {
+            let expected = format!("compile-memory-bytes = {memory_bytes}");
+            assert!(error.to_string().contains(&expected), "with {mebibytes} MiB: {error}");
+        }
+        ended.push(loaded.is_ok());
+    }
+    assert!(!ended[0] && *ended.last().unwrap(), "{ended:?}");
+}
+
 /// What reads like a component and its tools, but does not validate.
 fn invalid() -> Arc<Component> {
     let text = std::fs::read_to_string(support::corpus().join("cases/malformed/malformed-body.wat")).unwrap();
@@ -298,7 +317,9 @@ struct Second {
 impl Second {
     fn start(root: &Path, component: &Component) -> Self {
         let file = root.join("tool.wasm");
-        std::fs::write(&file, component.bytes()).unwrap();
+        if !file.exists() {
+            std::fs::write(&file, component.bytes()).unwrap();
+        }
         let mut child = Command::new(this_program())
             .arg(HOST)
             .args([root, &file])

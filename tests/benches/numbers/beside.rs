@@ -3,11 +3,12 @@
 use crate::calls::{ARGUMENTS, TOOL};
 use crate::guests;
 use crate::host::{Shared, component};
+use crate::languages::granted;
 use crate::process::{Role, memory_mebibytes, say};
 use crate::quantity::{Durations, Quantity};
 use crate::table::{Row, Table};
 use harness_wasm::filesystem::Base;
-use harness_wasm::{CallLimits, LoadedComponent, Runtime, RuntimeSettings};
+use harness_wasm::{Call, CallLimits, LoadedComponent, Runtime, RuntimeSettings};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,7 +53,7 @@ pub(crate) fn child(words: &[String]) {
     let limits = CallLimits { deadline_ms: 3_600_000, ..CallLimits::DEFAULT };
     let found = executor().block_on(async {
         let quick = runtime.load(&component(TOOL)).await.unwrap();
-        runtime.call(&quick, &base, TOOL.to_owned(), ARGUMENTS.to_owned()).await;
+        runtime.call(&quick, &base, granted(TOOL, ARGUMENTS)).await;
         let waiting = guests::case("cpu/sleep-for-ever", limits);
         let waiting = runtime.load(&waiting).await.unwrap().lowered_to(&limits);
         let before = memory_mebibytes("VmRSS");
@@ -60,7 +61,7 @@ pub(crate) fn child(words: &[String]) {
             .map(|_| {
                 let (runtime, waiting, base) = (runtime.clone(), waiting.clone(), base.clone());
                 tokio::spawn(async move {
-                    runtime.call(&waiting, &base, guests::TOOL.to_owned(), "{}".to_owned()).await;
+                    runtime.call(&waiting, &base, Call::new(guests::TOOL, "{}")).await;
                 })
             })
             .collect();
@@ -91,7 +92,7 @@ fn neighbour(workspace: &Path, table: &mut Table) {
                 executor().block_on(async {
                     let again = async {
                         loop {
-                            runtime.call(&attacker, &base, guests::TOOL.to_owned(), "{}".to_owned()).await;
+                            runtime.call(&attacker, &base, Call::new(guests::TOOL, "{}")).await;
                         }
                     };
                     tokio::select! {
@@ -115,7 +116,7 @@ fn times(runtime: &Runtime, base: &Arc<Base>, loaded: &LoadedComponent) -> Durat
         let mut times = Vec::with_capacity(CALLS);
         for number in 0..WARM_UP + CALLS {
             let begin = Instant::now();
-            let report = runtime.call(loaded, base, TOOL.to_owned(), ARGUMENTS.to_owned()).await;
+            let report = runtime.call(loaded, base, granted(TOOL, ARGUMENTS)).await;
             if number >= WARM_UP {
                 times.push(begin.elapsed());
             }

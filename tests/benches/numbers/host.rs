@@ -3,7 +3,8 @@
 use crate::model_server::{FILE, SHORT_FILE};
 use async_trait::async_trait;
 use harness_core::event::{Context, TurnEnd, TurnLimits};
-use harness_core::{ApproveMode, Event, ModelRef, TimeMs};
+use harness_core::grant::Scope;
+use harness_core::{ApproveMode, Event, Grant, ModelRef, TimeMs};
 use harness_engine::ports::{Clock, Hands, Ids};
 use harness_engine::{Host, NewSession, Ports, Session, Update};
 use harness_model::{Models, ProviderConfig, Wire};
@@ -115,7 +116,8 @@ impl Place {
             log: store.clone(),
             lease: store.clone(),
             index: store.clone(),
-            blobs: store,
+            blobs: store.clone(),
+            kv: store,
             model: Arc::new(Models::new(vec![provider]).unwrap()),
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
@@ -123,6 +125,18 @@ impl Place {
         let host = Host::new(ports, this_process(), "bench");
         Bench { host, runtime: self.component_runtime(), components: components(), workspace: self.workspace() }
     }
+}
+
+/// What the built-in tools are granted, as in the binary.
+pub(crate) fn grants() -> Vec<Grant> {
+    let grant = |component: &&str| Grant {
+        component: (*component).to_owned(),
+        capability: "filesystem write /workspace".parse().unwrap(),
+        scope: Scope::Session,
+        until: None,
+        source: "built-in".to_owned(),
+    };
+    COMPONENTS.iter().map(grant).collect()
 }
 
 /// The components of `components/dist`.
@@ -163,7 +177,7 @@ impl Bench {
     pub(crate) async fn create(&self, model: &str) -> Session {
         let hands = self.hands();
         let new = NewSession { workspace: self.workspace.to_str().unwrap().to_owned(), title: None };
-        self.host.create(new, context(model, hands.as_ref()), hands).await.unwrap()
+        self.host.create(new, context(model, hands.as_ref()), grants(), hands).await.unwrap()
     }
 }
 
@@ -197,7 +211,7 @@ pub(crate) async fn run_turn(session: &Session) {
                 Some(Event::CallEnded { is_error: true, outcome, text, .. }) => panic!("a call {outcome}: {text:?}"),
                 _ => {}
             },
-            Update::Delta { .. } => {}
+            Update::Delta { .. } | Update::Progress { .. } => {}
             Update::Closed { fault } => panic!("the session closed: {fault:?}"),
         }
     }

@@ -4,7 +4,7 @@ use crate::host::Shared;
 use crate::quantity::{Durations, Quantity};
 use crate::table::{Row, Table};
 use harness_wasm::filesystem::Base;
-use harness_wasm::{Component, ComponentSource, LoadedComponent};
+use harness_wasm::{Call, Component, ComponentSource, LoadedComponent};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,9 +72,9 @@ fn measure_one(
     loaded: &LoadedComponent,
     tool: &str,
 ) {
-    let base = Arc::new(Base::open(&shared.place("languages").workspace(), &[]).unwrap());
+    let base = Arc::new(Base::open(shared.place("languages").workspace(), &[]).unwrap());
     let call = || async {
-        let report = loaded.call_here(&base, tool, guest.arguments).await;
+        let report = loaded.call_here(&base, granted(tool, guest.arguments)).await;
         assert_eq!(report.outcome.word(), "returned", "{}: {:?}", guest.words, report.outcome);
     };
     let rounds = |count: usize| {
@@ -101,6 +101,11 @@ fn measure_one(
     let what = format!("the same on {THREADS} threads");
     table.push(Row::p50_p99("", what, &Durations::new(together)));
     table.push(Row::of("", "calls a second there", rate));
+}
+
+/// A call that may change the workspace.
+pub(crate) fn granted(tool: &str, arguments: &str) -> Call {
+    Call { granted: vec!["filesystem write /workspace".parse().unwrap()], ..Call::new(tool, arguments) }
 }
 
 fn executor() -> tokio::runtime::Runtime {

@@ -6,8 +6,8 @@ use crate::table::{Row, Table};
 use harness_core::event::{ApplyResult, Changes};
 use harness_core::{CallId, Digest, SessionId};
 use harness_engine::ports::{Blob, Blobs, CallRequest, Hands, StoreError};
-use harness_wasm::ComponentHands;
 use harness_wasm::filesystem::Base;
+use harness_wasm::{ComponentHands, HandsSettings};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -69,15 +69,16 @@ fn fill(root: &Path, files: usize) {
 fn calls(shared: &Shared, root: &Path) -> (Durations, Durations) {
     let runtime = shared.place("staging").component_runtime();
     let base = Arc::new(Base::open(root, &[]).unwrap());
-    let hands = ComponentHands::new(runtime, base, vec![component("write_file")]).unwrap();
+    let hands = ComponentHands::new(runtime, base, vec![component("write_file")], HandsSettings::default()).unwrap();
     executor().block_on(async {
         let (mut staged, mut put) = (Vec::new(), Vec::new());
         for number in 0..WARM_UP + CALLS {
             let content = format!("{number:>FILE_BYTES$}");
             let arguments = serde_json::json!({"path": "folder0/file0", "content": content}).to_string();
             let call = CallId::from_bits(number as u128 + 1);
+            let request = request(call, arguments);
             let begin = Instant::now();
-            let report = hands.execute(CallRequest::new(SessionId::from_bits(1), call, "write_file", arguments)).await;
+            let report = hands.execute(request).await;
             let executed = begin.elapsed();
             let Changes::Staged { manifest } = &report.changes else { panic!("{:?}", report.outcome) };
             let kept = Kept(report.contents);
@@ -91,4 +92,10 @@ fn calls(shared: &Shared, root: &Path) -> (Durations, Durations) {
         }
         (Durations::new(staged), Durations::new(put))
     })
+}
+
+fn request(call: CallId, arguments: String) -> CallRequest {
+    let mut request = CallRequest::new(SessionId::from_bits(1), call, "write_file", arguments);
+    request.granted = vec!["filesystem write /workspace".parse().unwrap()];
+    request
 }

@@ -2,7 +2,7 @@
 //!
 //! There is no checkpoint: every row is a refold, and says so.
 
-use crate::host::{Bench, Shared, SystemIds, context, executor, turn_limits};
+use crate::host::{Bench, Shared, SystemIds, context, executor, grants, turn_limits};
 use crate::quantity::{Durations, Quantity};
 use crate::table::{Row, Table};
 use harness_core::envelope::{Lineage, SealContext, SealedEvent, seal};
@@ -36,7 +36,7 @@ pub(crate) fn measure(shared: &Shared, table: &mut Table) {
                 let hands = bench.hands();
                 let told = context("m", hands.as_ref());
                 let begin = Instant::now();
-                let opened = bench.host.open(session, told, hands, Takeover::IfGone).await.unwrap();
+                let opened = bench.host.open(session, told, grants(), hands, Takeover::IfGone).await.unwrap();
                 woken.push(begin.elapsed());
                 opened.close().await;
             }

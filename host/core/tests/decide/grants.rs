@@ -28,12 +28,11 @@ fn a_mode_that_refuses_changes_leaves_looking() {
     ] {
         let capability: Capability = granted.parse().unwrap();
         let narrowed = ApproveMode::None.narrows(vec![capability.clone()]);
+        assert!(narrowed.iter().all(|left| capability.covers(left)), "it never gives more: {granted}");
         assert_eq!(texts(narrowed), left.into_iter().collect::<Vec<_>>(), "{granted}");
         for mode in [ApproveMode::Ask, ApproveMode::Edits, ApproveMode::All] {
-            assert_eq!(mode.narrows(vec![capability.clone()]), [capability.clone()]);
+            assert_eq!(texts(mode.narrows(vec![capability.clone()])), [granted]);
         }
-        let without = ApproveMode::None.narrows(vec![capability.clone()]);
-        assert!(without.iter().all(|left| capability.covers(left)), "it never gives more: {granted}");
     }
 }
 

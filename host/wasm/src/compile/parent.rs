@@ -184,8 +184,7 @@ impl Outside {
                 Some(CompileLimitName::CpuS)
             } else if signal == Signal::XFSZ.as_raw() {
                 Some(CompileLimitName::FileBytes)
-            } else if signal == Signal::ABORT.as_raw() && complained.contains("memory allocation of") {
-                // The words of Rust's own allocation failure: nothing of the component is in them.
+            } else if signal == Signal::ABORT.as_raw() && is_out_of_memory(complained) {
                 Some(CompileLimitName::MemoryBytes)
             } else {
                 None
@@ -206,6 +205,7 @@ impl Outside {
             Ok(Said::OutOfMemory) => Err(self.crossed(CompileLimitName::MemoryBytes)),
             Ok(Said::OutOfTime) => Err(self.crossed(CompileLimitName::TimeMs)),
             Ok(Said::Failed { problem }) => Err(Failure::Broken { problem }),
+            Err(_) if is_out_of_memory(complained) => Err(self.crossed(CompileLimitName::MemoryBytes)),
             Err(_) => {
                 let complained = clean_and_cut(complained.as_bytes(), PROBLEM_BYTES_MAX);
                 let problem = format!("the compiler ended with {ended} and said nothing that can be understood");
@@ -267,6 +267,14 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
     let is_there = std::fs::symlink_metadata(path)
         .is_ok_and(|there| file.metadata().is_ok_and(|own| (there.ino(), there.dev()) == (own.ino(), own.dev())));
     Ok(is_there.then_some(file))
+}
+
+/// Whether these are the last words of a process that got no memory: of Rust's own allocation, or of the system
+/// where a mapping or a thread's stack found no room (`strerror` of ENOMEM and EAGAIN).
+fn is_out_of_memory(complained: &str) -> bool {
+    ["memory allocation of", "Cannot allocate memory", "Resource temporarily unavailable"]
+        .iter()
+        .any(|words| complained.contains(words))
 }
 
 fn read_some(stream: impl Read) -> String {

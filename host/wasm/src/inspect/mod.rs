@@ -8,6 +8,7 @@
 
 mod words;
 
+use crate::clean::clean_and_cut;
 use crate::link::MissingImport;
 use crate::offered::{self, Power};
 use crate::plain::NotOffered;
@@ -20,6 +21,8 @@ use std::collections::BTreeSet;
 
 /// A tool's schema that is worth a warning: a model pays for it with every request. Bytes.
 const SCHEMA_LARGE_BYTES: usize = 8 << 10;
+/// An import's or export's name, in bytes.
+const NAME_BYTES_MAX: usize = 200;
 
 /// Something a component could do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -99,7 +102,7 @@ fn of_facts(name: &str, digest: Digest, bytes: usize, facts: &Facts) -> Inspecti
         bytes,
         kind: facts.kind,
         description: facts.description.clone(),
-        exports: facts.exports.iter().map(|export| crate::clean::clean(export.clone())).collect(),
+        exports: facts.exports.iter().map(|export| clean_and_cut(export.as_bytes(), NAME_BYTES_MAX)).collect(),
         tools: facts.tools.clone(),
         needs_describing,
         not_offered: facts.not_offered.clone(),
@@ -146,7 +149,10 @@ fn could(facts: &Facts, used: &[Used]) -> Vec<Ability> {
             }
         };
         add("ask you a question before it goes on", asks(|it| matches!(it, Capability::Question)));
-        add("have other tools called, with no more than both are granted", asks(|it| matches!(it, Capability::Tool { .. })));
+        add(
+            "have other tools called, with no more than both are granted",
+            asks(|it| matches!(it, Capability::Tool { .. })),
+        );
     }
     could
 }
@@ -156,7 +162,8 @@ fn ability(facts: &Facts, (power, imports): &Used) -> Ability {
     let at_most: Vec<_> = facts.ceiling.iter().filter(of_power).cloned().collect();
     let is_never = power.needs_grant() && at_most.is_empty();
     let words = if is_never { String::new() } else { power.words().to_owned() };
-    Ability { words, imports: imports.clone(), at_most }
+    let imports = imports.iter().map(|import| clean_and_cut(import.as_bytes(), NAME_BYTES_MAX)).collect();
+    Ability { words, imports, at_most }
 }
 
 /// What no component can do, and what this one cannot since it has no way to it or asks for nothing of it.
@@ -241,6 +248,3 @@ fn warnings(facts: &Facts, used: &[Used]) -> Vec<String> {
     }
     warnings
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,18 +12,22 @@ impl fmt::Display for Inspection {
         if let Some(description) = &self.description {
             writeln!(f, "  it says: {}", line(description))?;
         }
-        section(f, "it could, if granted, or without where nothing is named", &self.could, could)?;
+        section(f, "it could, with a grant where a most is named", &self.could, could)?;
         section(f, "it cannot", &self.cannot, Clone::clone)?;
         section(f, "it is linked to, and always refused", &self.refused, |it| {
             format!("{} ({})", it.words, it.imports.join(", "))
         })?;
         let source = if self.is_ceiling_declared { "as its manifest declares" } else { "as its imports allow" };
         section(f, &format!("it may ask for at most, {source}"), &self.ceiling, ToString::to_string)?;
-        section(f, "tools", &self.tools, |tool| format!("{}: {} {}", tool.name, line(&tool.description), tool.parameters))?;
+        section(f, "tools", &self.tools, |tool| {
+            format!("{}: {} {}", tool.name, line(&tool.description), tool.parameters)
+        })?;
         if self.needs_describing {
             writeln!(f, "tools: known only once it is asked, when it is installed")?;
         }
-        section(f, "exports that are no tools", &self.not_offered, |it| format!("{}: {}", line(&it.export), it.reason))?;
+        section(f, "exports that are no tools", &self.not_offered, |it| {
+            format!("{}: {}", line(&it.export), it.reason)
+        })?;
         section(f, "exports", &self.exports, |export| line(export))?;
         section(f, "missing to run it here", &self.missing, |missing| line(&missing.to_string()))?;
         section(f, "sections", &self.sections, |(name, bytes)| format!("{name}, {bytes} bytes"))?;

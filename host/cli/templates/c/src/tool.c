@@ -13,7 +13,7 @@ void exports_local_tool_text_count(component_string_t *text, exports_local_tool_
 /* What the host tells models and people, and the most that this component could ever be granted. */
 __asm__(".section \".custom_section.harness:manifest\",\"\",@\n"
         ".ascii \"{\\\"capabilities\\\": [],"
-        " \\\"tools\\\": {\\\"text#count\\\": {"
+        " \\\"tools\\\": {\\\"local:tool/text#count\\\": {"
         "\\\"name\\\": \\\"{{snake}}\\\","
         "\\\"description\\\": \\\"Counts the lines, words and bytes of a text.\\\","
         "\\\"category\\\": \\\"read\\\","

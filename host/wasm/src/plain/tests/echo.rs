@@ -114,8 +114,9 @@ impl Echo {
     }
 
     fn call(&mut self, value: &Value) -> Value {
-        let arguments = json!({ "value": value, "padding": [0; 17] }).to_string();
-        let values = arguments::values(&self.signature, &arguments).unwrap_or_else(|misfit| panic!("{misfit}: {arguments}"));
+        let arguments = json!({ "value": value, "padding": vec![0; 17] }).to_string();
+        let values =
+            arguments::values(&self.signature, &arguments).unwrap_or_else(|misfit| panic!("{misfit}: {arguments}"));
         let mut back = [Val::Bool(false)];
         self.function.call(&mut self.store, &values, &mut back).unwrap();
         let both = results::json(self.signature.result.as_ref().unwrap(), &back[0]).unwrap();
@@ -139,7 +140,7 @@ fn is_told_by_schema(ty: &ValueType) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn values_come_back_as_they_went(seed in any::<u64>()) {

@@ -35,16 +35,8 @@ fn boxed(dice: &mut Dice, depth: u64) -> Box<ValueType> {
 
 /// A type of at most so many levels.
 pub(super) fn value_type(dice: &mut Dice, depth: u64) -> ValueType {
-    const INTEGERS: [Integer; 8] = [
-        Integer::S8,
-        Integer::U8,
-        Integer::S16,
-        Integer::U16,
-        Integer::S32,
-        Integer::U32,
-        Integer::S64,
-        Integer::U64,
-    ];
+    const INTEGERS: [Integer; 8] =
+        [Integer::S8, Integer::U8, Integer::S16, Integer::U16, Integer::S32, Integer::U32, Integer::S64, Integer::U64];
     match dice.below(if depth > 1 { 19 } else { 9 }) {
         0 => ValueType::Bool,
         1 => ValueType::F32,
@@ -61,9 +53,7 @@ pub(super) fn value_type(dice: &mut Dice, depth: u64) -> ValueType {
             let key = if dice.below(2) == 0 { ValueType::String } else { ValueType::Integer(Integer::U16) };
             ValueType::Map(Box::new(key), boxed(dice, depth))
         }
-        13 => {
-            ValueType::Record(names(dice, "f").into_iter().map(|name| (name, value_type(dice, depth - 1))).collect())
-        }
+        13 => ValueType::Record(names(dice, "f").into_iter().map(|name| (name, value_type(dice, depth - 1))).collect()),
         14 => ValueType::Tuple((0..=dice.below(3)).map(|_| value_type(dice, depth - 1)).collect()),
         15 => {
             let case = |name| (name, (dice.below(2) == 0).then(|| value_type(dice, depth - 1)));

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 fn through(ty: &ValueType, value: &Value) -> Result<Value, String> {
     let signature = Signature { parameters: vec![("v".to_owned(), ty.clone())], result: None };
-    let values = arguments::values(&signature, &json!({ "v": value }).to_string()).map_err(|misfit| misfit.to_string())?;
+    let values =
+        arguments::values(&signature, &json!({ "v": value }).to_string()).map_err(|misfit| misfit.to_string())?;
     Ok(results::json(ty, &values[0]).unwrap())
 }
 

@@ -12,7 +12,7 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::{Config, Engine};
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
-use wit_parser::{ManglingAndAbi, Resolve};
+use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/plain/tests/corpus")
@@ -23,8 +23,8 @@ fn component(path: &Path) -> Vec<u8> {
     let mut resolve = Resolve { all_features: true, ..Resolve::default() };
     let package = resolve.push_file(path).unwrap_or_else(|error| panic!("{}: {error:#}", path.display()));
     let world = resolve.select_world(&[package], None).unwrap();
-    let mut module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    let mut module = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
     ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
 }
 
@@ -52,8 +52,7 @@ fn agree(engine: &Engine, bytes: &[u8]) -> usize {
     let exports = crate::tools::exports(bytes);
     let exported = read::exported(bytes, exports.iter().map(String::as_str)).unwrap();
     for function in &exported {
-        let interface =
-            function.interface.as_ref().map(|name| compiled.get_export_index(None, name.as_str()).unwrap());
+        let interface = function.interface.as_ref().map(|name| compiled.get_export_index(None, name.as_str()).unwrap());
         let found = compiled.get_export(interface.as_ref(), function.function.as_str());
         let Some((ComponentItem::ComponentFunc(ty), _)) = found else { panic!("{}", function.function) };
         match &function.signature {
