@@ -96,6 +96,7 @@ impl Names {
         match kind {
             "call_reported" => {
                 fields.remove("usage");
+                without_inputs(&mut fields);
             }
             "retry_scheduled" if fields["asked_by_provider"] == Value::Bool(false) => {
                 fields.remove("delay_ms");
@@ -109,6 +110,15 @@ impl Names {
             line = line.chars().take(EVENT_CHARS_MAX).chain("…".chars()).collect();
         }
         line
+    }
+}
+
+/// Time and chance differ from run to run.
+fn without_inputs(fields: &mut Map<String, Value>) {
+    let Some(record) = fields.get_mut("record").and_then(Value::as_object_mut) else { return };
+    record.remove("inputs");
+    if record.is_empty() {
+        fields.remove("record");
     }
 }
 

@@ -154,6 +154,11 @@ fn compiled() -> &'static Path {
         command.args(["run", "--approve", "edits", "-w"]).arg(workspace.path()).arg(script);
         let ran = finish(&mut command, None);
         assert!(ran.code == Some(0) && ran.stdout == "compiled\n", "the components cannot be compiled: {ran:?}");
+        // A run would not wait for a large one.
+        let mut command = program_at(&home);
+        command.args(["component", "call", "shell", "shell", "{\"command\":\"echo compiled\"}"]);
+        let ran = finish(&mut command, None);
+        assert!(ran.code == Some(0) && ran.stdout.contains("compiled"), "the shell cannot be compiled: {ran:?}");
         home
     })
 }

@@ -23,10 +23,10 @@ use harness_wasm::{
     CACHE_BYTES_MAX_DEFAULT, CacheSettings, CallLimits, Component, ComponentHands, HandsSettings, Progress, Runtime,
     RuntimeSettings,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Sessions looked through for the beginning of an id.
@@ -48,6 +48,8 @@ pub(crate) struct Wiring {
     pub(crate) host: Host,
     pub(crate) models: Arc<Models>,
     pub(crate) runtime: Arc<Runtime>,
+    /// Components that nobody waits for: they are prepared without a word.
+    quiet: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// Puts the parts together.
@@ -70,6 +72,8 @@ pub(crate) fn wire(settings: &Settings) -> Result<Wiring, Failure> {
         ids: Arc::new(SystemIds),
     };
     let host = Host::new(ports, this_process(), env!("CARGO_PKG_VERSION"));
+    let quiet = Arc::<Mutex<BTreeSet<String>>>::default();
+    let unwaited = Arc::clone(&quiet);
     let runtime = Arc::new(Runtime::new(RuntimeSettings {
         limits: call_limits(settings),
         cache: Some(CacheSettings {
@@ -79,13 +83,13 @@ pub(crate) fn wire(settings: &Settings) -> Result<Wiring, Failure> {
         }),
         threads: 0,
         compiler: compiler(),
-        progress: Some(Arc::new(tell_progress)),
+        progress: Some(Arc::new(move |progress| tell_progress(progress, &unwaited))),
         egress: Egress::new(EgressSettings {
             secrets: Arc::new(ConfiguredSecrets::of(settings)),
             ..EgressSettings::default()
         }),
     }));
-    Ok(Wiring { host, models, runtime })
+    Ok(Wiring { host, models, runtime, quiet })
 }
 
 /// Components are compiled by this very program in a process of its own. Where it cannot be found, here.
@@ -106,8 +110,11 @@ pub(crate) fn store_folder(settings: &Settings) -> PathBuf {
     settings.resolved.storage.state_dir.value.join("sessions")
 }
 
-fn tell_progress(progress: Progress) {
+fn tell_progress(progress: Progress, unwaited: &Mutex<BTreeSet<String>>) {
     match progress {
+        Progress::Compiling { name } if unwaited.lock().is_ok_and(|names| names.contains(&name)) => {
+            tracing::info!(name, "compiling");
+        }
         Progress::Compiling { name } => err_line(&format!("preparing {name} (once, then it is kept)…")),
         Progress::Compiled { name, time_ms } => tracing::info!(name, time_ms, "compiled"),
         Progress::CompiledElsewhere { name, .. } => tracing::info!(name, "compiled by another process"),
@@ -167,12 +174,14 @@ impl Wiring {
 
     /// Begins to prepare the components that take long, beside everything else.
     pub(crate) fn prepare(&self, components: &[Arc<Component>]) {
-        let (runtime, components) = (Arc::clone(&self.runtime), components.to_vec());
+        let large = components.iter().filter(|component| component.bytes().len() >= PREPARED_BYTES_MIN);
+        let (runtime, large) = (Arc::clone(&self.runtime), large.cloned().collect::<Vec<_>>());
+        if let Ok(mut names) = self.quiet.lock() {
+            names.extend(large.iter().map(|component| component.name().to_owned()));
+        }
         // Starting the component engine takes a moment too.
         tokio::task::spawn_blocking(move || {
-            for component in components.iter().filter(|component| component.bytes().len() >= PREPARED_BYTES_MIN) {
-                runtime.prepare(component);
-            }
+            large.iter().for_each(|component| runtime.prepare(component));
         });
     }
 

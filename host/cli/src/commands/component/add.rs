@@ -22,7 +22,7 @@ use harness_core::grant::Capability;
 use harness_wasm::{Component, ComponentSource};
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Runs the command.
@@ -38,6 +38,7 @@ pub(super) async fn run(cli: &Cli, args: &AddArgs) -> Result<Exit, Failure> {
         .map_err(|error| Failure::usage(chain(&error)))?;
     let before = layer.open()?.get(&name);
     check_replaces(&layer, &name, &component, before.as_ref())?;
+    check_tools(&layer, &component)?;
     // It is compiled before anybody is asked about it: what does not run needs no grants.
     wiring.runtime.load(&component).await.map_err(|error| Failure::failed(chain(&error)))?;
     let described = described(&wiring, &component).await?;
@@ -53,7 +54,7 @@ pub(super) async fn run(cli: &Cli, args: &AddArgs) -> Result<Exit, Failure> {
     let written = WrittenComponent {
         name: name.clone(),
         digest: Some(digest.clone()),
-        source: Some(std::fs::canonicalize(&args.file).unwrap_or(args.file.clone()).display().to_string()),
+        source: Some(whence(&args.file, layer.is_project)),
         bytes: u64::try_from(component.bytes().len()).ok(),
         grants: grants.iter().map(ToString::to_string).collect(),
         described,
@@ -69,6 +70,13 @@ pub(super) async fn run(cli: &Cli, args: &AddArgs) -> Result<Exit, Failure> {
     let may: Vec<String> = grants.iter().map(ToString::to_string).collect();
     let may = if may.is_empty() { "nothing beyond itself".to_owned() } else { may.join("; ") };
     print_text(&format!("added {name} {digest}\ntools: {}\nmay: {may}", one_line(&tools.join(", "), 400)))
+}
+
+/// Where a file is. A team's list names no folder of one person's.
+fn whence(file: &Path, is_project: bool) -> String {
+    let whole = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let name = file.file_name().map(PathBuf::from).filter(|_| is_project);
+    name.unwrap_or(whole).display().to_string()
 }
 
 /// What only a call tells of its tools.
