@@ -15,13 +15,21 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("harness-config", &[]),
     ("harness-engine", &["harness-core"]),
     ("harness-store", &["harness-core", "harness-engine"]),
-    ("harness-wasm", &["harness-core", "harness-engine"]),
+    ("harness-wasm", &["harness-core", "harness-egress", "harness-engine"]),
     ("harness-model", &["harness-core", "harness-engine"]),
     ("harness-egress", &["harness-core"]),
     ("harness-sim", &["harness-core", "harness-engine"]),
     (
         "harness-host",
-        &["harness-config", "harness-core", "harness-engine", "harness-model", "harness-store", "harness-wasm"],
+        &[
+            "harness-config",
+            "harness-core",
+            "harness-egress",
+            "harness-engine",
+            "harness-model",
+            "harness-store",
+            "harness-wasm",
+        ],
     ),
     (
         "harness-tests",
