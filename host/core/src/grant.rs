@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! filesystem read|write PATH                     a folder as the component sees it: /workspace, /workspace/src, /scratch
-//! http METHODS|* ORIGIN[/PREFIX] [via CIDR,…]    GET,POST https://*.example.com:8443/v1 via 10.0.0.0/8
+//! http METHODS|* ORIGIN[/PREFIX] [via CIDR,…]    GET,POST https://*.example.com:8443/v1 via 10.0.0.0/8; port `*` is every port
 //! secret NAME HOST header|query FIELD            put in by the host, never read by the component
 //! env NAME[=VALUE]                               a ceiling names it, a grant gives its value
 //! kv read|write SCOPE                            session, principal, agent or global

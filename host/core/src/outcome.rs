@@ -211,7 +211,7 @@ pub enum Outcome {
         /// The component that needs it.
         component: String,
         /// What it needs.
-        capability: Capability,
+        capability: Box<Capability>,
     },
     /// The call cannot go on without a person's answer; it runs again when there is one.
     NeedsInput {

@@ -150,7 +150,7 @@ impl Target {
             methods: Methods::Only(vec![method.to_owned()]),
             scheme: self.scheme,
             host: self.host_pattern(),
-            port: self.port,
+            port: Some(self.port),
             path_prefix: prefix_of(self.url.path()),
             via: Vec::new(),
         })

@@ -191,7 +191,7 @@ fn fetch(call: &CallRequest, url: &str) -> CallReport {
     };
     if !call.granted.iter().any(|granted| granted.covers(&needed)) {
         let component = "fetch".to_owned();
-        return CallReport::of(Outcome::NotGranted { component, capability: needed });
+        return CallReport::of(Outcome::NotGranted { component, capability: Box::new(needed) });
     }
     let made = RequestMade {
         method: "GET".to_owned(),

@@ -61,7 +61,9 @@ pub(crate) fn outcome(
             };
             match needed {
                 Ok((needed, outcome)) if powers.require(&needed) => outcome,
-                Ok((capability, _)) => Outcome::NotGranted { component: component.to_owned(), capability },
+                Ok((capability, _)) => {
+                    Outcome::NotGranted { component: component.to_owned(), capability: Box::new(capability) }
+                }
                 Err(problem) => broken(problem),
             }
         }

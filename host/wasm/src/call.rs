@@ -251,7 +251,7 @@ fn is_unexplained(outcome: &Outcome, broke: bool) -> bool {
 fn not_granted(component: &Component, outcome: Outcome, refused: &[Capability]) -> Outcome {
     match (&outcome, refused.first()) {
         (Outcome::Failed { .. } | Outcome::Faulted { .. }, Some(capability)) => {
-            Outcome::NotGranted { component: component.name().to_owned(), capability: capability.clone() }
+            Outcome::NotGranted { component: component.name().to_owned(), capability: Box::new(capability.clone()) }
         }
         _ => outcome,
     }

@@ -218,7 +218,7 @@ impl Screen {
         let component = self.tools.get(&call).and_then(|tool| self.components.get(tool));
         let component = component.map_or("NAME", String::as_str);
         let missing = match outcome {
-            Outcome::NotGranted { capability, .. } => Some(capability),
+            Outcome::NotGranted { capability, .. } => Some(capability.as_ref()),
             _ => None,
         };
         for capability in record.refused.iter().filter(|it| Some(*it) != missing) {

@@ -74,8 +74,8 @@ pub struct HttpScope {
     pub scheme: UrlScheme,
     /// The host.
     pub host: HostPattern,
-    /// The port.
-    pub port: u16,
+    /// The port; none is every port, written `:*`.
+    pub port: Option<u16>,
     /// What the path begins with, in whole segments: `/` is every path.
     pub path_prefix: String,
     /// Addresses beyond the public ones that the host's name may resolve to.
@@ -102,7 +102,7 @@ impl HttpScope {
     pub fn covers(&self, target: &RequestTarget<'_>) -> bool {
         self.methods.contains(target.method)
             && self.scheme == target.scheme
-            && self.port == target.port
+            && self.port.is_none_or(|port| port == target.port)
             && self.host.covers(target.host)
             && is_below(target.path, &self.path_prefix)
     }
@@ -110,9 +110,13 @@ impl HttpScope {
     /// What both cover.
     #[must_use]
     pub fn meet(&self, other: &Self) -> Option<Self> {
-        if self.scheme != other.scheme || self.port != other.port {
+        if self.scheme != other.scheme {
             return None;
         }
+        let port = match (self.port, other.port) {
+            (Some(a), Some(b)) if a != b => return None,
+            (a, b) => a.or(b),
+        };
         let path_prefix = if is_below(&self.path_prefix, &other.path_prefix) {
             &self.path_prefix
         } else {
@@ -128,7 +132,7 @@ impl HttpScope {
             methods: self.methods.meet(&other.methods)?,
             scheme: self.scheme,
             host: self.host.meet(&other.host)?,
-            port: self.port,
+            port,
             path_prefix: path_prefix.clone(),
             via,
         })
@@ -238,8 +242,10 @@ impl fmt::Display for Cidr {
 impl fmt::Display for HttpScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}://{}", self.methods, self.scheme.word(), self.host)?;
-        if self.port != self.scheme.default_port() {
-            write!(f, ":{}", self.port)?;
+        match self.port {
+            None => f.write_str(":*")?,
+            Some(port) if port != self.scheme.default_port() => write!(f, ":{port}")?,
+            Some(_) => {}
         }
         if self.path_prefix != "/" {
             f.write_str(&self.path_prefix)?;

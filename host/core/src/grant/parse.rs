@@ -167,8 +167,12 @@ fn http(methods_text: &str, url: &str, ranges: Option<&str>) -> Parsed<HttpScope
     let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
     let (host, port) = authority_parts(authority)?;
     let port = match port {
-        None => scheme.default_port(),
-        Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or_else(|| format!("`{port}` is not a port"))?,
+        None => Some(scheme.default_port()),
+        Some("*") => None,
+        Some(port) => match port.parse() {
+            Ok(port) if port > 0 => Some(port),
+            _ => return Err(format!("`{port}` is not a port; `*` is every port")),
+        },
     };
     let via = ranges.map_or(Ok(Vec::new()), cidrs)?;
     let host = host_pattern(host)?;

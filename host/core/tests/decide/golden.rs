@@ -308,7 +308,7 @@ fn component_payload_lines() -> Vec<serde_json::Value> {
     for outcome in [
         Outcome::NeedsInput { question: "?".into(), choices, state: state.clone() },
         Outcome::NeedsCall { tool: "read".into(), arguments: "{}".into(), state },
-        Outcome::NotGranted { component: "editor".into(), capability: "question".parse().unwrap() },
+        Outcome::NotGranted { component: "editor".into(), capability: Box::new("question".parse().unwrap()) },
         Outcome::OverLimit { limit: LimitName::Requests, maximum: 1 },
         Outcome::OverLimit { limit: LimitName::RequestBytes, maximum: 1 },
         Outcome::OverLimit { limit: LimitName::ResponseBytes, maximum: 1 },

@@ -220,7 +220,7 @@ impl World {
             "observed" => (Outcome::text("ok"), Changes::Observed { manifest: manifest(&words[2..]) }),
             "not-granted" => {
                 let (component, capability) = ("editor".to_owned(), "question".parse().unwrap());
-                (Outcome::NotGranted { component, capability }, Changes::None)
+                (Outcome::NotGranted { component, capability: Box::new(capability) }, Changes::None)
             }
             "kv" => (Outcome::text("ok"), Changes::None),
             "kv-staged" => (Outcome::text("ok"), Changes::Staged { manifest: manifest(&words[2..]) }),

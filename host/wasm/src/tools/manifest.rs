@@ -128,8 +128,8 @@ pub(super) fn ceiling_of<'a>(imports: impl Iterator<Item = &'a str>) -> Vec<Capa
 fn all_of(power: Power) -> Vec<Capability> {
     let folder = |access, path: &str| Capability::Filesystem { access, path: path.to_owned() };
     let origin = |scheme: UrlScheme| {
-        let (methods, host, port) = (Methods::Any, HostPattern::Any, scheme.default_port());
-        Capability::Http(HttpScope { methods, scheme, host, port, path_prefix: "/".to_owned(), via: Vec::new() })
+        let (methods, host, path_prefix) = (Methods::Any, HostPattern::Any, "/".to_owned());
+        Capability::Http(HttpScope { methods, scheme, host, port: None, path_prefix, via: Vec::new() })
     };
     match power {
         Power::Files => vec![
