@@ -31,6 +31,8 @@ use std::fmt;
 pub const CAPABILITY_BYTES_MAX: usize = 1 << 10;
 /// Capabilities that one component declares or is given.
 pub const CAPABILITIES_MAX: usize = 64;
+/// What is left of two lists together: what is beyond is not in force.
+const MET_CAPABILITIES_MAX: usize = 512;
 
 /// How far something reaches and how long it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -187,6 +189,29 @@ impl Capability {
     }
 }
 
+/// What a component gets of its grants under its own ceiling. A ceiling knows nothing of addresses: which of those
+/// that are not public a name may lead to is for grants alone.
+pub fn under_ceiling(granted: &[Capability], ceiling: &[Capability]) -> Vec<Capability> {
+    let under = |grant: &Capability| {
+        let with_ranges = |most: &Capability| match (most, grant) {
+            (Capability::Http(most), Capability::Http(scope)) => {
+                Capability::Http(HttpScope { via: scope.via.clone(), ..most.clone() })
+            }
+            _ => most.clone(),
+        };
+        meet_all(std::slice::from_ref(grant), &ceiling.iter().map(with_ranges).collect::<Vec<_>>())
+    };
+    let mut all: Vec<Capability> = Vec::with_capacity(granted.len());
+    // A ceiling's limits hold also where nothing was granted.
+    let limits = ceiling.iter().filter(|it| matches!(it, Capability::Limit { .. })).cloned();
+    for capability in limits.chain(granted.iter().flat_map(under)) {
+        if all.len() < MET_CAPABILITIES_MAX && !all.contains(&capability) {
+            all.push(capability);
+        }
+    }
+    all
+}
+
 /// Everything that both lists allow: the meets of their pairs. Limits are no power: they stay, from both.
 pub fn meet_all(a: &[Capability], b: &[Capability]) -> Vec<Capability> {
     let is_limit = |capability: &&Capability| matches!(capability, Capability::Limit { .. });
@@ -196,7 +221,7 @@ pub fn meet_all(a: &[Capability], b: &[Capability]) -> Vec<Capability> {
     }
     let mut unique: Vec<Capability> = Vec::with_capacity(met.len());
     for capability in met {
-        if !unique.contains(&capability) {
+        if unique.len() < MET_CAPABILITIES_MAX && !unique.contains(&capability) {
             unique.push(capability);
         }
     }

@@ -82,6 +82,9 @@ pub struct CallRecord {
     /// Capabilities that it tried to use and does not have, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Capability>,
+    /// What was in force for a call that needs another one: that one gets no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_force: Vec<Capability>,
     /// What it wrote to its log, by digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<Digest>,

@@ -126,7 +126,10 @@ pub struct Rule {
 
 impl Rule {
     fn covers(&self, tool: &ToolSpec) -> bool {
-        self.tool.as_ref().is_none_or(|name| *name == tool.name) && self.category.is_none_or(|it| it == tool.category)
+        // A category is the component's own word: whatever makes requests is held to what is said of the network.
+        let is_network = tool.effects == Effects::Requesting && self.verdict != VerdictKind::Allow;
+        let covers = |it| it == tool.category || (it == Category::Network && is_network);
+        self.tool.as_ref().is_none_or(|name| *name == tool.name) && self.category.is_none_or(covers)
     }
 }
 

@@ -111,6 +111,20 @@ impl CallEgress {
         Ok(placeholder)
     }
 
+    /// Reads all secrets that could be in a response, so that they are searched for in every one. One that cannot
+    /// be read cannot be put in either.
+    async fn read_secrets(&self) {
+        let names: Vec<String> =
+            self.secret_names().into_iter().filter(|name| self.secrets().placeholder(name).is_none()).collect();
+        if names.is_empty() {
+            return;
+        }
+        let call = self.clone();
+        let read = move || names.iter().for_each(|name| drop(call.placeholder(name)));
+        // Where a secret is kept may be slow to answer.
+        let _ = tokio::task::spawn_blocking(read).await;
+    }
+
     /// The names of the secrets that grants name, sorted, each once.
     pub fn secret_names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.shared.secret_scopes.iter().map(|scope| scope.name.clone()).collect();
@@ -149,6 +163,7 @@ impl CallEgress {
     {
         let limits = self.shared.limits.lowered(timeouts);
         let (parts, body) = request.into_parts();
+        self.read_secrets().await;
         let mut entry = self.open(parts.method.as_str(), shown(&parts.uri))?;
         let first = self.first(entry, parts, body, &limits).await;
         let (mut target, mut asked) = self.noted(entry, first)?;

@@ -7,14 +7,14 @@
 //! Not here: where values are kept (the port [`Secrets`]), searching for them on the way back (`scan`).
 
 use crate::error::EgressError;
-use crate::limits::SECRET_BYTES_MAX;
+use crate::limits::{SEARCHED_BYTES_MIN, SECRET_BYTES_MAX};
 use crate::scan::Patterns;
 use crate::target::Target;
 use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use harness_core::grant::{Capability, SecretPlace, SecretScope, UrlScheme};
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use std::fmt::{self, Write as _};
@@ -92,8 +92,10 @@ impl CallSecrets {
     /// With one more.
     pub(crate) fn with(&self, name: &str, value: SecretValue) -> Result<Self, EgressError> {
         let bytes = value.0.len();
-        if bytes == 0 || bytes > SECRET_BYTES_MAX {
-            let problem = format!("its value has {bytes} bytes; 1 to {SECRET_BYTES_MAX} are possible");
+        // A shorter one could not be told from chance in a response.
+        if !(SEARCHED_BYTES_MIN..=SECRET_BYTES_MAX).contains(&bytes) {
+            let problem =
+                format!("its value has {bytes} bytes; {SEARCHED_BYTES_MIN} to {SECRET_BYTES_MAX} are possible");
             return Err(EgressError::secret(name, problem));
         }
         let mut random = [0_u8; 16];
@@ -187,6 +189,13 @@ impl CallSecrets {
             filled.append(header.clone(), replaced.unwrap_or_else(|| value.clone()));
         }
         let query = target.query().map(|query| self.fill_query(&to, query)).transpose()?;
+        let holds_secret = filled.values().any(HeaderValue::is_sensitive)
+            || query.as_ref().is_some_and(|filled| Some(filled.as_str()) != target.query());
+        if let (true, Some(part)) = (holds_secret, [RANGE, IF_RANGE].into_iter().find(|name| filled.contains_key(name)))
+        {
+            // In two halves of what a server sends back, the secret would stand whole in neither.
+            return Err(EgressError::header(part.as_str(), "a request with a secret asks for the whole; leave it out"));
+        }
         Ok(Filled { headers: filled, query })
     }
 
@@ -268,6 +277,12 @@ impl CallSecrets {
         for found in placeholders.find_iter(text) {
             let Some(issued) = self.issued.get(found.pattern().as_usize()) else { continue };
             to.check(&issued.name, place)?;
+            let (before, after) = (text.get(..found.start()), text.get(found.end()..));
+            if !before.is_some_and(is_lead) || after.is_some_and(|after| !after.is_empty()) {
+                // Text of the guest's around a value could push parts of it over where a server cuts.
+                let problem = "its placeholder stands alone, or after one word such as `Bearer ` or `user:`";
+                return Err(EgressError::secret(&issued.name, problem));
+            }
             out.extend_from_slice(text.get(at..found.start()).unwrap_or_default());
             out.extend_from_slice(&issued.value.0);
             at = found.end();
@@ -275,6 +290,16 @@ impl CallSecrets {
         }
         out.extend_from_slice(text.get(at..).unwrap_or_default());
         Ok((at > 0).then_some(out))
+    }
+}
+
+/// Whether this may stand before a placeholder: nothing, or one word and what ends it.
+fn is_lead(before: &[u8]) -> bool {
+    const LEAD_BYTES_MAX: usize = 64;
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.@+~".contains(byte);
+    match before.split_last() {
+        None => true,
+        Some((end, word)) => before.len() <= LEAD_BYTES_MAX && b" :=".contains(end) && word.iter().all(is_word),
     }
 }
 
@@ -290,7 +315,12 @@ impl Destination<'_> {
             |scope: &SecretScope| scope.name == name && scope.place == *place && scope.host.covers(self.target.host());
         if !self.granted.iter().any(covers) {
             let needed = SecretScope { name: name.to_owned(), host: self.target.host_pattern(), place: place.clone() };
-            return Err(EgressError::NotGranted(Box::new(Capability::Secret(needed))));
+            let needed = Capability::Secret(needed);
+            // The guest chose the name of the place: only what can be written as a grant is named as one.
+            if needed.to_string().parse().as_ref() != Ok(&needed) {
+                return Err(EgressError::secret(name, "it is in a place that no grant can name"));
+            }
+            return Err(EgressError::NotGranted(Box::new(needed)));
         }
         // A grant covers an address only where it names it.
         let is_this_machine = self.target.address().is_some_and(|address| address.is_loopback());

@@ -210,7 +210,7 @@ fn check_path(path: &str) -> Result<(), EgressError> {
 
 /// A path up to its last slash, as far as a grant can name it.
 fn prefix_of(path: &str) -> String {
-    let is_char = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()+,;=:@".contains(c);
+    let is_char = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
     let folders = path.rsplit_once('/').map_or("", |(before, _)| before);
     let mut prefix = String::new();
     for segment in folders.split('/').skip(1) {

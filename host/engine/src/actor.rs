@@ -260,6 +260,8 @@ impl SessionWriter {
             Wake::Call { call, mut report } => {
                 self.work.finish_call(call);
                 crash::point("command.end");
+                let now = self.ports.clock.now();
+                grants::name_who_lacks(&self.session.state, call, now, &mut report.outcome);
                 capture::cut(&mut report);
                 let state = &self.session.state;
                 let tool = state.turn.as_ref().and_then(|turn| turn.call(call)).map(|call| call.tool.clone());

@@ -30,7 +30,10 @@ impl Schemas {
         if let Some(validator) = compiled.get(&key) {
             return Ok(Arc::clone(validator));
         }
-        let validator = jsonschema::validator_for(&tool.parameters).map_err(|error| {
+        // Patterns come from components too: this engine takes time linear in the text.
+        let linear = jsonschema::PatternOptions::regex();
+        let made = jsonschema::options().with_pattern_options(linear).build(&tool.parameters);
+        let validator = made.map_err(|error| {
             let what = format!("the schema of tool `{}` is not a valid JSON Schema: {error}", tool.name);
             Box::new(Outcome::Faulted { what })
         })?;

@@ -5,7 +5,7 @@
 
 use harness_core::grant::{CAPABILITIES_MAX, SESSION_SOURCE};
 use harness_core::limits::GRANTS_MAX;
-use harness_core::{Event, Grant};
+use harness_core::{CallId, Event, Grant, Outcome, SessionState, TimeMs};
 use std::collections::BTreeMap;
 
 /// The inputs that make `given` the configuration's grants: first what is revoked, then what is given.
@@ -28,6 +28,22 @@ pub(crate) fn fit(known: &[Grant], given: &[Grant]) -> bool {
         *of_component.entry(&grant.component).or_default() += 1;
     }
     of_component.values().sum::<usize>() <= GRANTS_MAX && of_component.values().all(|count| *count <= CAPABILITIES_MAX)
+}
+
+/// Names the component that lacks a capability: a call that another component made may lack what only that one
+/// was not granted.
+pub(crate) fn name_who_lacks(state: &SessionState, call: CallId, now: TimeMs, outcome: &mut Outcome) {
+    let Outcome::NotGranted { component, capability } = outcome else { return };
+    let Some(turn) = &state.turn else { return };
+    let mut next = turn.call(call);
+    while let Some(call) = next {
+        let own = state.tool(&call.tool).map_or("", |tool| tool.component.as_str());
+        if !own.is_empty() && !state.granted_to(own, now).iter().any(|granted| granted.covers(capability)) {
+            own.clone_into(component);
+            return;
+        }
+        next = call.parent.and_then(|parent| turn.call(parent));
+    }
 }
 
 /// Each grant once, the last of its id; none of the session's own.

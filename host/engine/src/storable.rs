@@ -25,7 +25,11 @@ pub(crate) fn problem(event: &Event) -> Option<String> {
             parts.iter().any(|part| matches!(part, AssistantPart::Reasoning { opaque: Some(_), .. }))
         }
         Event::SessionOpened { context, .. } => context.is_some(),
-        Event::CallReported { .. } | Event::UndoRequested { .. } => false,
+        // Capabilities are logged as text and read back.
+        Event::CallReported { outcome, record, .. } => {
+            !record.refused.is_empty() || matches!(outcome, Outcome::NotGranted { .. })
+        }
+        Event::UndoRequested { .. } => false,
         _ => return None,
     };
     let payload = event.encode();

@@ -135,9 +135,8 @@ impl Work {
 
     fn run_call(&mut self, call: CallId, tool: String, arguments: &str, resume: Option<Resume>, state: &SessionState) {
         let wakes = self.wakes.clone();
-        let spec = state.tool(&tool);
-        let checked = spec.map_or(Ok(()), |spec| self.schemas.check(spec, arguments));
-        let is_direct = spec.is_some_and(|spec| spec.effects != Effects::Staged);
+        let spec = state.tool(&tool).cloned();
+        let is_direct = spec.as_ref().is_some_and(|spec| spec.effects != Effects::Staged);
         let granted = state.granted(call, self.ports.clock.now());
         let updates = self.updates.clone();
         // Without subscribers there is nobody to tell.
@@ -145,8 +144,10 @@ impl Work {
         let begun = CallRequest::new(self.session, call, tool, arguments);
         let ask = CallRequest { granted, resume, progress: Arc::new(progress), ..begun };
         let hands = Arc::clone(&self.hands);
+        let schemas = Arc::clone(&self.schemas);
         let task = tokio::spawn(async move {
-            let report = match checked {
+            // Not in the writer: a large schema over large arguments takes its time.
+            let report = match spec.map_or(Ok(()), |spec| schemas.check(&spec, &ask.arguments)) {
                 Ok(()) => {
                     let executed = AssertUnwindSafe(hands.execute(ask)).catch_unwind().await;
                     executed.unwrap_or_else(|_| broken_hand(is_direct))

@@ -222,6 +222,9 @@ fn finish(
     if !outcome.is_success() {
         contents.clear();
     }
+    if matches!(outcome, Outcome::NeedsCall { .. }) {
+        record.in_force = powers.capabilities().to_vec();
+    }
     if let Some(text) = log.text() {
         let blob = Blob::new(text.into_bytes());
         record.log = Some(blob.digest);

@@ -99,7 +99,21 @@ impl Component {
     /// # Errors
     /// What is wrong with it, naming it.
     pub fn read_with(source: ComponentSource, limits: CallLimits) -> Result<Arc<Self>, ReadComponentError> {
-        Self::read_any(source, limits, None)
+        Self::read_any(source, limits, None, None)
+    }
+
+    /// Reads a component that is part of the program, whose build vouches for its digest: it is not worked out again.
+    ///
+    /// # Errors
+    /// What is wrong with it, naming it.
+    pub fn read_embedded(
+        name: &str,
+        bytes: &'static [u8],
+        digest: Digest,
+        limits: CallLimits,
+    ) -> Result<Arc<Self>, ReadComponentError> {
+        let source = ComponentSource { name: name.to_owned(), bytes: Cow::Borrowed(bytes) };
+        Self::read_any(source, limits, None, Some(digest))
     }
 
     /// Reads a component that was asked for its tools: `json` is what [`crate::Runtime::describe`] gave. It is
@@ -112,15 +126,16 @@ impl Component {
         limits: CallLimits,
         json: &str,
     ) -> Result<Arc<Self>, ReadComponentError> {
-        Self::read_any(source, limits, Some(json))
+        Self::read_any(source, limits, Some(json), None)
     }
 
     fn read_any(
         source: ComponentSource,
         limits: CallLimits,
         described: Option<&str>,
+        vouched: Option<Digest>,
     ) -> Result<Arc<Self>, ReadComponentError> {
-        let (digest, facts) = facts(&source, described)?;
+        let (digest, facts) = facts(&source, described, vouched)?;
         let ComponentSource { name, bytes } = source;
         if !facts.missing.is_empty() {
             return Err(ReadComponentError::Imports { name, missing: facts.missing });
@@ -199,7 +214,11 @@ impl Component {
 }
 
 /// Everything the binary says, also where something it imports is missing.
-pub(crate) fn facts(source: &ComponentSource, described: Option<&str>) -> Result<(Digest, Facts), ReadComponentError> {
+pub(crate) fn facts(
+    source: &ComponentSource,
+    described: Option<&str>,
+    vouched: Option<Digest>,
+) -> Result<(Digest, Facts), ReadComponentError> {
     let ComponentSource { name, bytes } = source;
     if bytes.len() > COMPONENT_BYTES_MAX {
         return Err(ReadComponentError::TooLarge { name: name.clone(), bytes: bytes.len() });
@@ -222,7 +241,7 @@ pub(crate) fn facts(source: &ComponentSource, described: Option<&str>) -> Result
         Some(manifest) => manifest.ceiling(),
         None => manifest::ceiling_of(anatomy.imports.iter().map(String::as_str)),
     };
-    let digest = Digest::of(bytes);
+    let digest = vouched.unwrap_or_else(|| Digest::of(bytes));
     let has_manifest = manifest.is_some();
     let manifest = manifest.unwrap_or_default();
     let mut facts = Facts {

@@ -4,7 +4,7 @@ use super::{Command, Draft, Refusal};
 use crate::change::Manifest;
 use crate::event::{Answer, ApplyResult, Changes, Event};
 use crate::ids::{ApprovalId, CallId, Digest};
-use crate::item::Category;
+use crate::item::{Category, Effects};
 use crate::limits::{ARGUMENT_BYTES_MAX, NESTED_PATHS_SHOWN_MAX, STEP_CALLS_MAX};
 use crate::outcome::{FailureKind, Outcome};
 use crate::state::{Call, CallStage, Phase};
@@ -97,20 +97,25 @@ impl Draft<'_> {
     }
 
     fn reads(&self, call: &Call) -> bool {
-        self.state.tool(&call.tool).is_none_or(|tool| tool.category == Category::Read)
+        self.state
+            .tool(&call.tool)
+            .is_none_or(|tool| tool.category == Category::Read && tool.effects != Effects::Requesting)
     }
 
-    pub(super) fn verdict(&self, tool: &str, subject: Subject<'_>) -> Option<(Verdict, String)> {
+    pub(super) fn verdict(&self, call: CallId, tool: &str, subject: Subject<'_>) -> Option<(Verdict, String)> {
         let context = self.state.context.as_ref()?;
         let spec = context.tools.iter().find(|spec| spec.name == tool)?;
-        let judge = Judge { approve: context.approve, rules: &context.rules, allowances: &self.state.allowances };
+        // What a person allowed was asked for by the model: a component's own call of the tool is another thing.
+        let is_nested = self.call(call).is_ok_and(|call| call.parent.is_some());
+        let allowances: &[_] = if is_nested { &[] } else { &self.state.allowances };
+        let judge = Judge { approve: context.approve, rules: &context.rules, allowances };
         Some((judge.judge(spec, subject), spec.implementation.clone()))
     }
 
     pub(super) fn judge_arguments(&mut self, id: CallId) -> Result<(), Refusal> {
         let call = self.call(id)?;
         let (tool, binds_to) = (call.tool.clone(), call.arguments_digest());
-        let Some((verdict, implementation)) = self.verdict(&tool, Subject::Arguments) else {
+        let Some((verdict, implementation)) = self.verdict(id, &tool, Subject::Arguments) else {
             return self.end_call(id, &Outcome::failed(FailureKind::UnknownTool, "unknown-tool", "the tool is gone"));
         };
         self.emit(Event::CallJudged { call: id, subject: binds_to, verdict: verdict.clone() })?;
@@ -159,7 +164,7 @@ impl Draft<'_> {
             return self.end_reported(id);
         };
         let tool = call.tool.clone();
-        let Some((verdict, _)) = self.verdict(&tool, Subject::Staged(&manifest)) else {
+        let Some((verdict, _)) = self.verdict(id, &tool, Subject::Staged(&manifest)) else {
             return self.end_call(id, &Outcome::failed(FailureKind::UnknownTool, "unknown-tool", "the tool is gone"));
         };
         let subject = manifest.digest();
@@ -229,7 +234,7 @@ impl Draft<'_> {
             Some(manifest) => (Subject::Staged(manifest), manifest.digest()),
             None => (Subject::Arguments, arguments),
         };
-        let Some((verdict, implementation)) = self.verdict(&tool, subject) else {
+        let Some((verdict, implementation)) = self.verdict(id, &tool, subject) else {
             self.emit(Event::ApprovalWithdrawn { approval })?;
             return self.end_call(id, &Outcome::failed(FailureKind::UnknownTool, "unknown-tool", "the tool is gone"));
         };
@@ -255,6 +260,7 @@ impl Draft<'_> {
         let call = self.state.asked(approval).ok_or(Refusal::StaleApproval(approval))?;
         let CallStage::Asked { rule, .. } = &call.stage else { return Err(Refusal::StaleApproval(approval)) };
         let (id, tool, rule) = (call.id, call.tool.clone(), rule.clone());
+        let is_nested = call.parent.is_some();
         let staged = call.reported.as_ref().and_then(|reported| reported.staged()).cloned();
         self.emit(input)?;
         match answer {
@@ -267,8 +273,8 @@ impl Draft<'_> {
                 self.end_call(id, &Outcome::Denied { rule: "person".to_owned(), words })?;
                 return self.advance();
             }
-            Answer::YesForTool => self.emit(Event::AllowanceGranted { tool: tool.clone(), rule })?,
-            Answer::Yes => {}
+            Answer::YesForTool if !is_nested => self.emit(Event::AllowanceGranted { tool: tool.clone(), rule })?,
+            Answer::Yes | Answer::YesForTool => {}
         }
         match staged {
             Some(manifest) => self.put(id, manifest)?,

@@ -67,7 +67,7 @@ impl Draft<'_> {
         }
         let tool = self.call(id)?.tool.clone();
         let is_direct = self.state.tool(&tool).is_some_and(|tool| tool.effects == Effects::Direct);
-        match self.verdict(&tool, Subject::Arguments) {
+        match self.verdict(id, &tool, Subject::Arguments) {
             Some((verdict, implementation))
                 if verdict.kind == VerdictKind::Allow || verdict.kind == VerdictKind::Ask && !is_direct =>
             {

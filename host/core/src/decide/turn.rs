@@ -159,7 +159,7 @@ impl Draft<'_> {
         let spec = self.state.tool(&call.tool);
         let is_staged = spec.is_some_and(|tool| tool.effects == Effects::Staged);
         let (Outcome::Interrupted, Some((verdict, implementation))) =
-            (&stopped, self.verdict(&call.tool, Subject::Arguments))
+            (&stopped, self.verdict(call.id, &call.tool, Subject::Arguments))
         else {
             return self.end_call(call.id, &stopped);
         };

@@ -107,7 +107,7 @@ impl HttpScope {
             && is_below(target.path, &self.path_prefix)
     }
 
-    /// What both cover.
+    /// What both cover, to the addresses that both may end at.
     #[must_use]
     pub fn meet(&self, other: &Self) -> Option<Self> {
         if self.scheme != other.scheme {
@@ -122,12 +122,12 @@ impl HttpScope {
         } else {
             Some(&other.path_prefix).filter(|path| is_below(path, &self.path_prefix))?
         };
-        // Only a person's grant names ranges; a ceiling without them does not take them away.
-        let via = match (self.via.is_empty(), other.via.is_empty()) {
-            (true, _) => other.via.clone(),
-            (_, true) => self.via.clone(),
-            _ => self.via.iter().filter(|range| other.via.contains(range)).copied().collect(),
-        };
+        let mut via: Vec<Cidr> = Vec::new();
+        for range in self.via.iter().flat_map(|a| other.via.iter().filter_map(|b| a.meet(b))) {
+            if !via.contains(&range) {
+                via.push(range);
+            }
+        }
         Some(Self {
             methods: self.methods.meet(&other.methods)?,
             scheme: self.scheme,
@@ -190,6 +190,12 @@ impl HostPattern {
 }
 
 impl Cidr {
+    /// The addresses that both have: the smaller of two ranges, where one lies in the other.
+    fn meet(&self, other: &Self) -> Option<Self> {
+        let (small, large) = if self.prefix_bits >= other.prefix_bits { (self, other) } else { (other, self) };
+        (large.first.is_ipv4() == small.first.is_ipv4() && large.contains(small.first)).then_some(*small)
+    }
+
     /// Whether an address lies in the range. A mapped IPv4 address is looked at as what it maps.
     pub fn contains(&self, address: IpAddr) -> bool {
         let bits = |address: IpAddr| match address.to_canonical() {

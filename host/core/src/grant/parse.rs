@@ -13,8 +13,10 @@ use std::str::FromStr;
 const NAME_BYTES_MAX: usize = 64;
 /// A host's name, in bytes (RFC 1035, 2.3.4).
 const HOST_BYTES_MAX: usize = 253;
-/// Methods of one capability.
-const METHODS_MAX: usize = 16;
+/// Methods that a capability can name: those of RFC 9110, 9.3 that make requests, and PATCH (RFC 5789).
+const METHODS: &[&str] = &["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+/// The beginning of a path in a capability, in bytes: a person has to see it whole.
+const PATH_PREFIX_BYTES_MAX: usize = 160;
 /// Ranges of one capability.
 const RANGES_MAX: usize = 16;
 /// How much of a wrong text an error repeats, in characters.
@@ -137,6 +139,9 @@ fn limit(name: &str, maximum: &str) -> Parsed<Capability> {
         let names: Vec<&str> = LimitName::ALL.iter().map(|limit| limit.name()).collect();
         format!("there is no limit `{name}`; there are: {}", names.join(", "))
     })?;
+    if *limit == LimitName::StackBytes {
+        return Err("the stack belongs to the whole runtime: set tool-limits.stack-bytes".to_owned());
+    }
     let maximum = maximum.replace('_', "").parse().map_err(|_| format!("`{maximum}` is not a whole number"))?;
     Ok(Capability::Limit { limit: *limit, maximum })
 }
@@ -152,8 +157,12 @@ fn secret(name: &str, host: &str, place: &str, field: &str) -> Parsed<Capability
         other => return Err(format!("`{other}` is neither `header` nor `query`")),
     };
     let host = host_pattern(host)?;
-    if matches!(host, HostPattern::Any) {
-        return Err("a secret goes to named hosts, not to every host".to_owned());
+    match &host {
+        HostPattern::Any => return Err("a secret goes to named hosts, not to every host".to_owned()),
+        HostPattern::Below(name) if !name.contains('.') => {
+            return Err(format!("a secret does not go to everything below a whole domain such as `{name}`"));
+        }
+        HostPattern::Below(_) | HostPattern::Name(_) | HostPattern::Address(_) => {}
     }
     Ok(Capability::Secret(SecretScope { name: identifier(name, "a secret's name")?, host, place }))
 }
@@ -198,11 +207,16 @@ fn authority_parts(authority: &str) -> Parsed<(&str, Option<&str>)> {
 }
 
 fn path_prefix(path: &str) -> Parsed<String> {
-    let is_char = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '\\' | '*' | '"' | '<' | '>' | '%');
+    // Nothing that a shell or a terminal reads otherwise: people paste capabilities.
+    let is_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '.' | '_' | '~');
     let trimmed = path.trim_end_matches('/');
-    if !path.chars().all(is_char) || trimmed.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) {
+    if path.len() > PATH_PREFIX_BYTES_MAX
+        || !path.chars().all(is_char)
+        || trimmed.split('/').skip(1).any(|part| matches!(part, "" | "." | ".."))
+    {
         return Err(format!(
-            "`{path}` is not the beginning of a path: no `.`, `..`, empty parts, `*`, `%`, `?` or `#`"
+            "`{path}` is not the beginning of a path: letters, digits, `-`, `_`, `~`, no empty parts, `.` or `..`, at \
+             most {PATH_PREFIX_BYTES_MAX} bytes"
         ));
     }
     Ok(if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() })
@@ -215,11 +229,8 @@ fn methods(text: &str) -> Parsed<Methods> {
     let mut methods: Vec<String> = text.split(',').map(str::to_ascii_uppercase).collect();
     methods.sort();
     methods.dedup();
-    let is_method = |method: &String| {
-        !method.is_empty() && method.len() <= 16 && method.chars().all(|c| c.is_ascii_uppercase() || c == '-')
-    };
-    if methods.len() > METHODS_MAX || !methods.iter().all(is_method) {
-        return Err(format!("`{text}` is not a list of methods such as GET,POST, and not *"));
+    if !methods.iter().all(|method| METHODS.contains(&method.as_str())) {
+        return Err(format!("`{text}` is not a list of methods and not *; those are: {}", METHODS.join(",")));
     }
     Ok(Methods::Only(methods))
 }

@@ -55,6 +55,10 @@ fn what_is_refused_says_what_would_be_right() {
         ("http GET https://a.example/v1/../x", "beginning of a path"),
         ("http GET https://a.example/%2e%2e/x", "beginning of a path"),
         ("http GE/T https://a.example", "list of methods"),
+        ("http FETCHALL https://a.example", "list of methods"),
+        ("http GET https://a.example/it's", "beginning of a path"),
+        ("limit stack-bytes 70000", "belongs to the whole runtime"),
+        ("secret forge *.com header authorization", "below a whole domain"),
         ("http GET https://a.example via 10.0.0.1/8", "first address"),
         ("http GET https://a.example via 10.0.0.0/33", "range of addresses"),
         ("http GET https://10.0.0.1 via 10.0.0.0/8", "needs no `via`"),
@@ -86,10 +90,11 @@ fn what_two_capabilities_allow_together() {
         ("http GET https://a.example/v1", "http GET https://a.example/v10", None),
         ("http GET https://a.example", "http GET http://a.example", None),
         ("http GET https://a.example", "http POST https://a.example", None),
+        ("http GET https://*", "http GET https://a.example via 10.0.0.0/8", Some("http GET https://a.example")),
         (
-            "http GET https://*",
-            "http GET https://a.example via 10.0.0.0/8",
-            Some("http GET https://a.example via 10.0.0.0/8"),
+            "http GET https://a.example via 10.0.0.0/8,fd00::/8",
+            "http GET https://a.example via 10.1.0.0/16,0.0.0.0/0",
+            Some("http GET https://a.example via 10.1.0.0/16,10.0.0.0/8"),
         ),
         ("env A", "env A=1", Some("env A=1")),
         ("env A=2", "env A=1", None),
@@ -142,6 +147,18 @@ fn ranges_of_addresses() {
 }
 
 #[test]
+fn ranges_of_addresses_come_from_grants_alone() {
+    let under = |granted: &str, ceiling: &str| {
+        let met = under_ceiling(&[capability(granted)], &[capability(ceiling)]);
+        met.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let (plain, ranged) = ("http GET https://a.example", "http GET https://a.example via 10.0.0.0/8");
+    assert_eq!(under(plain, "http GET https://a.example via 0.0.0.0/0"), [plain]);
+    assert_eq!(under(ranged, "http * https://*:*"), [ranged]);
+    assert!(!capability(plain).covers(&capability(ranged)), "a wider update is asked about");
+}
+
+#[test]
 fn limits_of_both_sides_stay() {
     let list = |texts: &[&str]| texts.iter().map(|text| capability(text)).collect::<Vec<_>>();
     let met = meet_all(&list(&["limit fuel 5", "question"]), &list(&["question", "tool a", "limit deadline-ms 9"]));
@@ -191,7 +208,7 @@ proptest! {
             && let Some(met) = a.meet(&b)
         {
             prop_assert_eq!(Some(met.clone()), b.meet(&a));
-            if !matches!(met, Capability::Env { .. } | Capability::Http(_)) {
+            if !matches!(met, Capability::Env { .. }) {
                 prop_assert!(a.covers(&met) && b.covers(&met));
             }
         }

@@ -24,7 +24,13 @@ impl SessionState {
                 None if component.is_empty() => return Vec::new(),
                 None => Some(self.granted_to(component, now)),
                 Some(inner) if component.is_empty() => Some(inner),
-                Some(inner) => Some(meet_all(&inner, &self.granted_to(component, now))),
+                Some(inner) => {
+                    // What the hand says was in force counts the component's own ceiling too.
+                    let in_force = call.reported.as_ref().map(|it| &it.record.in_force).filter(|it| !it.is_empty());
+                    let own = self.granted_to(component, now);
+                    let own = in_force.map_or_else(|| own.clone(), |in_force| meet_all(&own, in_force));
+                    Some(meet_all(&inner, &own))
+                }
             };
             next = call.parent.and_then(|parent| turn.call(parent));
         }

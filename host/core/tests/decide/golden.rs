@@ -289,7 +289,10 @@ fn component_payload_lines() -> Vec<serde_json::Value> {
         "tool read_file",
         "question",
     ];
-    let limits = LimitName::ALL.iter().map(|limit| format!("limit {} 7", limit.name()));
+    let limits = LimitName::ALL
+        .iter()
+        .filter(|limit| **limit != LimitName::StackBytes)
+        .map(|limit| format!("limit {} 7", limit.name()));
     let texts = capabilities.iter().map(|text| (*text).to_owned()).chain(limits);
     let mut events: Vec<Event> = texts.map(|text| Event::GrantGiven { grant: grant(&text) }).collect();
     use Scope::{Agent, Global, Principal, Session, Tenant, Turn, Workspace};
@@ -370,6 +373,7 @@ fn record() -> CallRecord {
         requests: vec![made, refused],
         kv: vec![write, deleted],
         refused: vec!["question".parse().unwrap()],
+        in_force: vec!["tool read_file".parse().unwrap()],
         log: Some(Digest::of(b"log")),
         inputs: Some(inputs),
     }

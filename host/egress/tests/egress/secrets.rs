@@ -35,7 +35,7 @@ async fn placeholders_become_values_where_a_grant_says() {
         ("authorization", format!("Bearer {forge}"), format!("Bearer {FORGE}")),
         ("authorization", basic(&format!("me:{forge}")), basic(&format!("me:{FORGE}"))),
         ("authorization", unpadded, basic(&format!("me:{FORGE}"))),
-        ("cookie", format!("a={forge}; b={forge}"), format!("a={FORGE}; b={FORGE}")),
+        ("cookie", format!("a={forge}"), format!("a={FORGE}")),
         ("x-api-key", other.clone(), OTHER.to_owned()),
     ] {
         let url = format!("http://127.0.0.1:{}/", server.port);
@@ -45,7 +45,7 @@ async fn placeholders_become_values_where_a_grant_says() {
     }
     for (query, wanted) in [
         (format!("key={forge}"), "key=f0rge%2Fs3cret%2B%221%22"),
-        (format!("a=%20+b&key=x{forge}y&&c"), "a=%20+b&key=xf0rge%2Fs3cret%2B%221%22y&&c"),
+        (format!("a=%20+b&key={forge}&&c"), "a=%20+b&key=f0rge%2Fs3cret%2B%221%22&&c"),
         (format!("%6bey={forge}"), "%6bey=f0rge%2Fs3cret%2B%221%22"),
         (format!("key={}", forge.replace('h', "%68")), "key=f0rge%2Fs3cret%2B%221%22"),
     ] {
@@ -53,6 +53,19 @@ async fn placeholders_become_values_where_a_grant_says() {
         let seen = server.seen().pop().unwrap().text;
         assert!(seen.starts_with(&format!("GET /?{wanted} HTTP/1.1\r\n")), "{seen}");
     }
+    // Text of the guest's around a value could push parts of it over where a server cuts what it sends back.
+    let url = format!("http://127.0.0.1:{}/", server.port);
+    for (header, value) in [
+        ("cookie", format!("a={forge}; b={forge}")),
+        ("authorization", format!("Bearer {forge}x")),
+        ("authorization", format!("Bearer {}{forge}", "x".repeat(100))),
+        ("authorization", basic(&format!("me:{forge} and more"))),
+    ] {
+        let error = send(&call, "POST", &url, &[(header, &value)], "").await.err().unwrap();
+        assert!(error.to_string().contains("stands alone"), "{value}: {error}");
+    }
+    let whole = [("authorization", &*format!("Bearer {forge}")), ("range", "bytes=0-3")];
+    assert!(send(&call, "POST", &url, &whole, "").await.err().unwrap().to_string().contains("asks for the whole"));
     let recorded = format!("{:?} {:?}", call.requests(), call.refused());
     assert!(!recorded.contains("f0rge") && !recorded.contains('?'), "{recorded}");
 }
@@ -208,6 +221,9 @@ async fn headers_come_without_the_value() {
     })
     .await;
     let call = call(&granted(server.port));
+    // Also where no placeholder was asked for: somebody else may have sent it there.
+    let (_, _, text) = whole(get(&call, &format!("http://127.0.0.1:{}/", server.port)).await).await.unwrap();
+    assert_eq!(text, "[secret forge]");
     let (_, headers, text) = ask(&call, server.port, "/").await.unwrap();
     assert_eq!(headers.get("x-echo").unwrap(), "a[secret forge]b");
     assert_eq!(headers.get("location").unwrap(), "/?key=[secret forge]");
@@ -220,8 +236,8 @@ async fn headers_come_without_the_value() {
 async fn what_cannot_be_searched_does_not_come() {
     let server = Server::start(|_| response("200 OK", &["content-encoding: gzip"], b"\x1f\x8b")).await;
     let url = format!("http://127.0.0.1:{}/", server.port);
-    let plain = call(&granted(server.port));
-    assert!(whole(get(&plain, &url).await).await.is_ok(), "no secret is in use");
+    let plain = call(&[local(server.port)]);
+    assert!(whole(get(&plain, &url).await).await.is_ok(), "no secret could be in it");
     let call = call(&granted(server.port));
     let error = ask(&call, server.port, "/").await.unwrap_err();
     assert!(matches!(&error, EgressError::Protocol(words) if words.contains("gzip")), "{error}");

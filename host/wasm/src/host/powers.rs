@@ -7,7 +7,7 @@
 
 use crate::limits::CallLimits;
 use crate::tools::Component;
-use harness_core::grant::{CAPABILITIES_MAX, Capability, meet_all};
+use harness_core::grant::{CAPABILITIES_MAX, Capability, under_ceiling};
 
 /// What one call may do.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(crate) struct Powers {
 /// The capabilities in force where a component was granted these.
 pub(crate) fn effective(component: &Component, granted: &[Capability]) -> Vec<Capability> {
     if component.has_manifest() {
-        meet_all(component.ceiling(), granted)
+        under_ceiling(granted, component.ceiling())
     } else {
         // What asks for nothing by name may use whatever it is given.
         granted.to_vec()

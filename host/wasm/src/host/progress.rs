@@ -65,7 +65,12 @@ pub(crate) fn one_line(words: String, chars_max: usize) -> String {
     let mut line = String::with_capacity(words.len().min(4 * chars_max));
     // What is cut off is not looked at: the words may be megabytes.
     for c in words.trim_start().chars().take(chars_max) {
-        line.push(if matches!(c, '\n' | '\t') { ' ' } else { c });
+        // Rows of spaces could push what follows to where a person reads something else.
+        if !c.is_whitespace() {
+            line.push(c);
+        } else if !line.ends_with(' ') {
+            line.push(' ');
+        }
     }
     line.truncate(line.trim_end().len());
     line

@@ -89,7 +89,7 @@ pub fn inspect(component: &Component) -> Inspection {
 /// # Errors
 /// If it cannot be read at all.
 pub fn inspect_source(source: &ComponentSource, described: Option<&str>) -> Result<Inspection, ReadComponentError> {
-    let (digest, facts) = tools::facts(source, described)?;
+    let (digest, facts) = tools::facts(source, described, None)?;
     Ok(of_facts(&source.name, digest, source.bytes.len(), &facts))
 }
 
@@ -134,6 +134,11 @@ fn find(import: &str) -> Option<Power> {
     offered::find(import.split('@').next().unwrap_or(import)).map(|offered| offered.power)
 }
 
+/// Whether a capability that comes by no interface could be in force: where nothing is declared, whatever is granted is.
+fn could_ask(facts: &Facts, wanted: fn(&Capability) -> bool) -> bool {
+    facts.kind == Kind::Resumable && (!facts.has_manifest || facts.ceiling.iter().any(wanted))
+}
+
 fn could(facts: &Facts, used: &[Used]) -> Vec<Ability> {
     let is_idle = |power: Power| matches!(power, Power::Sockets | Power::Plumbing);
     let mut could: Vec<_> = used.iter().filter(|it| !is_idle(it.0)).map(|it| ability(facts, it)).collect();
@@ -144,7 +149,7 @@ fn could(facts: &Facts, used: &[Used]) -> Vec<Ability> {
             facts.ceiling.iter().filter(|it| wanted(it)).cloned().collect()
         };
         let mut add = |words: &str, at_most: Vec<Capability>| {
-            if !at_most.is_empty() {
+            if !facts.has_manifest || !at_most.is_empty() {
                 could.push(Ability { words: words.to_owned(), imports: Vec::new(), at_most });
             }
         };
@@ -160,7 +165,7 @@ fn could(facts: &Facts, used: &[Used]) -> Vec<Ability> {
 fn ability(facts: &Facts, (power, imports): &Used) -> Ability {
     let of_power = |capability: &&Capability| Power::of(capability) == Some(*power);
     let at_most: Vec<_> = facts.ceiling.iter().filter(of_power).cloned().collect();
-    let is_never = power.needs_grant() && at_most.is_empty();
+    let is_never = power.needs_grant() && facts.has_manifest && at_most.is_empty();
     let words = if is_never { String::new() } else { power.words().to_owned() };
     let imports = imports.iter().map(|import| clean_and_cut(import.as_bytes(), NAME_BYTES_MAX)).collect();
     Ability { words, imports, at_most }
@@ -169,7 +174,7 @@ fn ability(facts: &Facts, (power, imports): &Used) -> Ability {
 /// What no component can do, and what this one cannot since it has no way to it or asks for nothing of it.
 fn cannot(facts: &Facts, used: &[Used]) -> Vec<String> {
     let can = |power: Power| {
-        let is_asked = facts.ceiling.iter().any(|it| Power::of(it) == Some(power));
+        let is_asked = !facts.has_manifest || facts.ceiling.iter().any(|it| Power::of(it) == Some(power));
         is_asked && used.iter().any(|(used, _)| *used == power)
     };
     let own = [
@@ -181,11 +186,10 @@ fn cannot(facts: &Facts, used: &[Used]) -> Vec<String> {
     ];
     let mut cannot: Vec<_> =
         own.iter().filter(|(power, _)| !can(*power)).map(|(_, words)| (*words).to_owned()).collect();
-    let asks = |wanted: fn(&Capability) -> bool| facts.kind == Kind::Resumable && facts.ceiling.iter().any(wanted);
-    if !asks(|it| matches!(it, Capability::Question)) {
+    if !could_ask(facts, |it| matches!(it, Capability::Question)) {
         cannot.push("ask you anything".to_owned());
     }
-    if !asks(|it| matches!(it, Capability::Tool { .. })) {
+    if !could_ask(facts, |it| matches!(it, Capability::Tool { .. })) {
         cannot.push("have another tool called".to_owned());
     }
     for words in [

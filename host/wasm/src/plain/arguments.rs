@@ -102,7 +102,7 @@ impl Making {
     }
 
     fn value(&mut self, ty: &ValueType, json: &Value) -> Fit<Val> {
-        self.take(1)?;
+        self.take(1 + names_cost(ty))?;
         let misfit = || expected(&words(ty), json);
         Ok(match ty {
             ValueType::Bool => Val::Bool(json.as_bool().ok_or_else(misfit)?),
@@ -374,4 +374,18 @@ fn words(ty: &ValueType) -> String {
         ValueType::Option(some) => format!("null or {}", words(some)),
         ValueType::Result(..) => "an object with \"ok\" or \"err\"".to_owned(),
     }
+}
+
+/// What the names in a value of a type cost beside the value itself: each value holds copies of them, however
+/// little JSON stands for it.
+fn names_cost(ty: &ValueType) -> usize {
+    const NAME_BYTES_PER_VALUE: usize = 32;
+    let bytes: usize = match ty {
+        ValueType::Record(fields) => fields.iter().map(|(name, _)| name.len()).sum(),
+        ValueType::Flags(names) => names.iter().map(String::len).sum(),
+        ValueType::Enum(names) => names.iter().map(String::len).max().unwrap_or(0),
+        ValueType::Variant(cases) => cases.iter().map(|(name, _)| name.len()).max().unwrap_or(0),
+        _ => 0,
+    };
+    bytes / NAME_BYTES_PER_VALUE
 }

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 
 /// Hexadecimal digits that tell apart what would have the same name.
 const HASH_CHARS: usize = 8;
+/// Parts of an interface's name that are looked at: namespace, package, version, and some of nested ones.
+const PARTS_MAX: usize = 8;
 
 /// An exported function, in the parts its name is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +66,12 @@ pub(crate) fn names(functions: &[(Option<&str>, &str)]) -> Vec<String> {
     // Interface first; then package, namespace and version for those that would be equal.
     let mut used = vec![1_usize; parts.len()];
     let most = parts.iter().map(|it| it.before.len() + 1).max().unwrap_or(0);
-    for _ in 1..most {
-        for at in shared(&spelled(&parts, &used)) {
+    for _ in 1..most.min(PARTS_MAX) {
+        let equal = shared(&spelled(&parts, &used));
+        if equal.is_empty() {
+            break;
+        }
+        for at in equal {
             if let Some(used) = used.get_mut(at) {
                 *used += 1;
             }

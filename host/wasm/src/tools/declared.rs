@@ -11,6 +11,11 @@ use harness_core::item::{Category, ToolSpec};
 use serde::Deserialize;
 use std::collections::HashSet;
 
+/// Values in a schema.
+const SCHEMA_NODES_MAX: usize = 10_000;
+/// Levels of a schema.
+const SCHEMA_DEPTH_MAX: usize = 64;
+
 /// A tool as its component declares it.
 #[derive(Debug, Deserialize)]
 struct Declaration {
@@ -64,6 +69,9 @@ fn check(tool: &Declaration) -> Result<(), String> {
     if !tool.parameters.is_object() {
         return Err(format!("tool `{}`: its parameters are not a JSON object", tool.name));
     }
+    if let Some(problem) = unbounded(&tool.parameters) {
+        return Err(format!("tool `{}`: its parameters {problem}", tool.name));
+    }
     if has_unwanted_text(&tool.parameters) {
         return Err(format!("tool `{}`: its parameters hold control, direction or invisible characters", tool.name));
     }
@@ -79,6 +87,31 @@ pub(crate) fn is_tool_name(name: &str) -> bool {
 pub(super) fn not_a_name(name: &str) -> String {
     let name = clean(name.chars().take(TOOL_NAME_CHARS_MAX).collect());
     format!("`{name}` is not a name of 1 to {TOOL_NAME_CHARS_MAX} of the characters a-z A-Z 0-9 _ -")
+}
+
+/// Why checking arguments against a schema could take for ever, if it could: references can name one part many
+/// times over, and each level doubles the work.
+fn unbounded(schema: &serde_json::Value) -> Option<String> {
+    const REFERENCES: &[&str] = &["$ref", "$dynamicRef", "$recursiveRef"];
+    let mut nodes = 0_usize;
+    let mut open = vec![(schema, 0_usize)];
+    while let Some((value, depth)) = open.pop() {
+        nodes += 1;
+        if nodes > SCHEMA_NODES_MAX || depth > SCHEMA_DEPTH_MAX {
+            return Some(format!("have more than {SCHEMA_NODES_MAX} values or {SCHEMA_DEPTH_MAX} levels"));
+        }
+        match value {
+            serde_json::Value::Array(values) => open.extend(values.iter().map(|value| (value, depth + 1))),
+            serde_json::Value::Object(fields) => {
+                if let Some(name) = REFERENCES.iter().find(|name| fields.get(**name).is_some_and(|it| it.is_string())) {
+                    return Some(format!("use `{name}`: write out what it refers to"));
+                }
+                open.extend(fields.values().map(|value| (value, depth + 1)));
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Whether any string of a schema, key or value, holds what `clean` removes. Cleaning could make two

@@ -61,6 +61,9 @@ impl Manifest {
             if let Capability::Env { name, value: Some(_) } = capability {
                 return Err(format!("`env {name}` has a value: a component asks for a name, a grant gives the value"));
             }
+            if matches!(capability, Capability::Http(scope) if !scope.via.is_empty()) {
+                return Err(format!("`{capability}` names addresses: only a grant says where a name may lead"));
+            }
         }
         manifest.description = words("its description", manifest.description, super::DESCRIPTION_BYTES_MAX)?;
         for (export, tool) in &mut manifest.tools {
