@@ -155,6 +155,7 @@ pub(crate) const COMMANDS: &[&str] = &[
     "xxd",
     "yes",
     "yq",
+    "zcat",
     "zip",
 ];
 

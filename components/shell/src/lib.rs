@@ -2,7 +2,8 @@
 //!
 //! Promise: no process is started and no network reached: all commands are code in this component, and the folders
 //! that the host lends are the only files. A script that ends with a status other than 0 is an outcome like any
-//! other, not a failure of the tool. Memory, time and output have limits (`limits`); a crossed one is told.
+//! other, not a failure of the tool. Memory, time and output have limits (`limits`); a script that one of them stops is
+//! a failure `limit`, which shows what was printed until then, and none of its changes stay.
 //!
 //! The interpreter is the crate bashkit: bash's language and the usual commands in one library, made to run scripts of
 //! models, with limits on everything and no processes, and it compiles to `wasm32-wasip2`. The alternatives fit less:
@@ -14,7 +15,9 @@
 
 mod commands;
 mod folder;
+mod guarded;
 mod limits;
+mod noted;
 mod session;
 mod shown;
 #[cfg(test)]
@@ -59,5 +62,7 @@ pub fn run(workspace: &Workspace, arguments: Arguments) -> Reply {
         time: limits::TIME_MAX,
     };
     let ended = session.run(&arguments.command, arguments.stdin.as_deref().unwrap_or_default())?;
-    Ok(shown::shown(&ended))
+    let text = shown::shown(&ended);
+    // Only a call that failed leaves no changes, so that half of a script's work is not mistaken for all of it.
+    if ended.stopped.is_some() { Err(Failure::failed("limit", text, false)) } else { Ok(text) }
 }

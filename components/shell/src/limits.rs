@@ -4,6 +4,7 @@
 //! An endless loop of the script itself ends here, by the number of commands, before the host's fuel does.
 //! Not here: what bashkit does not count, such as an endless loop inside one awk or jq program, a thousand `eval eval`
 //! or a block of `dd` larger than memory. The host's fuel, stack and memory end those, and the whole call with them.
+//! A command in a shell of its own (`guarded`) counts for itself; how many of those there are is counted.
 
 use std::time::Duration;
 
@@ -11,6 +12,10 @@ use bashkit::{ExecutionLimits, FsLimits, MemoryLimits};
 
 /// The longest script, in bytes.
 const SCRIPT_BYTES_MAX: usize = 256 << 10;
+/// The arguments of one command that runs in a shell of its own, in bytes.
+const ARGUMENTS_BYTES_MAX: usize = 4 << 20;
+/// What such a command may print, in bytes: a whole file, which is at most [`FILE_BYTES_MAX`], and more.
+const COMMAND_OUTPUT_BYTES_MAX: usize = 16 << 20;
 /// How deeply the syntax of a script may nest: each level takes native stack, of which the host gives 1 MiB.
 const SYNTAX_LEVELS_MAX: usize = 40;
 /// Steps of the parser.
@@ -82,6 +87,11 @@ pub(crate) fn execution(time: Duration) -> ExecutionLimits {
 
 pub(crate) fn memory() -> MemoryLimits {
     MemoryLimits::new().max_total_variable_bytes(VARIABLES_BYTES_MAX)
+}
+
+/// For one command in a shell of its own: what it prints may go into a file, so it is more than what is kept.
+pub(crate) fn guarded(time: Duration) -> ExecutionLimits {
+    execution(time).max_input_bytes(ARGUMENTS_BYTES_MAX).max_stdout_bytes(COMMAND_OUTPUT_BYTES_MAX)
 }
 
 /// For a folder of the session. How much it holds is the host's to limit.

@@ -13,7 +13,9 @@ use tool_kit::Failure;
 
 use crate::commands;
 use crate::folder::Folder;
+use crate::guarded::{GUARDED, Guarded, Tee};
 use crate::limits;
+use crate::noted::words;
 
 /// Where the workspace is in the shell's tree.
 pub(crate) const WORKSPACE: &str = "/workspace";
@@ -69,7 +71,11 @@ impl Session {
         for entry in tmp.read_dir(Path::new("/")).await? {
             tmp.remove(&Path::new("/").join(entry.name), true).await?;
         }
-        let bash = Bash::builder()
+        let mut shell = Bash::builder().builtin("tee", Box::new(Tee));
+        for &(name, runs) in GUARDED {
+            shell = shell.builtin(name, Box::new(Guarded { name, runs, time: self.time }));
+        }
+        let bash = shell
             .fs(Arc::new(ReadOnlyFs::new(Arc::new(root))))
             .rootfs(false)
             .builtin_filter(commands::offered)
@@ -118,7 +124,7 @@ async fn execute(bash: &mut Bash, script: &str, stdin: &str) -> Ended {
                 }
                 (None, Error::ResourceLimit(limit)) => ended.stopped = Some(limit.to_string()),
                 (None, other) => {
-                    ended.stderr.push_str(&format!("bash: {other}\n"));
+                    ended.stderr.push_str(&format!("bash: {}\n", words(&other)));
                     ended.status = 1;
                 }
             }

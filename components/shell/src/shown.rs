@@ -30,7 +30,7 @@ pub(crate) fn shown(ended: &Ended) -> String {
         let _ = writeln!(out, "[{}]", commands::list());
     }
     if let Some(limit) = &ended.stopped {
-        let _ = writeln!(out, "[stopped by a limit: {limit}; files changed until then stay changed. Do less at once]");
+        let _ = writeln!(out, "[stopped by a limit: {limit}; nothing was changed. Do less at once]");
     } else if ended.status != 0 {
         let _ = writeln!(out, "exit status {}", ended.status);
     }
