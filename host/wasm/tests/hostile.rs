@@ -20,6 +20,8 @@ const ATTACKERS: usize = 4;
 const THREADS: usize = 2;
 /// An attack that ends fast is repeated until the neighbour made a call during it, but not more often.
 const ROUNDS_MAX: u64 = 2_000;
+/// Rounds of attacks that end at once, after which the neighbour gets the time for a call.
+const ROUNDS_BEFORE_PAUSE: u64 = 50;
 /// Calls that the neighbour makes before an attack is given up.
 const CALLS_BEFORE_CANCEL: u64 = 20;
 /// How much the host may grow over all attacks, in bytes: every attacker's memory and staged files,
@@ -117,6 +119,8 @@ async fn attack(found: &Found, field: &Field) -> Result<(String, u64), String> {
             return Err(format!("the neighbour came to nothing in {ROUNDS_MAX} rounds"));
         }
         field.round.store(rounds, Ordering::SeqCst);
+        // A component that is refused before it runs would let nobody else on.
+        tokio::task::yield_now().await;
         let calls: [_; ATTACKERS] = std::array::from_fn(|_| support::call(&hands, "attack", case.arguments()));
         if case.outcome == case::CANCELLED {
             give_up(calls, field).await?;
@@ -129,6 +133,9 @@ async fn attack(found: &Found, field: &Field) -> Result<(String, u64), String> {
             {
                 return Err(format!("it staged {:?}", report.changes));
             }
+        }
+        if rounds % ROUNDS_BEFORE_PAUSE == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         field.round.store(0, Ordering::SeqCst);
     }

@@ -57,9 +57,13 @@ fn load(shared: &Shared, guest: &Guest) -> Result<(LoadedComponent, String), Str
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(guest.file);
     let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", guest.file))?;
     let source = ComponentSource { name: guest.words.to_owned(), bytes: bytes.into() };
-    let component = Component::read(source).map_err(|error| error.to_string())?;
-    let tool = component.tools().first().ok_or("it has no tools")?.name.clone();
+    let mut component = Component::read(source.clone()).map_err(|error| error.to_string())?;
     let runtime = shared.place("languages").component_runtime();
+    if component.needs_describing() {
+        let json = executor().block_on(runtime.describe(&component)).map_err(|error| error.to_string())?;
+        component = Component::read_described(source, *runtime.limits(), &json).map_err(|error| error.to_string())?;
+    }
+    let tool = component.tools().first().ok_or("it has no tools")?.name.clone();
     let loaded = executor().block_on(runtime.load(&component)).map_err(|error| error.to_string())?;
     Ok((loaded, tool))
 }
