@@ -253,7 +253,7 @@ fn all_of(checked: impl Iterator<Item = Vec<String>>) -> String {
 #[test]
 fn dependencies_point_inward() {
     // A template's is another project's.
-    let is_manifest = |path: &Path| path.ends_with("Cargo.toml") && !path.starts_with("host/cli/templates");
+    let is_manifest = |path: &Path| path.ends_with("Cargo.toml") && !path.iter().any(|part| part == "templates");
     let mut manifests = files("host", is_manifest);
     manifests.push(PathBuf::from("tests/Cargo.toml"));
     assert_eq!(manifests.len(), MAY_DEPEND_ON.len(), "every crate is in the table: {manifests:?}");

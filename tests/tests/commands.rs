@@ -73,8 +73,8 @@ fn sessions_are_listed_and_shown() {
 
     let mut names = names(&place);
     let list = names.text(&ok(&mut sessions(&["list"])).stdout);
-    let expected = "ses_1  needs-answer  <time>  1 turns  offline/offline  TOOL write_file {\"path\":\"b.txt\",\"content\":\"b\\n\"}\n\
-                    ses_2  idle          <time>  1 turns  offline/offline  TOOL read_file {\"path\":\"a.txt\"}\n";
+    let expected = "ses_1  needs-answer  <time>  1 turn  offline/offline  TOOL write_file {\"path\":\"b.txt\",\"content\":\"b\\n\"}\n\
+                    ses_2  idle          <time>  1 turn  offline/offline  TOOL read_file {\"path\":\"a.txt\"}\n";
     assert_eq!(list, expected);
 
     let shown = json(&mut sessions(&["show", &ids[1], "--json"]));

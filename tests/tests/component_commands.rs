@@ -7,9 +7,25 @@ use harness_tests::secret::{self, KEY};
 use harness_tests::terminal::Terminal;
 use serde_json::Value;
 use std::path::Path;
+use std::process::Stdio;
 
 /// A plain component with one tool that adds two numbers; `version` makes it another binary.
 fn adder(capabilities: &[&str], version: u32) -> Vec<u8> {
+    tool("add", capabilities, version)
+}
+
+/// One without a manifest.
+fn bare() -> Vec<u8> {
+    let text = r#"(component
+        (core module $m
+            (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
+        (core instance $i (instantiate $m))
+        (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add"))))"#;
+    wat::parse_str(text).unwrap()
+}
+
+/// The same with its tool under another name.
+fn tool(name: &str, capabilities: &[&str], version: u32) -> Vec<u8> {
     let manifest = serde_json::json!({ "capabilities": capabilities }).to_string().replace('"', "\\\"");
     let text = format!(
         r#"(component
@@ -17,7 +33,7 @@ fn adder(capabilities: &[&str], version: u32) -> Vec<u8> {
                 (global i32 (i32.const {version}))
                 (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
             (core instance $i (instantiate $m))
-            (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add")))
+            (func (export "{name}") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add")))
             (@custom "harness:manifest" "{manifest}"))"#
     );
     wat::parse_str(text).unwrap()
@@ -137,18 +153,203 @@ fn a_binary_that_was_exchanged_and_a_grant_that_makes_no_sense_are_told_with_the
     let digest = row(&place, "adder")["digest"].as_str().unwrap().replace(':', "-");
     let binary = place.home().join("state/components").join(format!("{digest}.wasm"));
     std::fs::write(&binary, adder(&[], 2)).unwrap();
-    let exchanged = ["is not the component that", "components.toml:4 names", "add it again"];
-    for words in [&["run", "x"][..], &["component", "list"], &["component", "call", "adder", "add"]] {
+    let exchanged = [
+        "is not the component that",
+        "components.toml:4 names",
+        "add it again: harness-host component add FILE --name adder",
+        "remove it: harness-host component remove adder",
+    ];
+    for words in [&["run", "x"][..], &["component", "inspect", "adder"], &["component", "call", "adder", "add"]] {
         let ran = ran(&place, words);
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(exchanged.iter().all(|text| ran.stderr.contains(text)), "{}", ran.stderr);
     }
+    let listed = ran(&place, &["component", "list"]);
+    assert!(listed.code == Some(0) && listed.stdout.contains("unusable: "), "{listed:?}");
+    assert!(exchanged.iter().all(|text| listed.stdout.contains(text)), "{}", listed.stdout);
     std::fs::write(&binary, adder(&[], 1)).unwrap();
     let by_hand = list(&place) + "grants = [\n    \"question\",\n    \"http GET nowhere\",\n]\n";
     std::fs::write(place.home().join("components.toml"), by_hand).unwrap();
     let ran = ran(&place, &["run", "x"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("components.toml:11: `http GET nowhere` is not a capability"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("component revoke adder 'http GET nowhere'"), "{}", ran.stderr);
+    check(
+        &place,
+        &[
+            step(&["component", "call", "adder", "add", r#"{"a":2,"b":3}"#], 2, &[], &["not a capability"]),
+            step(&["component", "revoke", "adder", "http GET nowhere"], 0, &[], &[]),
+            step(&["component", "call", "adder", "add", r#"{"a":2,"b":3}"#], 0, &["5"], &[]),
+        ],
+    );
+}
+
+/// What anybody can still do about everything else while one entry cannot be used.
+const AROUND_IT: &[Step] = &[
+    step(&["component", "list"], 0, &["unusable", "read_file"], &[]),
+    step(&["component", "call", "other", "sub", r#"{"a":2,"b":3}"#], 0, &["5"], &[]),
+    step(&["component", "call", "other.wasm", "sub", r#"{"a":2,"b":3}"#], 0, &["5"], &[]),
+    step(&["component", "grant", "other", "question"], 0, &["may now"], &[]),
+    step(&["component", "revoke", "other", "question"], 0, &["no longer"], &[]),
+    step(&["component", "pin", "other"], 0, &["pinned"], &[]),
+    step(&["component", "pin", "other", "--off"], 0, &["not pinned"], &[]),
+    step(&["component", "remove", "other"], 0, &["removed other"], &[]),
+    step(&["component", "add", "other.wasm"], 0, &["added other"], &[]),
+];
+
+#[test]
+fn one_entry_that_cannot_be_used_locks_out_nothing_else_and_is_mended_as_told() {
+    let place = Place::new();
+    place.write("adder.wasm", adder(&["question"], 1));
+    place.write("other.wasm", tool("sub", &["question"], 3));
+    let add = step(&["component", "add", "adder.wasm", "--grant-all"], 0, &["added adder"], &[]);
+    let mend = step(&["component", "add", "adder.wasm", "--name", "adder"], 0, &["may: question"], &[]);
+    let runs = step(&["run", "TOOL add {\"a\":1,\"b\":2}"], 0, &["3"], &[]);
+    check(&place, &[add, step(&["component", "add", "other.wasm"], 0, &[], &[])]);
+    let digest = row(&place, "adder")["digest"].as_str().unwrap().replace(':', "-");
+    let binary = place.home().join("state/components").join(format!("{digest}.wasm"));
+    std::fs::remove_file(&binary).unwrap();
+    check(&place, AROUND_IT);
+    check(&place, &[step(&["run", "x"], 2, &[], &["cannot be read", "add FILE --name adder", "remove adder"]), mend]);
+    check(&place, &[runs]);
+
+    // One without a digest that is no built-in, and a tool of a project that nobody can read.
+    let by_hand = list(&place) + "\n[[component]]\nname = \"nobody\"\n";
+    std::fs::write(place.home().join("components.toml"), by_hand).unwrap();
+    check(&place, AROUND_IT);
+    check(
+        &place,
+        &[
+            step(&["run", "x"], 2, &[], &["`nobody` has no digest and is no built-in component", "remove nobody"]),
+            step(&["component", "remove", "nobody"], 0, &["removed nobody"], &[]),
+            step(&["run", "TOOL add {\"a\":1,\"b\":2}"], 0, &["3"], &[]),
+        ],
+    );
+    place.write(".harness-host/components.toml", "[[component]]\nname = 5\n");
+    check(&place, AROUND_IT.get(1..).unwrap());
+    check(
+        &place,
+        &[
+            step(&["component", "list"], 0, &["other"], &["components.toml:2"]),
+            step(&["component", "grant", "fetch", "question", "--project"], 2, &[], &["components.toml:2"]),
+            step(&["run", "x"], 2, &[], &["components.toml:2"]),
+        ],
+    );
+}
+
+#[test]
+fn commands_at_the_same_time_lose_nothing_of_each_other() {
+    const PROCESSES: usize = 8;
+    let place = Place::new();
+    let spawn = |number: usize| {
+        let mut command = place.program();
+        command.args(["component", "grant", "fetch", &format!("http GET https://example-{number}.com")]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir(place.workspace()).spawn().unwrap()
+    };
+    let running: Vec<_> = (0..PROCESSES).map(spawn).collect();
+    for child in running {
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+    }
+    let grants = row(&place, "fetch")["grants"].to_string();
+    for number in 0..PROCESSES {
+        assert!(grants.contains(&format!("https://example-{number}.com")), "{number} is lost: {grants}");
+    }
+}
+
+#[test]
+fn a_component_without_a_manifest_can_be_granted_anything() {
+    let place = Place::new();
+    place.write("bare.wasm", bare());
+    check(
+        &place,
+        &[
+            step(&["component", "add", "bare.wasm", "--grant", "http GET https://example.com"], 0, &["may: http"], &[]),
+            step(&["component", "grant", "bare", "kv write session"], 0, &["may now"], &[]),
+        ],
+    );
+}
+
+#[test]
+fn a_question_before_a_call_shows_all_that_would_run() {
+    let place = Place::new();
+    let rule = "[[rules]]\nid = \"look\"\ntool = \"shell\"\nverdict = \"ask\"\nreason = \"look first.\"\n";
+    std::fs::write(place.home().join("config.toml"), rule).unwrap();
+    let script = format!("echo {}\necho last-line", "long ".repeat(60));
+    let call = serde_json::json!({ "command": script }).to_string();
+    let mut command = place.program();
+    command.args(["run", &format!("TOOL shell {call}")]).current_dir(place.workspace());
+    let mut terminal = Terminal::start(command);
+    terminal.wait_for("allow? [y]es, [n]o");
+    let screen = terminal.text();
+    assert!(screen.contains("asked by rule look") && screen.contains("| echo last-line"), "{screen}");
+    assert_eq!(screen.matches("long").count(), 60, "{screen}");
+    terminal.line("n");
+    assert_eq!(terminal.exit_code(), 0);
+}
+
+#[test]
+fn trusting_a_project_shows_what_is_trusted_and_refuses_what_makes_no_sense() {
+    let place = Place::new();
+    let list = "[[component]]\nname = \"fetch\"\ngrants = [\n    \"http GET nowhere\",\n]\n";
+    place.write(".harness-host/components.toml", list);
+    check(
+        &place,
+        &[step(&["config", "trust"], 2, &[], &["components.toml:4: `http GET nowhere` is not a capability"])],
+    );
+    place.write(".harness-host/components.toml", list.replace("nowhere", "https://example.com"));
+    let told = ["built-in component fetch", "may send GET requests to https://example.com", "trusted "];
+    let trusted = ran(&place, &["config", "trust"]);
+    assert!(trusted.code == Some(0) && told.iter().all(|text| trusted.stdout.contains(text)), "{trusted:?}");
+}
+
+#[test]
+fn a_call_takes_standard_input_and_says_what_was_wrong_with_it() {
+    let place = Place::new();
+    place.write("adder.wasm", adder(&[], 1));
+    let call = |words: &[&str], stdin: &str| {
+        let mut command = place.program();
+        command.args(["component", "call"]).args(words).current_dir(place.workspace());
+        finish(&mut command, Some(stdin))
+    };
+    let sum = call(&["adder.wasm", "add", "-"], r#"{"a":40,"b":2}"#);
+    assert!(sum.code == Some(0) && sum.stdout.contains("42"), "{sum:?}");
+    let wrong = call(&["adder.wasm", "add", "-"], "{a:1}");
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("given was: {a:1}"), "{wrong:?}");
+    let workspace = place.workspace().display().to_string();
+    let write = r#"{"path":"a.txt","content":"one\n"}"#;
+    let built = |name: &str| {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../components/dist/{name}.wasm")).display().to_string()
+    };
+    let (write_file, fetch) = (built("write_file"), built("fetch"));
+    let lent = call(&[&write_file, "write_file", write, "-w", &workspace], "");
+    assert!(lent.code == Some(0) && lent.stderr.contains("+one"), "{lent:?}");
+    let lent = [&write_file, "write_file", write, "-w", &workspace, "--grant", "filesystem read /workspace"];
+    let narrowed = call(&lent, "");
+    assert!(narrowed.code != Some(0) && !narrowed.stderr.contains("+one"), "only reading was granted: {narrowed:?}");
+    let refused = call(&[&fetch, "fetch", r#"{"url":"https://example.com/"}"#], "");
+    assert!(refused.stderr.contains("--grant 'http GET https://example.com'"), "{refused:?}");
+    assert!(!refused.stdout.contains("component grant"), "a file has no name to grant to: {refused:?}");
+    check(
+        &place,
+        &[
+            step(&["component", "call", "no/such", "add"], 2, &[], &["there is no file no/such"]),
+            step(&["component", "call", "such.wasm", "add"], 2, &[], &["there is no file such.wasm"]),
+            step(
+                &["component", "remove", "read_file"],
+                2,
+                &[],
+                &["read_file is built in: it cannot be removed or pinned"],
+            ),
+            step(
+                &["component", "pin", "read_file"],
+                2,
+                &[],
+                &["read_file is built in: it cannot be removed or pinned"],
+            ),
+            step(&["component", "check", "adder.wasm"], 0, &["export   add"], &[]),
+        ],
+    );
 }
 
 #[test]
@@ -245,12 +446,21 @@ fn changes_are_shown_and_taken_back_by_turn_call_and_session() {
     assert_eq!(sessions(&["undo", &id, "--call", &call, "--yes"]).code, Some(0));
     assert_eq!(place.read("a"), "one\n");
     place.write("b", "mine\n");
-    let refused = sessions(&["undo", &id, "--yes"]);
-    assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("somebody else changed b"), "{}", refused.stderr);
+    for words in [&["undo", &id, "--yes"][..], &["undo", &id, "--dry-run"]] {
+        let refused = sessions(words);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        let told = "changed since, by a later turn or somebody else: b\n";
+        assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    }
+    let dry = sessions(&["undo", &id, "--dry-run", "--json"]);
+    assert_eq!(dry.code, Some(1), "{dry:?}");
+    let dry: Value = serde_json::from_str(&dry.stdout).unwrap();
+    assert_eq!(dry["changed_since"], serde_json::json!(["b"]));
     assert_eq!((place.read("a"), place.read("b")), ("one\n".into(), "mine\n".into()), "all or nothing");
-    place.write("b", "b\n");
-    assert_eq!(sessions(&["undo", &id, "--turn", "1", "--yes"]).code, Some(0));
+    std::fs::remove_file(place.workspace().join("b")).unwrap();
+    let undone = sessions(&["undo", &id, "--turn", "1", "--yes"]);
+    assert!(undone.code == Some(0) && undone.stdout.contains("took back 1 change\n"), "{undone:?}");
+    assert!(undone.stderr.contains("as it was before already: b"), "{undone:?}");
     assert!(!place.workspace().join("a").exists() && !place.workspace().join("b").exists());
     let nothing = sessions(&["undo", &id, "--yes"]);
     assert!(nothing.code == Some(0) && nothing.stdout.contains("nothing to take back"), "{nothing:?}");

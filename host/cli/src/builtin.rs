@@ -2,8 +2,12 @@
 //!
 //! Promise: these are the bytes of `components/dist`, whose sources and digests `components/components.lock` names.
 
-use harness_wasm::ComponentSource;
+use crate::failure::Failure;
+use harness_core::Digest;
+use harness_wasm::{CallLimits, Component, ComponentSource};
 use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 macro_rules! embedded {
     ($($name:literal),* $(,)?) => {
@@ -15,18 +19,50 @@ macro_rules! embedded {
 const EMBEDDED: &[(&str, &[u8])] =
     embedded!["read_file", "write_file", "edit_file", "list_dir", "glob", "grep", "shell", "fetch"];
 
+/// What `components/build` wrote of them: it vouches for their digests, and a test of the components checks it.
+const LOCK: &str = include_str!("../../../components/components.lock");
+
 /// The built-in components, or those of a folder in their place: the test command tests rebuilt ones so.
-pub(crate) fn components() -> Result<Vec<ComponentSource>, (std::path::PathBuf, std::io::Error)> {
-    let folder = std::env::var_os("HARNESS_HOST_COMPONENTS").map(std::path::PathBuf::from);
-    let source = |(name, bytes): &(&str, &'static [u8])| {
-        let bytes = match &folder {
-            None => Cow::Borrowed(*bytes),
-            Some(folder) => {
-                let path = folder.join(format!("{name}.wasm"));
-                Cow::Owned(std::fs::read(&path).map_err(|error| (path, error))?)
+pub(crate) fn components(limits: CallLimits) -> Result<Vec<Arc<Component>>, Failure> {
+    // Only in builds for tests: whoever sets a variable must not put other code in the built-in tools' place.
+    let folder = std::env::var_os("HARNESS_HOST_COMPONENTS").filter(|_| cfg!(debug_assertions));
+    let folder = folder.map(PathBuf::from);
+    let read = |(name, bytes): &(&str, &'static [u8])| {
+        let read = match (&folder, locked_digest(name)) {
+            (None, Some(digest)) => Component::read_embedded(name, bytes, digest, limits),
+            (folder, _) => {
+                let bytes = match folder {
+                    None => Cow::Borrowed(*bytes),
+                    Some(folder) => Cow::Owned(read_file(&folder.join(format!("{name}.wasm")))?),
+                };
+                Component::read_with(ComponentSource { name: (*name).to_owned(), bytes }, limits)
             }
         };
-        Ok(ComponentSource { name: (*name).to_owned(), bytes })
+        read.map_err(|error| Failure::because("reading a built-in component", &error))
     };
-    EMBEDDED.iter().map(source).collect()
+    EMBEDDED.iter().map(read).collect()
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| Failure::usage(format!("{} cannot be read: {error}", path.display())))
+}
+
+/// The digest of a component's binary, as the lock names it.
+fn locked_digest(component: &str) -> Option<Digest> {
+    let of = format!("name = \"{component}\"");
+    let mut lines = LOCK.lines().skip_while(|line| *line != of).take_while(|line| !line.is_empty());
+    let digest = lines.find_map(|line| line.strip_prefix("wasm = \"")?.strip_suffix('"'))?;
+    digest.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_names_what_is_embedded() {
+        for (name, bytes) in EMBEDDED {
+            assert_eq!(locked_digest(name), Some(Digest::of(bytes)), "{name}");
+        }
+    }
 }

@@ -16,6 +16,11 @@ fn print_json(value: &impl serde::Serialize) -> Result<Exit, Failure> {
     print_text(&text)
 }
 
+/// A number of things, in words.
+fn counted(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
 /// Prints lines; a reader that went away is no failure.
 fn print_text(text: &str) -> Result<Exit, Failure> {
     match writeln!(std::io::stdout(), "{text}") {

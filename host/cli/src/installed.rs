@@ -1,7 +1,8 @@
 //! The components of a session, and what each may do: the built-in ones, the user's, a trusted project's.
 //!
 //! Promise: a binary runs only with the digest that its list names, checked at each load; a grant that cannot be
-//! understood is told with file and line; a built-in component gets what it asks for inside the workspace, and
+//! understood is told with file and line; an entry that cannot be used keeps no other from being looked at, and no
+//! session begins while there is one; a built-in component gets what it asks for inside the workspace, and
 //! no requests, secrets, variables, questions or other tools unless a list says so.
 //!
 //! Not here: the lists themselves (harness-config), changing them (`commands/component`).
@@ -9,7 +10,10 @@
 use crate::builtin;
 use crate::failure::Failure;
 use crate::settings::Settings;
-use harness_config::{ComponentLists, ComponentPlaces, InstalledComponent, Source, WrittenComponent, read_components};
+use harness_config::{
+    ComponentLists, ComponentPlaces, ConfigProblems, InstalledComponent, Source, WrittenComponent, read_components,
+    read_usable_components,
+};
 use harness_core::Digest;
 use harness_core::grant::{Capability, Grant, Scope};
 use harness_core::item::{Category, ToolSpec};
@@ -34,6 +38,61 @@ pub(crate) struct Installation {
     pub(crate) lists: ComponentLists,
     /// What each may do.
     pub(crate) grants: Vec<Grant>,
+    /// Entries of the lists that cannot be used: their components and grants are not above.
+    pub(crate) unusable: Vec<Unusable>,
+    /// What is wrong with whole lists, which hold nothing then.
+    pub(crate) problems: Option<ConfigProblems>,
+}
+
+/// An entry of a list that cannot be used.
+#[derive(Debug, Clone)]
+pub(crate) struct Unusable {
+    /// The component's name.
+    pub(crate) name: String,
+    /// Whether it stands in the project's list.
+    pub(crate) is_project: bool,
+    /// Why, with file and line.
+    pub(crate) why: String,
+    /// What a person can do about it.
+    pub(crate) remedy: String,
+}
+
+impl Unusable {
+    fn of(installed: &InstalledComponent, why: Failure, remedy: Remedy) -> Self {
+        let name = installed.written.name.clone();
+        let is_project = matches!(installed.source, Source::Project(_));
+        let layer = if is_project { " --project" } else { "" };
+        let command = |words: &str| format!("harness-host component {words}{layer}");
+        let remove = command(&format!("remove {name}"));
+        let remedy = match remedy {
+            Remedy::AddAgain => {
+                format!("add it again: {}; or remove it: {remove}", command(&format!("add FILE --name {name}")))
+            }
+            Remedy::Rename => format!("remove it: {remove}; it can be added under another name"),
+            // What could end the quotes is in no command that somebody copies.
+            Remedy::Revoke(text) if text.contains(|c: char| c == '\'' || c.is_control()) => {
+                "correct that grant in the list".to_owned()
+            }
+            Remedy::Revoke(text) => {
+                let revoke = command(&format!("revoke {name} '{text}'"));
+                format!("take that grant back: {revoke}; or correct it in the list")
+            }
+        };
+        Self { name, is_project, why: crate::paint::lines(&why.message), remedy: crate::paint::lines(&remedy) }
+    }
+}
+
+impl std::fmt::Display for Unusable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.why, self.remedy)
+    }
+}
+
+/// What helps against an entry that cannot be used.
+enum Remedy {
+    AddAgain,
+    Rename,
+    Revoke(String),
 }
 
 /// The lists that hold in a folder.
@@ -43,40 +102,74 @@ pub(crate) fn lists(settings: &Settings, workspace: Option<&Path>) -> Result<Com
     read_components(&places, &trust).map_err(|problems| Failure::usage(problems.to_string()))
 }
 
-/// Reads the components that hold in a folder. Nothing is compiled.
+/// Reads the components that hold in a folder. Nothing is compiled. What cannot be used is told beside the rest.
 pub(crate) fn installation(
     settings: &Settings,
     workspace: Option<&Path>,
     limits: CallLimits,
 ) -> Result<Installation, Failure> {
-    let lists = lists(settings, workspace)?;
-    let mut components = built_in(limits)?;
+    let places = ComponentPlaces::usual(&settings.paths, workspace);
+    let (lists, problems) = read_usable_components(&places, &settings.trust()?);
+    let components = builtin::components(limits)?;
     let built_in = components.len();
+    let grants = given_to_built_in(&components);
+    let mut found = Installation { components, built_in, lists, grants, unusable: Vec::new(), problems };
+    let lists = found.lists.clone();
     for installed in lists.user.components.iter().chain(&lists.project.components) {
-        let written = &installed.written;
-        if written.digest.is_none() {
-            check_built_in(installed, &components[..built_in])?;
-            continue;
+        match found.add(installed, limits) {
+            Ok(granted) => found.grants.extend(granted),
+            Err((why, remedy)) => found.unusable.push(Unusable::of(installed, why, remedy)),
         }
-        if let Some(first) = components.iter().position(|known| known.name() == written.name) {
-            if components[first].digest().to_string() == written.digest.as_deref().unwrap_or_default() {
-                continue;
-            }
-            return Err(Failure::usage(format!(
-                "{}:{}: there is another component `{}`, {}: remove one of them or add it under another name",
-                installed.source,
-                installed.line,
-                written.name,
-                if first < built_in { "a built-in one" } else { "your own" }
-            )));
-        }
-        components.push(load(&lists, installed, limits)?);
     }
-    let grants = grants(&lists, &components[..built_in])?;
-    Ok(Installation { components, built_in, lists, grants })
+    Ok(found)
 }
 
 impl Installation {
+    /// Takes one entry of a list in; gives what it grants. An entry that cannot be used leaves everything as it is.
+    fn add(&mut self, installed: &InstalledComponent, limits: CallLimits) -> Result<Vec<Grant>, (Failure, Remedy)> {
+        let granted = granted_by(installed).map_err(|(why, text)| (why, Remedy::Revoke(text)))?;
+        let written = &installed.written;
+        let Some(digest) = &written.digest else {
+            let built_in = self.components.get(..self.built_in).unwrap_or_default();
+            check_built_in(installed, built_in).map_err(|why| (why, Remedy::AddAgain))?;
+            return Ok(granted);
+        };
+        if let Some(first) = self.component(&written.name) {
+            if first.digest().to_string() == *digest {
+                return Ok(granted);
+            }
+            let whose = if self.is_built_in(&written.name) { "a built-in one" } else { "your own" };
+            let why = format!(
+                "{}:{}: there is another component `{}`, {whose}",
+                installed.source, installed.line, written.name
+            );
+            return Err((Failure::usage(why), Remedy::Rename));
+        }
+        let component = load(&self.lists, installed, limits).map_err(|why| (why, Remedy::AddAgain))?;
+        self.components.push(component);
+        Ok(granted)
+    }
+
+    /// Only where every entry of every list can be used: a session has all of them, or does not begin.
+    pub(crate) fn whole(self) -> Result<Self, Failure> {
+        if let Some(problems) = &self.problems {
+            return Err(Failure::usage(problems.to_string()));
+        }
+        if self.unusable.is_empty() {
+            return Ok(self);
+        }
+        let told: Vec<String> = self.unusable.iter().map(ToString::to_string).collect();
+        Err(Failure::usage(told.join("\n")))
+    }
+
+    /// Refuses an entry that cannot be used.
+    pub(crate) fn check_usable(&self, name: &str) -> Result<(), Failure> {
+        match self.unusable.iter().find(|unusable| unusable.name == name) {
+            Some(unusable) => Err(Failure::usage(unusable.to_string())),
+            None => Ok(()),
+        }
+    }
+
     /// The component of a name.
     pub(crate) fn component(&self, name: &str) -> Option<&Arc<Component>> {
         self.components.iter().find(|component| component.name() == name)
@@ -128,16 +221,6 @@ pub(crate) fn core_category(category: harness_config::Category) -> Category {
     }
 }
 
-/// The components that are part of the program.
-pub(crate) fn built_in(limits: CallLimits) -> Result<Vec<Arc<Component>>, Failure> {
-    let sources = builtin::components()
-        .map_err(|(path, error)| Failure::usage(format!("{} cannot be read: {error}", path.display())))?;
-    let read = |source| {
-        Component::read_with(source, limits).map_err(|error| Failure::because("reading a built-in component", &error))
-    };
-    sources.into_iter().map(read).collect()
-}
-
 fn check_built_in(installed: &InstalledComponent, built_in: &[Arc<Component>]) -> Result<(), Failure> {
     let name = &installed.written.name;
     if built_in.iter().any(|component| component.name() == name) {
@@ -154,6 +237,15 @@ fn check_built_in(installed: &InstalledComponent, built_in: &[Arc<Component>]) -
 
 /// What each component may do, as built-in components ask and the lists say.
 fn grants(lists: &ComponentLists, built_in: &[Arc<Component>]) -> Result<Vec<Grant>, Failure> {
+    let mut grants = given_to_built_in(built_in);
+    for installed in lists.user.components.iter().chain(&lists.project.components) {
+        grants.extend(granted_by(installed).map_err(|(why, _)| why)?);
+    }
+    Ok(grants)
+}
+
+/// What built-in components may do without anybody's word.
+fn given_to_built_in(built_in: &[Arc<Component>]) -> Vec<Grant> {
     let mut grants = Vec::new();
     for component in built_in {
         let own = component.ceiling().iter().filter(|capability| is_given(capability));
@@ -165,16 +257,7 @@ fn grants(lists: &ComponentLists, built_in: &[Arc<Component>]) -> Result<Vec<Gra
             source: "built-in".to_owned(),
         }));
     }
-    let layers = [(&lists.user, Scope::Principal, "user"), (&lists.project, Scope::Workspace, "project")];
-    for (list, scope, source) in layers {
-        for installed in &list.components {
-            for capability in capabilities(installed)? {
-                let component = installed.written.name.clone();
-                grants.push(Grant { component, capability, scope, until: None, source: source.to_owned() });
-            }
-        }
-    }
-    Ok(grants)
+    grants
 }
 
 /// Whether a built-in component gets it without anybody's word.
@@ -189,11 +272,18 @@ fn is_given(capability: &Capability) -> bool {
     }
 }
 
-/// The grants of one entry, understood.
-pub(crate) fn capabilities(installed: &InstalledComponent) -> Result<Vec<Capability>, Failure> {
-    let parse = |grant: &harness_config::GrantLine| {
-        let parsed: Result<Capability, _> = grant.text.parse();
-        parsed.map_err(|error| Failure::usage(format!("{}: {error}", installed.place_of(grant))))
+/// The grants of one entry, understood. Else why not, and the text that is none.
+pub(crate) fn granted_by(installed: &InstalledComponent) -> Result<Vec<Grant>, (Failure, String)> {
+    let (scope, source) = match &installed.source {
+        Source::Project(_) => (Scope::Workspace, "project"),
+        _ => (Scope::Principal, "user"),
+    };
+    let parse = |line: &harness_config::GrantLine| {
+        let parsed: Result<Capability, _> = line.text.parse();
+        let capability = parsed
+            .map_err(|error| (Failure::usage(format!("{}: {error}", installed.place_of(line))), line.text.clone()))?;
+        let component = installed.written.name.clone();
+        Ok(Grant { component, capability, scope, until: None, source: source.to_owned() })
     };
     installed.grants.iter().map(parse).collect()
 }
@@ -202,14 +292,12 @@ pub(crate) fn capabilities(installed: &InstalledComponent) -> Result<Vec<Capabil
 fn load(lists: &ComponentLists, installed: &InstalledComponent, limits: CallLimits) -> Result<Arc<Component>, Failure> {
     let written = &installed.written;
     let path = binary_of(lists, installed);
-    let again = format!("add it again: harness-host component add FILE --name {}", written.name);
-    let bytes = read_binary(&path).map_err(|failure| {
-        Failure::usage(format!("{}:{}: {}; {again}", installed.source, installed.line, failure.message))
-    })?;
+    let bytes = read_binary(&path)
+        .map_err(|failure| Failure::usage(format!("{}:{}: {}", installed.source, installed.line, failure.message)))?;
     let found = Digest::of(&bytes);
     if written.digest.as_deref() != Some(found.to_string().as_str()) {
         return Err(Failure::usage(format!(
-            "{} is not the component that {}:{} names: it has the digest {found}; {again}",
+            "{} is not the component that {}:{} names: it has the digest {found}",
             path.display(),
             installed.source,
             installed.line

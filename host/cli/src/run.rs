@@ -84,7 +84,7 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
         // Certificates and the key are read while the session opens.
         tokio::spawn(async move { models.warm(&provider).await });
     }
-    let installation = installed::installation(&settings, Some(&workspace), *wiring.runtime.limits())?;
+    let installation = installed::installation(&settings, Some(&workspace), *wiring.runtime.limits())?.whole()?;
     for withheld in &installation.lists.withheld {
         screen.note(&format!("{withheld} (harness-host config trust, to trust it)"));
     }
@@ -178,11 +178,17 @@ fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
             Exit::Failed
         }
         TurnResult::NeedsAnswer { asks, pending } => {
+            // What a component wants to know only a person answers.
+            let is_question = |pending: &serde_json::Value| pending.get("question").is_some();
+            let how = match pending.iter().any(|it| !is_question(it)) {
+                true => "on a terminal or with --approve edits|all|none",
+                false => "on a terminal",
+            };
             screen.pending(pending.clone());
             for ask in asks {
                 screen.reason(&format!("an answer is needed and nobody can be asked: {ask}"));
             }
-            screen.note(&format!("go on, on a terminal or with --approve edits|all|none: {}", screen.resume()));
+            screen.note(&format!("go on, {how}: {}", screen.resume()));
             Exit::NeedsAnswer
         }
     }

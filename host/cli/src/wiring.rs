@@ -140,8 +140,12 @@ impl Wiring {
     ) -> Result<Arc<dyn Hands>, Failure> {
         let settings = HandsSettings { kv: Some(kv), principal: PRINCIPAL.to_owned(), agent: AGENT.to_owned() };
         let base = base.map_err(|error| Failure::because("opening the workspace", &error))?;
-        let hands = ComponentHands::new(Arc::clone(&self.runtime), Arc::new(base), components, settings)
-            .map_err(|error| Failure::usage(error.to_string()))?;
+        let hands =
+            ComponentHands::new(Arc::clone(&self.runtime), Arc::new(base), components, settings).map_err(|error| {
+                // Built-in ones come first.
+                let remove = format!("harness-host component remove {}", error.second);
+                Failure::usage(format!("{error}: {remove} (--project, if it is the project's)"))
+            })?;
         Ok(Arc::new(hands))
     }
 

@@ -16,7 +16,7 @@ use crate::problem::{ConfigProblems, Fault, Problem};
 use crate::resolve::ProjectConfig;
 use crate::schema::schema_of;
 use crate::source::Source;
-use crate::trust::{Trust, TrustStore};
+use crate::trust::{ConfigDigest, Trust, TrustStore};
 use crate::words::Category;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -147,6 +147,17 @@ pub struct ComponentLists {
 /// # Errors
 /// All problems of both lists, with file, line and key.
 pub fn read_components(places: &ComponentPlaces, trust: &TrustStore) -> Result<ComponentLists, ConfigProblems> {
+    match read_usable_components(places, trust) {
+        (lists, None) => Ok(lists),
+        (_, Some(problems)) => Err(problems),
+    }
+}
+
+/// Reads the lists that can be read: one with problems is empty, for those who mend it or look at the other one.
+pub fn read_usable_components(
+    places: &ComponentPlaces,
+    trust: &TrustStore,
+) -> (ComponentLists, Option<ConfigProblems>) {
     let mut problems = Vec::new();
     let mut lists = ComponentLists::default();
     lists.user.binaries.clone_from(&places.user_binaries);
@@ -165,7 +176,20 @@ pub fn read_components(places: &ComponentPlaces, trust: &TrustStore) -> Result<C
             lists.project_file = Some(ProjectConfig { path: path.clone(), digest, trust });
         }
     }
-    if problems.is_empty() { Ok(lists) } else { Err(ConfigProblems { problems }) }
+    let problems = (!problems.is_empty()).then_some(ConfigProblems { problems });
+    (lists, problems)
+}
+
+/// What a project's list says, trusted or not, with the digest of what was read: for those who decide about it.
+///
+/// # Errors
+/// All problems of the list, with file, line and key.
+pub fn read_project_components(
+    places: &ComponentPlaces,
+) -> Result<Option<(Vec<InstalledComponent>, ConfigDigest)>, ConfigProblems> {
+    let mut problems = Vec::new();
+    let read = places.project.as_ref().and_then(|(path, _)| read_list(path, Source::Project, &mut problems));
+    if problems.is_empty() { Ok(read) } else { Err(ConfigProblems { problems }) }
 }
 
 fn withheld(components: &[InstalledComponent]) -> Vec<Withheld> {
@@ -183,7 +207,7 @@ fn withheld(components: &[InstalledComponent]) -> Vec<Withheld> {
     components.iter().map(withheld).collect()
 }
 
-type ReadList = (Vec<InstalledComponent>, crate::trust::ConfigDigest);
+type ReadList = (Vec<InstalledComponent>, ConfigDigest);
 
 fn read_list(path: &Path, source: fn(PathBuf) -> Source, problems: &mut Vec<Problem>) -> Option<ReadList> {
     let source = source(path.to_owned());

@@ -1,16 +1,17 @@
 //! Changing a list of installed components.
 //!
 //! Promise: what is not changed stays as it was written, comments included; the file is replaced whole; what
-//! could not be read back is not written.
+//! could not be read back is not written; from opening a list to dropping it no other process changes it.
 //!
 //! Not here: deciding what is changed (the CLI).
 
 use crate::components::{WrittenComponent, parse_list};
-use crate::file::{CONFIG_FILE_BYTES_MAX, Readers, replace};
+use crate::file::{CONFIG_FILE_BYTES_MAX, Readers, locked, make_folder_of, replace};
 use crate::layer::text_of;
 use crate::problem::{ConfigProblems, Fault, Problem};
 use crate::source::Source;
 use crate::trust::ConfigDigest;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
@@ -30,7 +31,7 @@ pub enum EditError {
     /// What is there, or would be, is wrong.
     #[error(transparent)]
     Problems(#[from] ConfigProblems),
-    /// The file could not be put in place.
+    /// The file could not be put in place, or another process keeps changing it.
     #[error("could not write {path}", path = .path.display())]
     Write {
         /// The list.
@@ -40,7 +41,7 @@ pub enum EditError {
     },
 }
 
-/// A list of installed components that is being changed.
+/// A list of installed components that is being changed, by this process alone until this is dropped.
 #[derive(Debug)]
 pub struct ComponentsEdit {
     path: PathBuf,
@@ -48,6 +49,8 @@ pub struct ComponentsEdit {
     readers: Readers,
     document: DocumentMut,
     before: Option<ConfigDigest>,
+    /// The list's folder, locked: the list itself is replaced. Nothing is left behind, least of all in a project.
+    _lock: File,
 }
 
 impl ComponentsEdit {
@@ -70,6 +73,8 @@ impl ComponentsEdit {
     }
 
     fn open(path: PathBuf, source: Source, readers: Readers) -> Result<Self, EditError> {
+        let folder = make_folder_of(&path, readers).and_then(File::open).and_then(locked);
+        let lock = folder.map_err(|source| EditError::Write { path: path.clone(), source })?;
         let mut problems = Vec::new();
         let read = text_of(&path, &source, &mut problems);
         let text = read.as_ref().map_or("", |(text, _)| text.as_str());
@@ -79,7 +84,8 @@ impl ComponentsEdit {
         let document = text.parse::<DocumentMut>();
         match document {
             Ok(document) if problems.is_empty() => {
-                Ok(Self { path, source, readers, document, before: read.map(|(_, digest)| digest) })
+                let before = read.map(|(_, digest)| digest);
+                Ok(Self { path, source, readers, document, before, _lock: lock })
             }
             Err(error) if problems.is_empty() => {
                 let fault = Fault::Syntax { message: error.message().to_owned() };
@@ -99,6 +105,12 @@ impl ComponentsEdit {
     pub fn get(&self, name: &str) -> Option<WrittenComponent> {
         let components = parse_list(&self.document.to_string(), &self.source, &mut Vec::new())?;
         components.into_iter().map(|component| component.written).find(|component| component.name == name)
+    }
+
+    /// Whether a component of the list has this digest.
+    pub fn has_digest(&self, digest: &str) -> bool {
+        let components = parse_list(&self.document.to_string(), &self.source, &mut Vec::new()).unwrap_or_default();
+        components.iter().any(|component| component.written.digest.as_deref() == Some(digest))
     }
 
     /// Adds a component, or changes what the list says of it.
@@ -140,11 +152,11 @@ impl ComponentsEdit {
         item.as_array_of_tables_mut()
     }
 
-    /// Puts the list in place. Gives the digest of what is there now.
+    /// Puts the list in place, once. Gives the digest of what is there now.
     ///
     /// # Errors
     /// When it could not be read back, or not be written.
-    pub fn write(self) -> Result<ConfigDigest, EditError> {
+    pub fn write(&mut self) -> Result<ConfigDigest, EditError> {
         let text = self.document.to_string();
         let mut problems = Vec::new();
         parse_list(&text, &self.source, &mut problems);
@@ -250,6 +262,7 @@ mod tests {
         let mut edit = ComponentsEdit::of_user(path.clone()).unwrap();
         edit.put(&component("notes", &["kv write session", "question"]));
         edit.write().unwrap();
+        drop(edit);
         let written = std::fs::read_to_string(&path).unwrap();
         let expected = format!(
             "{HEADER}\n[[component]]\nname = \"notes\"\ndigest = \"sha256:{}\"\nbytes = 1000\ngrants = [\n    \
@@ -268,6 +281,7 @@ mod tests {
         notes.grants.remove(0);
         edit.put(&notes);
         edit.write().unwrap();
+        drop(edit);
         let written = std::fs::read_to_string(&path).unwrap();
         for kept in
             ["# it asks a lot", "limits = { fuel = 1_000 } # little", "# Mine.", "name = 'fetch'", "pinned = true"]
@@ -279,6 +293,7 @@ mod tests {
         let mut edit = ComponentsEdit::of_user(path.clone()).unwrap();
         assert!(edit.remove("notes") && !edit.remove("notes"));
         edit.write().unwrap();
+        drop(edit);
         assert_eq!(ComponentsEdit::of_user(path).unwrap().get("fetch").unwrap().grants, ["http GET https://docs.rs"]);
     }
 
@@ -289,6 +304,7 @@ mod tests {
         let mut edit = ComponentsEdit::of_project(path.clone()).unwrap();
         edit.put(&component("Not A Name", &[]));
         assert!(matches!(edit.write(), Err(EditError::Problems(_))));
+        drop(edit);
         assert!(!path.exists());
         std::fs::write(&path, "[[component]]\n").unwrap();
         let error = ComponentsEdit::of_project(path.clone()).unwrap_err().to_string();

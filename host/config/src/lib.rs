@@ -40,7 +40,10 @@ mod suggest;
 mod trust;
 mod words;
 
-pub use components::{ComponentList, ComponentLists, GrantLine, InstalledComponent, WrittenComponent, read_components};
+pub use components::{
+    ComponentList, ComponentLists, GrantLine, InstalledComponent, WrittenComponent, read_components,
+    read_project_components, read_usable_components,
+};
 pub use edit::{ComponentsEdit, EditError};
 pub use environment::Environment;
 pub use file::CONFIG_FILE_BYTES_MAX;

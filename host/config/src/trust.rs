@@ -1,13 +1,13 @@
 //! Which projects' configurations a person has trusted.
 //!
 //! Promise: trust holds for a file at its canonical path with exactly the bytes whose digest was
-//! given; any other byte ends it. The store is replaced whole by a rename, and only its owner can
-//! read it. It lies in the state directory of [`crate::Paths`], wherever logs are kept, so that no
-//! configuration can bring its own.
+//! given; any other byte ends it. The store is changed by one process at a time and replaced whole by
+//! a rename, and only its owner can read it. It lies in the state directory of [`crate::Paths`],
+//! wherever logs are kept, so that no configuration can bring its own.
 //!
 //! Not here: showing a configuration to a person and asking (the CLI).
 
-use crate::file::{Readers, read, replace};
+use crate::file::{Readers, locked, make_folder_of, read, replace};
 use crate::problem::Fault;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 
 /// The store is at most this long, in bytes.
 const TRUST_FILE_BYTES_MAX: usize = 16 << 20;
+/// Whoever changes the store holds a lock on this file beside it.
+const LOCK_FILE: &str = "trusted-projects.lock";
 /// The store's name in the state directory.
 const TRUST_FILE: &str = "trusted-projects.json";
 
@@ -117,6 +119,16 @@ struct Stored {
     trusted: BTreeMap<String, ConfigDigest>,
 }
 
+/// Whether a file is where its path says: trust in one project's file is none in another project that links to it.
+fn is_in_its_place(path: &Path, canonical: &Path) -> bool {
+    let in_place = || {
+        let (file, folder) = (path.file_name()?, path.parent()?);
+        let workspace = fs::canonicalize(folder.parent()?).ok()?;
+        Some(workspace.join(folder.file_name()?).join(file))
+    };
+    in_place().is_some_and(|place| place == canonical)
+}
+
 impl TrustStore {
     /// A store that trusts nothing yet, to be kept in a state directory.
     pub fn empty(state_dir: &Path) -> Self {
@@ -140,7 +152,7 @@ impl TrustStore {
 
     /// Says whether a file with this digest is trusted. A path that cannot be found is unknown.
     pub fn check(&self, project_config: &Path, digest: &ConfigDigest) -> Trust {
-        let path = fs::canonicalize(project_config).ok();
+        let path = fs::canonicalize(project_config).ok().filter(|path| is_in_its_place(project_config, path));
         let known = path.as_ref().and_then(|path| path.to_str()).and_then(|path| self.trusted.get(path));
         match known {
             Some(known) if known == digest => Trust::Trusted,
@@ -159,6 +171,7 @@ impl TrustStore {
         let Some(path) = path.to_str() else {
             return Err(WriteTrustError::PathNotUtf8 { path: path.clone() });
         };
+        let _lock = self.lock()?;
         self.reload()?;
         self.trusted.insert(path.to_owned(), digest.clone());
         self.write()
@@ -170,12 +183,28 @@ impl TrustStore {
     /// When the store cannot be read or written.
     pub fn remove(&mut self, project_config: &Path) -> Result<bool, WriteTrustError> {
         let path = fs::canonicalize(project_config).unwrap_or_else(|_| project_config.to_owned());
+        let _lock = self.lock()?;
         self.reload()?;
         let was_trusted = path.to_str().is_some_and(|path| self.trusted.remove(path).is_some());
         if was_trusted {
             self.write()?;
         }
         Ok(was_trusted)
+    }
+
+    /// Keeps other processes from changing the store until it is dropped.
+    fn lock(&self) -> Result<fs::File, WriteTrustError> {
+        let open = |folder: &Path| {
+            let mut options = fs::OpenOptions::new();
+            options.create(true).append(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            options.open(folder.join(LOCK_FILE))
+        };
+        make_folder_of(&self.path, Readers::Owner)
+            .and_then(open)
+            .and_then(locked)
+            .map_err(|source| WriteTrustError::Write { path: self.path.clone(), source })
     }
 
     /// Reads what is on disk now, for another process may have changed it.
@@ -223,6 +252,24 @@ mod tests {
         assert!(again.remove(&project).unwrap());
         assert!(!again.remove(&project).unwrap());
         assert_eq!(TrustStore::read(&state).unwrap().entries().count(), 0);
+    }
+
+    #[test]
+    fn a_link_to_a_trusted_file_is_not_trusted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        fs::create_dir_all(one.join(".harness-host")).unwrap();
+        fs::create_dir(&two).unwrap();
+        let file = one.join(".harness-host/config.toml");
+        fs::write(&file, "").unwrap();
+        let digest = ConfigDigest::of(b"");
+        let mut store = TrustStore::empty(&folder.path().join("state"));
+        store.add(&file, &digest).unwrap();
+        std::os::unix::fs::symlink(one.join(".harness-host"), two.join(".harness-host")).unwrap();
+        assert_eq!(store.check(&file, &digest), Trust::Trusted);
+        assert_eq!(store.check(&two.join(".harness-host/config.toml"), &digest), Trust::Unknown);
+        std::os::unix::fs::symlink(&one, folder.path().join("same")).unwrap();
+        assert_eq!(store.check(&folder.path().join("same/.harness-host/config.toml"), &digest), Trust::Trusted);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) enum Language {
 pub(crate) enum ComponentCommand {
     /// Begin a component: a small project with one tool, one test and a README.
     New {
-        /// Its name: lower-case letters, digits and dashes.
+        /// Its name: a lower-case letter, then lower-case letters, digits and single dashes, such as word-count.
         name: String,
         /// The language.
         #[arg(long, value_name = "LANGUAGE")]
@@ -125,13 +125,14 @@ pub(crate) struct CallArgs {
     pub(crate) component: String,
     /// The tool.
     pub(crate) tool: String,
-    /// Its arguments: a JSON object.
+    /// Its arguments: a JSON object; `-` reads it from standard input.
     #[arg(value_name = "JSON", default_value = "{}")]
     pub(crate) arguments: String,
     /// Let it do this, beside what it was granted when it was installed. May be given several times.
     #[arg(long, value_name = "CAPABILITY")]
     pub(crate) grant: Vec<String>,
-    /// Lend it this folder as /workspace; else it gets an empty one.
+    /// Lend it this folder as /workspace, to read and to change as far as --grant does not say what it may do
+    /// with files; else it gets an empty one.
     #[arg(long, short = 'w', value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) workspace: Option<PathBuf>,
     /// Put its changes in place.

@@ -65,16 +65,25 @@ impl Here {
         let settings = settings::read(&Said::from_cli(cli), Some(&workspace))?;
         let limits = crate::wiring::call_limits(&settings);
         let installation = installed::installation(&settings, Some(&workspace), limits)?;
+        if let Some(problems) = &installation.problems {
+            // Whatever stands in the other list can still be used and changed.
+            crate::paint::err_line(&format!("nothing of this list holds: {problems}"));
+        }
         Ok(Self { settings, workspace, installation })
     }
 
     /// A component by its name, or a file.
     fn component(&self, named: &str) -> Result<Arc<Component>, Failure> {
+        self.installation.check_usable(named)?;
         if let Some(component) = self.installation.component(named) {
             return Ok(Arc::clone(component));
         }
         let path = Path::new(named);
         if !path.exists() {
+            let is_file = named.contains('/') || path.extension().is_some_and(|extension| extension == "wasm");
+            if is_file {
+                return Err(Failure::usage(format!("there is no file {}", crate::paint::one_line(named, 400))));
+            }
             let known: Vec<&str> = self.installation.components.iter().map(|component| component.name()).collect();
             return Err(Failure::usage(format!(
                 "`{named}` is neither a file nor an installed component; those are: {}",
@@ -139,13 +148,20 @@ impl Layer {
         Ok(Self { here, is_project: args.project, places })
     }
 
-    /// The list, to be changed now.
+    /// The list, to be changed now: no other process changes it until it is dropped.
     fn open(&self) -> Result<ComponentsEdit, Failure> {
         let opened = match &self.places.project {
             Some((path, _)) if self.is_project => ComponentsEdit::of_project(path.clone()),
             _ => ComponentsEdit::of_user(self.places.user.clone()),
         };
         opened.map_err(|error| Failure::usage(crate::failure::chain(&error)))
+    }
+
+    /// What the list said of a component when this command began.
+    fn listed(&self, name: &str) -> Option<WrittenComponent> {
+        let lists = &self.here.installation.lists;
+        let own = if self.is_project { &lists.project } else { &lists.user };
+        own.components.iter().map(|component| &component.written).find(|it| it.name == name).cloned()
     }
 
     /// What a list says of a component, or that it says nothing.
@@ -171,7 +187,7 @@ impl Layer {
 
     /// Puts the list in place. A project's list that was trusted, or is new, is trusted as it is now: the person
     /// at the keyboard wrote it. One that nobody trusted stays so.
-    fn write(&self, edit: ComponentsEdit) -> Result<(), Failure> {
+    fn write(&self, edit: &mut ComponentsEdit) -> Result<(), Failure> {
         let before = edit.before().cloned();
         let failed = |error: &dyn std::error::Error| Failure::because("changing the list of components", error);
         let digest = edit.write().map_err(|error| failed(&error))?;

@@ -2,13 +2,21 @@
 
 use super::{print_json, print_text};
 use crate::args::{Cli, ConfigCommand};
+use crate::capability_words::in_words;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::installed;
-use crate::settings::{self, Said};
-use harness_config::{ComponentPlaces, ConfigFiles, ProjectConfig, Trust, json_schema, show};
+use crate::paint::one_line;
+use crate::settings::{self, Said, Settings};
+use harness_config::{
+    ComponentPlaces, ConfigFiles, InstalledComponent, ProjectConfig, Trust, json_schema, read_project_components, show,
+};
+use harness_core::grant::Grant;
 use serde_json::json;
 use std::path::Path;
+
+/// A grant is shown up to this many characters.
+const GRANT_CHARS_MAX: usize = 600;
 
 /// Runs the command.
 pub(crate) fn run(cli: &Cli, command: &ConfigCommand) -> Result<Exit, Failure> {
@@ -62,6 +70,7 @@ fn trust(cli: &Cli, workspace: Option<&Path>) -> Result<Exit, Failure> {
     let workspace = settings::workspace_folder(workspace)?;
     let settings = settings::read(&Said::from_cli(cli), Some(&workspace))?;
     let lists = installed::lists(&settings, Some(&workspace))?;
+    let components = project_components(&settings, &workspace, lists.project_file.as_ref())?;
     let files: Vec<&ProjectConfig> = settings.resolved.project.iter().chain(&lists.project_file).collect();
     if files.is_empty() {
         return Err(Failure::usage(format!(
@@ -69,12 +78,51 @@ fn trust(cli: &Cli, workspace: Option<&Path>) -> Result<Exit, Failure> {
             workspace.display()
         )));
     }
+    for component in &components {
+        print_text(&component_words(component)?)?;
+    }
     let mut store = settings.trust()?;
     for file in files {
         store.add(&file.path, &file.digest).map_err(|error| Failure::because("keeping the trust", &error))?;
         print_text(&format!("trusted {} as {}", file.path.display(), file.digest))?;
     }
     Ok(Exit::Done)
+}
+
+/// The components of a project's list, trusted or not. A grant that cannot be understood is trusted by nobody.
+fn project_components(
+    settings: &Settings,
+    workspace: &Path,
+    to_trust: Option<&ProjectConfig>,
+) -> Result<Vec<InstalledComponent>, Failure> {
+    let places = ComponentPlaces::usual(&settings.paths, Some(workspace));
+    let read = read_project_components(&places).map_err(|problems| Failure::usage(problems.to_string()))?;
+    let (components, digest) = read.map_or((Vec::new(), None), |(components, digest)| (components, Some(digest)));
+    // What is shown is what is trusted.
+    if digest.as_ref() != to_trust.map(|file| &file.digest) {
+        return Err(Failure::usage("the project's components.toml is being changed: look at it, and try again"));
+    }
+    let wrong: Vec<String> = components
+        .iter()
+        .filter_map(|component| installed::granted_by(component).err().map(|(why, _)| why.message))
+        .collect();
+    if wrong.is_empty() { Ok(components) } else { Err(Failure::usage(wrong.join("\n"))) }
+}
+
+/// What trusting an entry lets happen.
+fn component_words(component: &InstalledComponent) -> Result<String, Failure> {
+    let written = &component.written;
+    let what = match &written.digest {
+        Some(digest) => format!("component {} {digest}", written.name),
+        None => format!("built-in component {}", written.name),
+    };
+    let grants = installed::granted_by(component).map_err(|(why, _)| why)?;
+    let may = grants.iter().map(|Grant { capability, .. }| {
+        one_line(&format!("may {}  ({capability})", in_words(capability)), GRANT_CHARS_MAX)
+    });
+    let may: Vec<String> = may.map(|words| format!("\n  {words}")).collect();
+    let may = if may.is_empty() { "\n  may do nothing beyond itself".to_owned() } else { may.concat() };
+    Ok(format!("{what}{may}"))
 }
 
 fn untrust(cli: &Cli, workspace: Option<&Path>) -> Result<Exit, Failure> {

@@ -6,6 +6,7 @@
 
 use super::{print_json, print_text};
 use crate::args::{Cli, DoctorArgs};
+use crate::commands::counted;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::installed;
@@ -157,9 +158,12 @@ fn secrets(settings: &Settings) -> Vec<Finding> {
                 Ok(_) => Finding::good(&check, format!("in {}", place.value)),
                 Err(error) => Finding::with(&check, Health::Bad, chain(&error), "put it there, or name another place"),
             },
-            ProviderKey::Missing { variable } => {
-                Finding::with(&check, Health::Note, "not set", &format!("to use it, set {}", variable.value))
-            }
+            ProviderKey::Missing { variable } => Finding::with(
+                &check,
+                Health::Note,
+                "not set",
+                &format!("to use it, set the environment variable {}", variable.value),
+            ),
             ProviderKey::NotNeeded => Finding::good(&check, "in no place"),
         }
     };
@@ -182,8 +186,21 @@ fn components(wiring: &Wiring, settings: &Settings, workspace: Option<&Path>) ->
         let grants = installation.granted(component.name()).len();
         findings.push(Finding::good(
             &format!("component {}", component.name()),
-            format!("{} tools, {grants} grants, {}", component.tools().len(), component.digest()),
+            format!(
+                "{}, {}, {}",
+                counted(component.tools().len(), "tool"),
+                counted(grants, "grant"),
+                component.digest()
+            ),
         ));
+    }
+    for unusable in &installation.unusable {
+        let check = format!("component {}", unusable.name);
+        findings.push(Finding::with(&check, Health::Bad, unusable.why.clone(), &unusable.remedy));
+    }
+    if let Some(problems) = &installation.problems {
+        let remedy = "correct the list that it names";
+        findings.push(Finding::with("components", Health::Bad, problems.to_string(), remedy));
     }
     if !installation.lists.withheld.is_empty() {
         let found = format!("{} of the project's components are withheld", installation.lists.withheld.len());
@@ -208,7 +225,7 @@ async fn sandbox(wiring: &Wiring, settings: &Settings) -> Finding {
 }
 
 async fn self_test(wiring: &Wiring, folder: &Path) -> Result<Finding, String> {
-    let built_in = installed::built_in(*wiring.runtime.limits()).map_err(|failure| failure.message)?;
+    let built_in = crate::builtin::components(*wiring.runtime.limits()).map_err(|failure| failure.message)?;
     let hands =
         wiring.bare_hands(folder, built_in, wiring.host.ports().kv.clone()).map_err(|failure| failure.message)?;
     let granted = vec![Capability::Filesystem { access: AccessKind::Read, path: "/workspace".to_owned() }];
@@ -246,7 +263,9 @@ async fn providers(wiring: &Wiring, settings: &Settings) -> Vec<Finding> {
         }
         if !provider.is_configured() {
             let remedy = match &provider.key {
-                ProviderKey::Missing { variable } => format!("to use it, set {}", variable.value),
+                ProviderKey::Missing { variable } => {
+                    format!("to use it, set the environment variable {}", variable.value)
+                }
                 ProviderKey::NotNeeded | ProviderKey::In(_) => {
                     format!("to use it, set its address: providers.{name}.base-url")
                 }

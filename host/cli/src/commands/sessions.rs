@@ -2,9 +2,10 @@
 //!
 //! Promise: looking never writes; a damaged log is told with the event after which it is damaged.
 
+mod on_disk;
 mod undo;
 
-use super::{print_json, print_text};
+use super::{counted, print_json, print_text};
 use crate::args::{Cli, SessionsCommand};
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
@@ -90,11 +91,11 @@ async fn list(wiring: &Wiring, filter: SessionFilter, json: bool) -> Result<Exit
 
 fn row(summary: &SessionSummary) -> String {
     format!(
-        "{}  {:12}  {}  {} turns  {}  {}",
+        "{}  {:12}  {}  {}  {}  {}",
         summary.session,
         status(summary.status),
         when(summary.updated.0),
-        summary.turns,
+        counted(usize::try_from(summary.turns).unwrap_or(usize::MAX), "turn"),
         one_line(&summary.model, 40),
         one_line(&summary.title, 60)
     )

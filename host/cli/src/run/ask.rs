@@ -1,16 +1,16 @@
 //! Asking a person on the terminal whether something may happen.
 //!
-//! Promise: the host's words come first, then exactly what would be applied, then the guest's or
-//! model's words, cleaned and cut; no answer is taken for a yes.
+//! Promise: the host's words come first, then exactly what would be applied or, before a call runs, all of its
+//! arguments, then the guest's or model's words, cleaned and cut, which is said; only a clear yes is one.
 
 use crate::failure::Failure;
-use crate::paint::{Paint, err_line, one_line};
+use crate::paint::{Paint, err_line, one_line, subject_arguments, whole_arguments};
 use harness_core::CallId;
 use harness_core::event::Answer;
 use reedline::{DefaultPrompt, DefaultPromptSegment, Reedline, Signal};
 
-/// Arguments are shown up to this many characters.
-const ARGUMENT_CHARS_MAX: usize = 400;
+/// Arguments are shown whole up to this many bytes.
+const ARGUMENTS_BYTES_MAX: usize = 4 << 10;
 /// Words of a rule are shown up to this many characters: they may hold a path that a model chose.
 const WORD_CHARS_MAX: usize = 400;
 /// A component's question is shown up to this many characters.
@@ -74,8 +74,12 @@ impl TerminalAsker {
         err_line(&paint.ask(&format!("? {} — {}", one_line(&asked.tool, 64), one_line(&asked.words, WORD_CHARS_MAX))));
         err_line(&paint.dim(&format!("  asked by rule {}", one_line(&asked.rule, WORD_CHARS_MAX))));
         if asked.diff.is_empty() {
-            err_line(&format!("  {}", one_line(&asked.arguments, ARGUMENT_CHARS_MAX)));
+            err_line(&whole_arguments(&asked.arguments, ARGUMENTS_BYTES_MAX));
         } else {
+            let about = subject_arguments(&asked.arguments, ARGUMENTS_BYTES_MAX);
+            if !about.is_empty() {
+                err_line(&about);
+            }
             err_line(paint.diff(&asked.diff).trim_end_matches('\n'));
         }
     }

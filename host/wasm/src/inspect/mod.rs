@@ -48,6 +48,8 @@ pub struct Inspection {
     pub kind: Kind,
     /// What it says it is for.
     pub description: Option<String>,
+    /// What it imports, with versions.
+    pub imports: Vec<String>,
     /// What it exports, with versions.
     pub exports: Vec<String>,
     /// Its tools, as a model would get them.
@@ -102,6 +104,7 @@ fn of_facts(name: &str, digest: Digest, bytes: usize, facts: &Facts) -> Inspecti
         bytes,
         kind: facts.kind,
         description: facts.description.clone(),
+        imports: facts.imports.iter().map(|import| clean_and_cut(import.as_bytes(), NAME_BYTES_MAX)).collect(),
         exports: facts.exports.iter().map(|export| clean_and_cut(export.as_bytes(), NAME_BYTES_MAX)).collect(),
         tools: facts.tools.clone(),
         needs_describing,

@@ -32,7 +32,9 @@ impl fmt::Display for Inspection {
         section(f, "missing to run it here", &self.missing, |missing| line(&missing.to_string()))?;
         section(f, "sections", &self.sections, |(name, bytes)| format!("{name}, {bytes} bytes"))?;
         section(f, "made with", &self.producers, Clone::clone)?;
-        section(f, "problems", &self.problems, |problem| line(problem))?;
+        let is_told = |problem: &&String| self.missing.iter().any(|missing| missing.to_string() == **problem);
+        let problems: Vec<&String> = self.problems.iter().filter(|it| !is_told(it)).collect();
+        section(f, "problems", &problems, |problem| line(problem))?;
         section(f, "warnings", &self.warnings, |warning| line(warning))
     }
 }

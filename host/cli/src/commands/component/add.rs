@@ -36,7 +36,7 @@ pub(super) async fn run(cli: &Cli, args: &AddArgs) -> Result<Exit, Failure> {
     let source = ComponentSource { name: name.clone(), bytes: bytes.into() };
     let mut component = Component::read_with(source.clone(), *wiring.runtime.limits())
         .map_err(|error| Failure::usage(chain(&error)))?;
-    let before = layer.open()?.get(&name);
+    let before = layer.listed(&name);
     check_replaces(&layer, &name, &component, before.as_ref())?;
     check_tools(&layer, &component)?;
     // It is compiled before anybody is asked about it: what does not run needs no grants.
@@ -50,26 +50,44 @@ pub(super) async fn run(cli: &Cli, args: &AddArgs) -> Result<Exit, Failure> {
     given.iter().try_for_each(|capability| check_use(&component, capability))?;
     let grants = grants(&layer, args, &component, before.as_ref(), given)?;
     let digest = component.digest().to_string();
+    let mut edit = layer.open()?;
+    // While the person was asked, another process may have changed the list: what it says now holds.
+    let now = edit.get(&name);
+    check_replaces(&layer, &name, &component, now.as_ref())?;
+    let grants = merged(before.as_ref(), now.as_ref(), grants);
     store(&layer, &name, &digest, component.bytes())?;
     let written = WrittenComponent {
         name: name.clone(),
         digest: Some(digest.clone()),
         source: Some(whence(&args.file, layer.is_project)),
         bytes: u64::try_from(component.bytes().len()).ok(),
-        grants: grants.iter().map(ToString::to_string).collect(),
+        grants: grants.clone(),
         described,
-        ..before.clone().unwrap_or_default()
+        ..now.clone().unwrap_or_default()
     };
-    let mut edit = layer.open()?;
     edit.put(&written);
-    layer.write(edit)?;
-    if let Some(old) = before.and_then(|before| before.digest).filter(|old| *old != digest) {
-        remove_binary(&layer, &name, &old);
+    layer.write(&mut edit)?;
+    if let Some(old) = now.and_then(|now| now.digest).filter(|old| *old != digest) {
+        remove_binary(&layer, &edit, &name, &old);
     }
+    drop(edit);
     let tools: Vec<&str> = component.tools().iter().map(|tool| tool.name.as_str()).collect();
-    let may: Vec<String> = grants.iter().map(ToString::to_string).collect();
-    let may = if may.is_empty() { "nothing beyond itself".to_owned() } else { may.join("; ") };
+    let may = if grants.is_empty() { "nothing beyond itself".to_owned() } else { grants.join("; ") };
     print_text(&format!("added {name} {digest}\ntools: {}\nmay: {may}", one_line(&tools.join(", "), 400)))
+}
+
+/// The grants that the list has now, with those that were given here.
+fn merged(before: Option<&WrittenComponent>, now: Option<&WrittenComponent>, given: Vec<Capability>) -> Vec<String> {
+    let capabilities = |written: Option<&WrittenComponent>| -> Vec<Capability> {
+        written.iter().flat_map(|it| &it.grants).filter_map(|text| text.parse().ok()).collect()
+    };
+    let (before, mut grants) = (capabilities(before), capabilities(now));
+    for capability in given {
+        if !before.contains(&capability) && !grants.contains(&capability) {
+            grants.push(capability);
+        }
+    }
+    grants.iter().map(ToString::to_string).collect()
 }
 
 /// Where a file is. A team's list names no folder of one person's.
@@ -119,10 +137,19 @@ fn check_tools(layer: &Layer, component: &Component) -> Result<(), Failure> {
         let clash = component.tools().iter().find(|tool| other.tools().iter().any(|its| its.name == tool.name));
         if let Some(tool) = clash {
             return Err(Failure::usage(format!(
-                "`{}` and `{}` both offer a tool `{}`: a session can have one of them",
+                "`{}` and `{}` both offer a tool `{}`: a session can have one of them. Rename the tool in one of \
+                 them{}",
                 other.name(),
                 component.name(),
-                tool.name
+                tool.name,
+                if layer.here.installation.is_built_in(other.name()) {
+                    String::new()
+                } else {
+                    format!(
+                        ", or remove the other: harness-host component remove {} (--project, if it is the project's)",
+                        other.name()
+                    )
+                }
             )));
         }
     }
@@ -139,8 +166,10 @@ fn grants(
 ) -> Result<Vec<Capability>, Failure> {
     let mut grants = Vec::new();
     for text in before.iter().flat_map(|before| &before.grants) {
-        let known: Capability = text.parse().map_err(|error| Failure::usage(format!("{error}")))?;
-        grants.push(known);
+        match text.parse::<Capability>() {
+            Ok(known) => grants.push(known),
+            Err(error) => err_line(&format!("  left out of the list: {error}")),
+        }
     }
     let asked = component.ceiling();
     tell(component, asked);

@@ -27,7 +27,7 @@ use harness_engine::ports::{Blob, Blobs, CallProgress, CallReport, CallRequest, 
 use harness_wasm::{Component, ComponentSource};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ pub(super) async fn run(cli: &Cli, args: &CallArgs) -> Result<Exit, Failure> {
         component = Component::read_described(source, *component.limits(), &json)
             .map_err(|error| Failure::usage(chain(&error)))?;
     }
-    let arguments = checked_arguments(&component, args)?;
+    let arguments = checked_arguments(&component, args, &given_arguments(&here, args)?)?;
     // Its folder is removed when this is dropped.
     let mut empty = None;
     let folder: PathBuf = match &args.workspace {
@@ -72,9 +72,10 @@ pub(super) async fn run(cli: &Cli, args: &CallArgs) -> Result<Exit, Failure> {
     let report = answered(hands.as_ref(), request, &component, args.output.json).await?;
     let contents = Contents::of(&report);
     let applied = apply(args, hands.as_ref(), &report, &contents).await;
-    let shown = Shown { component: &component, report: &report, contents: &contents, applied: applied.as_ref() };
+    let applied = applied.as_ref();
+    let shown = Shown { component: &component, report: &report, contents: &contents, applied, is_installed };
     if args.output.json { shown.json(args).await } else { shown.text(cli).await }?;
-    Ok(match (&report.outcome, &applied) {
+    Ok(match (&report.outcome, applied) {
         (_, Some(ApplyResult::Conflict { .. } | ApplyResult::Failed { .. })) => Exit::Failed,
         (Outcome::Returned { .. }, _) => Exit::Done,
         (Outcome::NeedsInput { .. }, _) => Exit::NeedsAnswer,
@@ -83,8 +84,23 @@ pub(super) async fn run(cli: &Cli, args: &CallArgs) -> Result<Exit, Failure> {
     })
 }
 
+/// The arguments as they were given, on the command line or on standard input.
+fn given_arguments(here: &Here, args: &CallArgs) -> Result<String, Failure> {
+    if args.arguments != "-" {
+        return Ok(args.arguments.clone());
+    }
+    let bytes_max = wiring::call_limits(&here.settings).argument_bytes;
+    let mut text = String::new();
+    let read = std::io::stdin().lock().take(bytes_max.saturating_add(1)).read_to_string(&mut text);
+    read.map_err(|error| Failure::usage(format!("the arguments on standard input cannot be read: {error}")))?;
+    if u64::try_from(text.len()).is_ok_and(|bytes| bytes > bytes_max) {
+        return Err(Failure::usage(format!("the arguments on standard input are longer than {bytes_max} bytes")));
+    }
+    Ok(text)
+}
+
 /// The arguments, fit for the tool: what the engine checks in a session.
-fn checked_arguments(component: &Component, args: &CallArgs) -> Result<String, Failure> {
+fn checked_arguments(component: &Component, args: &CallArgs, given: &str) -> Result<String, Failure> {
     let Some(tool) = component.tools().iter().find(|tool| tool.name == args.tool) else {
         let known: Vec<&str> = component.tools().iter().map(|tool| tool.name.as_str()).collect();
         return Err(Failure::usage(format!(
@@ -94,10 +110,13 @@ fn checked_arguments(component: &Component, args: &CallArgs) -> Result<String, F
             known.join(", ")
         )));
     };
-    let value: Value = serde_json::from_str(&args.arguments)
-        .map_err(|error| Failure::usage(format!("the arguments are not JSON: {error}")))?;
+    let shown = one_line(given, WORDS_CHARS_MAX);
+    let value: Value = serde_json::from_str(given)
+        .map_err(|error| Failure::usage(format!("the arguments are not JSON: {error}; given was: {shown}")))?;
     if !value.is_object() {
-        return Err(Failure::usage("the arguments are not a JSON object, such as '{\"path\": \"a.txt\"}'"));
+        return Err(Failure::usage(format!(
+            "the arguments are not a JSON object, such as '{{\"path\": \"a.txt\"}}'; given was: {shown}"
+        )));
     }
     let validator = jsonschema::validator_for(&tool.parameters)
         .map_err(|error| Failure::usage(format!("the tool's schema cannot be used: {error}")))?;
@@ -111,17 +130,23 @@ fn checked_arguments(component: &Component, args: &CallArgs) -> Result<String, F
     )))
 }
 
-/// What it was granted when it was installed, what the command line gives, and the folder it is lent.
+/// What it was granted when it was installed, what the command line gives, and the folder it is lent unless the
+/// command line says what it may do with files.
 fn granted(here: &Here, component: &Component, args: &CallArgs) -> Result<Vec<Capability>, Failure> {
     let is_installed = here.installation.component(&args.component).is_some();
     let mut granted = if is_installed { here.installation.granted(component.name()) } else { Vec::new() };
+    let installed = granted.len();
     for text in &args.grant {
         granted.push(parse_capability(text)?);
     }
+    let is_filesystem = |it: &Capability| matches!(it, Capability::Filesystem { .. });
+    let is_said = granted.iter().skip(installed).any(is_filesystem);
     // Nothing that happens in these outlives the call unless a person asked for it.
     let folder = |path: &str| Capability::Filesystem { access: AccessKind::Write, path: path.to_owned() };
     granted.push(folder("/scratch"));
-    granted.push(folder("/workspace"));
+    if !is_said {
+        granted.push(folder("/workspace"));
+    }
     Ok(granted)
 }
 
@@ -210,6 +235,8 @@ struct Shown<'a> {
     report: &'a CallReport,
     contents: &'a Contents,
     applied: Option<&'a ApplyResult>,
+    /// Else it is a file, which no list grants anything.
+    is_installed: bool,
 }
 
 impl Shown<'_> {
@@ -227,7 +254,12 @@ impl Shown<'_> {
 
     fn model_text(&self) -> String {
         let changes = manifest(self.report).map_or(&[][..], Manifest::entries);
-        self.report.outcome.model_text(changes)
+        match &self.report.outcome {
+            Outcome::NotGranted { component, capability } if !self.is_installed => {
+                format!("Not granted: {component} needs `{capability}`. Nothing was changed.")
+            }
+            outcome => outcome.model_text(changes),
+        }
     }
 
     async fn json(&self, args: &CallArgs) -> Result<Exit, Failure> {

@@ -8,30 +8,40 @@ use crate::commands::print_text;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::installed::{project_binary, user_binary};
-use harness_config::WrittenComponent;
+use harness_config::{ComponentsEdit, WrittenComponent};
 use harness_core::grant::Capability;
 use harness_wasm::Component;
 
 /// Takes a component out of a list, and its binary with it.
 pub(super) fn remove(layer: &Layer, name: &str) -> Result<Exit, Failure> {
     let mut edit = layer.open()?;
+    refuse_built_in(layer, &edit, name)?;
     let entry = layer.entry(&edit, name)?;
     edit.remove(name);
-    layer.write(edit)?;
+    layer.write(&mut edit)?;
     if let Some(digest) = &entry.digest {
-        remove_binary(layer, name, digest);
+        remove_binary(layer, &edit, name, digest);
     }
     print_text(&format!("removed {name}; what it kept stays, for when it comes back"))
 }
 
-/// Removes a binary that no other entry names.
-pub(super) fn remove_binary(layer: &Layer, name: &str, digest: &str) {
-    let lists = &layer.here.installation.lists;
-    let own = if layer.is_project { &lists.project } else { &lists.user };
-    let is_used = |other: &&harness_config::InstalledComponent| {
-        other.written.name != name && other.written.digest.as_deref() == Some(digest)
+/// Part of the program is what no list installs, though a list may grant it something.
+fn refuse_built_in(layer: &Layer, edit: &ComponentsEdit, name: &str) -> Result<(), Failure> {
+    let is_installed = edit.get(name).is_some_and(|entry| entry.digest.is_some());
+    if is_installed || !layer.here.installation.is_built_in(name) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{name} is built in: it cannot be removed or pinned")))
+}
+
+/// Removes a binary that no entry of the list names any more.
+pub(super) fn remove_binary(layer: &Layer, edit: &ComponentsEdit, name: &str, digest: &str) {
+    let is_used = if layer.is_project {
+        edit.get(name).is_some_and(|entry| entry.digest.as_deref() == Some(digest))
+    } else {
+        edit.has_digest(digest)
     };
-    if layer.is_project || !own.components.iter().any(|other| is_used(&other)) {
+    if !is_used {
         let file = if layer.is_project { project_binary(name, digest) } else { user_binary(digest) };
         // One that is gone already is removed.
         let _ = std::fs::remove_file(layer.binaries().join(file));
@@ -41,16 +51,17 @@ pub(super) fn remove_binary(layer: &Layer, name: &str, digest: &str) {
 /// Keeps a component at its digest, or lets it go.
 pub(super) fn pin(layer: &Layer, name: &str, digest: Option<&str>, pinned: bool) -> Result<Exit, Failure> {
     let mut edit = layer.open()?;
+    refuse_built_in(layer, &edit, name)?;
     let mut entry = layer.entry(&edit, name)?;
     let Some(installed) = entry.digest.clone() else {
-        return Err(Failure::usage(format!("{name} is part of the program, whose version it has")));
+        return Err(Failure::usage(format!("{name} has no digest in the list to be pinned at")));
     };
     if digest.is_some_and(|digest| digest != installed) {
         return Err(Failure::usage(format!("{name} has the digest {installed}; add the one you want first")));
     }
     entry.pinned = pinned;
     edit.put(&entry);
-    layer.write(edit)?;
+    layer.write(&mut edit)?;
     print_text(&if pinned { format!("pinned {name} at {installed}") } else { format!("{name} is not pinned any more") })
 }
 
@@ -75,12 +86,16 @@ pub(super) fn grant(layer: &Layer, name: &str, text: &str) -> Result<Exit, Failu
     }
     entry.grants.push(text.clone());
     edit.put(&entry);
-    layer.write(edit)?;
+    layer.write(&mut edit)?;
     print_text(&format!("{name} may now {} ({text})", in_words(&capability)))
 }
 
-/// Refuses a grant that a component never asks for: it would have no effect, and look as if it had one.
+/// Refuses a grant that a component never asks for: it would have no effect, and look as if it had one. One without
+/// a manifest says nothing of what it asks for: what it is granted is in force, as far as it imports a way to use it.
 pub(super) fn check_use(component: &Component, capability: &Capability) -> Result<(), Failure> {
+    if !component.has_manifest() {
+        return Ok(());
+    }
     let ceiling = component.ceiling();
     if matches!(capability, Capability::Limit { .. }) || ceiling.iter().any(|asked| asked.meet(capability).is_some()) {
         return Ok(());
@@ -124,6 +139,6 @@ pub(super) fn revoke(layer: &Layer, name: &str, text: Option<&str>) -> Result<Ex
     } else {
         edit.put(&entry);
     }
-    layer.write(edit)?;
+    layer.write(&mut edit)?;
     print_text(&format!("{name} may no longer: {}", revoked.join("; ")))
 }

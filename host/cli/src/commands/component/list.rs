@@ -9,7 +9,7 @@ use crate::args::Cli;
 use crate::commands::{print_json, print_text};
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
-use crate::installed;
+use crate::installed::{self, Unusable};
 use crate::paint::one_line;
 use crate::settings::{self, Said, Settings};
 use crate::wiring;
@@ -27,7 +27,10 @@ pub(super) fn list(here: &Here, json: bool) -> Result<Exit, Failure> {
     let installation = &here.installation;
     if json {
         let rows: Vec<_> = installation.components.iter().map(|component| row_json(here, component)).collect();
-        return print_json(&json!({ "components": rows, "withheld": installation.lists.withheld }));
+        let unusable: Vec<_> = installation.unusable.iter().map(unusable_json).collect();
+        return print_json(&json!({
+            "components": rows, "unusable": unusable, "withheld": installation.lists.withheld,
+        }));
     }
     let mut text: Vec<String> = Vec::new();
     for component in &installation.components {
@@ -46,8 +49,17 @@ pub(super) fn list(here: &Here, json: bool) -> Result<Exit, Failure> {
             text.push(format!("  {}  ({})", one_line(&grant.capability.to_string(), 400), grant.source));
         }
     }
+    text.extend(installation.unusable.iter().map(|unusable| {
+        let layer = if unusable.is_project { "project" } else { "user" };
+        format!("{:16}  {layer:8}  unusable: {unusable}", unusable.name)
+    }));
     text.extend(installation.lists.withheld.iter().map(|withheld| format!("withheld: {withheld}")));
     print_text(&text.join("\n"))
+}
+
+fn unusable_json(unusable: &Unusable) -> serde_json::Value {
+    let layer = if unusable.is_project { "project" } else { "user" };
+    json!({ "name": unusable.name, "layer": layer, "why": unusable.why, "remedy": unusable.remedy })
 }
 
 fn row_json(here: &Here, component: &Arc<Component>) -> serde_json::Value {
@@ -67,7 +79,9 @@ fn row_json(here: &Here, component: &Arc<Component>) -> serde_json::Value {
 fn entry<'a>(here: &'a Here, name: &str) -> Option<&'a InstalledComponent> {
     let lists = &here.installation.lists;
     let all = lists.user.components.iter().chain(&lists.project.components);
-    all.filter(|entry| entry.written.digest.is_some()).find(|entry| entry.written.name == name)
+    let component = here.installation.component(name)?;
+    let digest = component.digest().to_string();
+    all.filter(|entry| entry.written.digest.as_ref() == Some(&digest)).find(|entry| entry.written.name == name)
 }
 
 fn layer(here: &Here, name: &str) -> &'static str {
@@ -92,15 +106,20 @@ pub(super) async fn check(cli: &Cli, file: &Path, json: bool) -> Result<Exit, Fa
         print_json(&json!({ "usable": exit == Exit::Done, "inspection": inspection }))?;
         return Ok(exit);
     }
-    let Inspection { name, kind, bytes, digest, tools, exports, missing, problems, warnings, .. } = &inspection;
+    let Inspection { name, kind, bytes, digest, tools, imports, exports, missing, problems, warnings, .. } =
+        &inspection;
     let tools: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
     let mut text = vec![
         format!("{name}: {}, {bytes} bytes, {digest}", kind.word()),
-        format!("exports  {}", one_line(&exports.join(", "), LINE_CHARS_MAX)),
         format!("tools    {}", one_line(&tools.join(", "), LINE_CHARS_MAX)),
     ];
+    text.extend(imports.iter().map(|it| format!("import   {}", one_line(it, LINE_CHARS_MAX))));
+    text.extend(exports.iter().map(|it| format!("export   {}", one_line(it, LINE_CHARS_MAX))));
     text.extend(missing.iter().map(|it| format!("missing  {}", one_line(&it.to_string(), LINE_CHARS_MAX))));
-    text.extend(problems.iter().map(|it| format!("problem  {}", one_line(it, LINE_CHARS_MAX))));
+    let is_told = |problem: &&String| missing.iter().any(|missing| missing.to_string() == **problem);
+    text.extend(
+        problems.iter().filter(|it| !is_told(it)).map(|it| format!("problem  {}", one_line(it, LINE_CHARS_MAX))),
+    );
     text.extend(warnings.iter().map(|it| format!("note     {}", one_line(it, LINE_CHARS_MAX))));
     let (verdict, next) = match exit {
         Exit::Done => ("it can run here", "harness-host component call FILE TOOL JSON tries it"),
@@ -128,6 +147,7 @@ async fn inspected(settings: &Settings, file: &Path) -> Result<Inspection, Failu
 
 /// Shows what a component could do.
 pub(super) async fn inspect(here: &Here, named: &str, json: bool) -> Result<Exit, Failure> {
+    here.installation.check_usable(named)?;
     let inspection = match here.installation.component(named) {
         Some(component) => harness_wasm::inspect(component),
         None if Path::new(named).exists() => inspected(&here.settings, Path::new(named)).await?,

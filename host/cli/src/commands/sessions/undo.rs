@@ -1,14 +1,15 @@
 //! `sessions diff|undo`: what calls changed, and taking it back.
 //!
-//! Promise: what would be put in place is shown exactly before it is; a file that somebody else changed since, or
-//! whose content from before is not kept, is named, and nothing is changed; what cannot be taken back (requests,
+//! Promise: what would be put in place is shown exactly before it is; a file that was changed since, or whose
+//! content from before is not kept, is named, and nothing is changed; what cannot be taken back (requests,
 //! values) is listed.
 //!
 //! Not here: planning and doing it (harness-engine).
 
 use crate::args::SelectionArgs;
 use crate::commands::component::request_line;
-use crate::commands::{print_json, print_text};
+use crate::commands::sessions::on_disk::{self, OnDisk};
+use crate::commands::{counted, print_json, print_text};
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::paint::{Paint, err_line, lines, one_line};
@@ -79,75 +80,97 @@ pub(super) async fn undo(
     let all = changes(wiring, id).await?;
     let plan = wiring.host.plan_undo(id, selection(&all, which)?).await.map_err(told)?;
     let diff = shown(wiring, &plan.manifest).await?;
-    let result = if json {
-        None
-    } else {
-        show_plan(&plan, &diff)?;
-        refusal(&plan)
-    };
-    if let Some(failure) = result {
-        return Err(failure);
-    }
-    if plan.of.is_empty() || dry_run {
-        return if json { print_plan(&plan, &diff, None) } else { Ok(Exit::Done) };
-    }
-    if json && let Some(failure) = refusal(&plan) {
-        print_plan(&plan, &diff, None)?;
-        return Err(failure);
-    }
-    if !yes && !confirmed(plan.manifest.entries().len(), json)? {
-        return print_text("nothing was changed");
-    }
     let workspace = wiring.host.ports().index.summary(id).await;
     let workspace = workspace.map_err(|error| Failure::because("reading the session", &error))?.workspace;
     let workspace = settings::workspace_folder(Some(Path::new(&workspace)))?;
+    // An undoing that a crash interrupted is finished first: until then the disk says nothing.
+    let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
+    let on_disk = match loaded.state.undoing {
+        Some(_) => OnDisk::default(),
+        None => on_disk::compare(&workspace, &plan.manifest)?,
+    };
+    let planned = Planned { plan: &plan, diff: &diff, on_disk: &on_disk };
+    let refusal = refusal(&plan, &on_disk);
+    if json && (refusal.is_some() || dry_run || plan.of.is_empty()) {
+        planned.print(None)?;
+    } else if !json {
+        planned.show()?;
+    }
+    if let Some(failure) = refusal {
+        return Err(failure);
+    }
+    if plan.of.is_empty() || dry_run {
+        return Ok(Exit::Done);
+    }
+    let count = plan.manifest.entries().len().saturating_sub(on_disk.already.len());
+    if !yes && !confirmed(count, json)? {
+        return print_text("nothing was changed");
+    }
     let settings = settings::read(said, Some(&workspace))?;
     let hands = wiring.hands(&settings, &workspace, Vec::new(), wiring.host.ports().kv.clone())?;
     let result = wiring.host.undo(id, &plan, hands, Takeover::IfGone).await.map_err(told)?;
     if json {
-        print_plan(&plan, &diff, Some(&result))?;
+        planned.print(Some(&result))?;
     }
     match result {
         ApplyResult::Applied if json => Ok(Exit::Done),
-        ApplyResult::Applied => {
-            let count = plan.manifest.entries().len();
-            print_text(&format!("took back {count} {}", if count == 1 { "change" } else { "changes" }))
-        }
-        ApplyResult::Conflict { paths: changed } => {
-            Err(Failure::failed(format!("nothing was changed: since then somebody else changed {}", paths(&changed))))
-        }
+        ApplyResult::Applied => print_text(&format!("took back {}", counted(count, "change"))),
+        ApplyResult::Conflict { paths: changed } => Err(conflict(&changed)),
         ApplyResult::Failed { message } => Err(Failure::failed(format!("not taken back: {}", lines(&message)))),
     }
 }
 
-fn print_plan(plan: &UndoPlan, diff: &str, result: Option<&ApplyResult>) -> Result<Exit, Failure> {
-    print_json(&json!({
-        "of": plan.of, "changes": plan.manifest, "diff": diff, "missing": plan.missing, "foreign": plan.foreign,
-        "requests": plan.requests, "kv": plan.kv, "result": result,
-    }))
+/// What would be done, ready to be shown.
+struct Planned<'a> {
+    plan: &'a UndoPlan,
+    diff: &'a str,
+    on_disk: &'a OnDisk,
 }
 
-fn show_plan(plan: &UndoPlan, diff: &str) -> Result<(), Failure> {
-    if plan.of.is_empty() {
-        print_text("there is nothing to take back")?;
-    } else {
-        print_text(diff.trim_end_matches('\n'))?;
+impl Planned<'_> {
+    fn print(&self, result: Option<&ApplyResult>) -> Result<Exit, Failure> {
+        let Self { plan, diff, on_disk } = self;
+        print_json(&json!({
+            "of": plan.of, "changes": plan.manifest, "diff": diff, "missing": plan.missing, "foreign": plan.foreign,
+            "changed_since": on_disk.changed, "as_before_already": on_disk.already,
+            "requests": plan.requests, "kv": plan.kv, "result": result,
+        }))
     }
-    for request in &plan.requests {
-        err_line(&format!("stays made: {}", request_line(request)));
+
+    fn show(&self) -> Result<(), Failure> {
+        let Self { plan, diff, on_disk } = self;
+        if plan.of.is_empty() {
+            print_text("there is nothing to take back")?;
+        } else {
+            print_text(diff.trim_end_matches('\n'))?;
+        }
+        for path in &on_disk.already {
+            err_line(&lines(&format!("as it was before already: {path}")));
+        }
+        for request in &plan.requests {
+            err_line(&format!("stays made: {}", request_line(request)));
+        }
+        for write in &plan.kv {
+            err_line(&format!("stays: {}", kv_line(write)));
+        }
+        Ok(())
     }
-    for write in &plan.kv {
-        err_line(&format!("stays: {}", kv_line(write)));
-    }
-    Ok(())
 }
 
 /// Why a plan cannot be carried out.
-fn refusal(plan: &UndoPlan) -> Option<Failure> {
+fn refusal(plan: &UndoPlan, on_disk: &OnDisk) -> Option<Failure> {
     if !plan.foreign.is_empty() {
         return Some(told(UndoError::Foreign(plan.foreign.clone())));
     }
-    (!plan.missing.is_empty()).then(|| told(UndoError::NotKept(plan.missing.clone())))
+    if !plan.missing.is_empty() {
+        return Some(told(UndoError::NotKept(plan.missing.clone())));
+    }
+    (!on_disk.changed.is_empty()).then(|| conflict(&on_disk.changed))
+}
+
+fn conflict(changed: &[String]) -> Failure {
+    let words = "nothing was changed: changed since, by a later turn or somebody else";
+    Failure::failed(format!("{words}: {}", paths(changed)))
 }
 
 fn told(error: UndoError) -> Failure {
@@ -164,8 +187,7 @@ fn confirmed(count: usize, json: bool) -> Result<bool, Failure> {
     }
     let failed = |error: std::io::Error| Failure::because("asking", &error);
     let mut err = std::io::stderr().lock();
-    let plural = if count == 1 { "change" } else { "changes" };
-    write!(err, "Put {count} {plural} in place? [y/N] ").and_then(|()| err.flush()).map_err(failed)?;
+    write!(err, "Put {} in place? [y/N] ", counted(count, "change")).and_then(|()| err.flush()).map_err(failed)?;
     drop(err);
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(failed)?;
@@ -224,12 +246,12 @@ fn is_selected(call: &CallChanges, selection: Selection, all: &[CallChanges]) ->
 fn call_row(call: &CallChanges) -> String {
     let undone = if call.undone { "  taken back" } else { "" };
     format!(
-        "turn {}  {}  {}  {}  {} paths  {} fuel  {} KiB  {} µs{undone}",
+        "turn {}  {}  {}  {}  {}  {} fuel  {} KiB  {} µs{undone}",
         call.turn_number,
         call.call,
         one_line(&call.tool, 64),
         call.outcome,
-        call.changes.entries().len(),
+        counted(call.changes.entries().len(), "path"),
         call.usage.fuel,
         call.usage.memory_bytes >> 10,
         call.usage.time_us
