@@ -16,6 +16,7 @@ pub mod grant;
 pub mod ids;
 pub mod item;
 pub mod limits;
+pub mod mode;
 pub mod outcome;
 pub mod record;
 pub mod state;

@@ -12,6 +12,7 @@ use harness_core::envelope::{Payload, SealedEvent, Tip};
 use harness_core::event::{ApplyResult, Changes, Context, ModelFailure, ModelStop};
 use harness_core::grant::Capability;
 use harness_core::item::{AssistantPart, Item, ToolSpec, Usage};
+use harness_core::mode::{HistorySummary, HookAnswer, HookPoint, PolicyAnswer, PolicyQuestion};
 pub use harness_core::outcome::Resume;
 use harness_core::outcome::{CallUsage, Outcome};
 use harness_core::record::{CallRecord, KvSpace, KvWrite};
@@ -448,6 +449,36 @@ pub trait Hands: Send + Sync + 'static {
     /// what is in place already stays. `contents` holds what the manifest names. Changes that are taken back
     /// come the same way, with the undoing in place of the call.
     async fn put(&self, call: CallId, manifest: &Manifest, contents: &dyn Blobs) -> ApplyResult;
+}
+
+/// The policies of modes, and hooks: components without any capability, whose answers become inputs.
+///
+/// Promise: never an error and never a wait without end. A policy that broke, ran out or is not there denies; a
+/// hook that did wants nothing and says what broke.
+#[async_trait]
+pub trait Policy: Send + Sync + 'static {
+    /// Asks a mode's component about one call.
+    async fn judge(&self, question: PolicyQuestion) -> PolicyAnswer;
+
+    /// Whether any hook wants to be called at this point. Cheap: asked on every turn's path.
+    fn has_hooks(&self, point: HookPoint) -> bool;
+
+    /// Runs the hooks of one point in their fixed order: those of the configuration by name, then the mode's own.
+    /// Later ones run whatever earlier ones want.
+    async fn run_hooks(&self, occasion: HookOccasion) -> Vec<HookAnswer>;
+}
+
+/// What a hook is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookOccasion {
+    /// The point.
+    pub point: HookPoint,
+    /// The mode.
+    pub mode: String,
+    /// A JSON object, by point as the contract says (`wit/mode/mode.wit`); long texts cut.
+    pub details: serde_json::Value,
+    /// What happened so far.
+    pub history: HistorySummary,
 }
 
 /// Time.
