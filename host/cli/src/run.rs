@@ -168,6 +168,17 @@ fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
             ));
             Exit::Limit
         }
+        TurnResult::Ended(TurnEnd::Stopped { by, words }) => {
+            screen.reason(&format!("stopped by the hook {by}: {words}"));
+            Exit::Failed
+        }
+        TurnResult::Ended(TurnEnd::Stuck { tool, times }) => {
+            screen.reason(&format!(
+                "stopped: {tool} was called {times} times with the same outcome. Say what to do instead: {} \"…\"",
+                screen.resume()
+            ));
+            Exit::Limit
+        }
         TurnResult::Ended(TurnEnd::Failed { failure }) => {
             screen.reason(&format!("the model could not be asked ({}): {failure}", failure.kind.word()));
             if failure.kind == ModelFailureKind::Authentication

@@ -204,6 +204,8 @@ impl Wiring {
             tools,
             approve: settings.approve(),
             rules: settings.rules(),
+            modes: Vec::new(),
+            price: None,
         }
     }
 

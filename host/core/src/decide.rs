@@ -7,7 +7,10 @@
 //! Not here: durability, carrying out.
 
 mod call;
+mod message;
+mod mode;
 mod need;
+mod session_tool;
 mod turn;
 mod undo;
 
@@ -293,6 +296,14 @@ impl Draft<'_> {
                 self.judge_report(call)?;
                 self.advance()
             }
+            Event::MessageReceived { .. } | Event::MessageWithdrawn { .. } => self.take_message(input),
+            Event::BudgetSet { .. } | Event::WorkspaceObserved { .. } => self.emit(input),
+            Event::ModeChosen { .. }
+            | Event::ModesChanged { .. }
+            | Event::ModelChosen { .. }
+            | Event::PolicyAnswered { .. }
+            | Event::HooksAnswered { .. } => self.take_mode_input(input),
+            Event::PlanAnswered { .. } => self.take_plan_answer(input),
             Event::UndoRequested { .. } => self.begin_undo(input),
             Event::ChangesPut { call, .. } if self.state.undoing.as_ref().is_some_and(|it| it.undo == call) => {
                 self.end_undo(input)

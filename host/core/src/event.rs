@@ -5,193 +5,22 @@
 //!
 //! Inputs come from outside and are recorded as the event that says so; the others derive from them.
 
+mod parts;
+
+use crate::budget::{Budget, Price, Reservation};
 use crate::change::Manifest;
 use crate::grant::Grant;
-use crate::ids::{ApprovalId, CallId, Digest, Epoch, GrantId, QuestionId, TurnId};
-use crate::item::{AssistantPart, ModelRef, ToolSpec, Usage};
+use crate::ids::{ApprovalId, CallId, Digest, Epoch, GrantId, MessageId, PlanId, QuestionId, TurnId};
+use crate::item::{AssistantPart, ModelRef, Usage};
+use crate::message::Delivery;
+use crate::mode::{HookAnswer, HookPoint, ModeSpec, PolicyAnswer};
 use crate::outcome::{CallUsage, Outcome};
 use crate::record::CallRecord;
-use crate::verdict::{ApproveMode, Rule, Verdict};
+use crate::todo::Todo;
+use crate::verdict::Verdict;
+pub use parts::*;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// What a model is told besides the conversation: byte-stable from step to step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Context {
-    /// The model that is asked.
-    pub model: ModelRef,
-    /// Why this model: `flag`, `config`, `default`, `session`…
-    pub model_reason: String,
-    /// The system prompt.
-    pub system: String,
-    /// The tools, in the order in which they are shown to the model.
-    pub tools: Vec<ToolSpec>,
-    /// How much the person wants to be asked.
-    pub approve: ApproveMode,
-    /// The user's rules.
-    pub rules: Vec<Rule>,
-}
-
-/// What limits a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TurnLimits {
-    /// Model requests in this turn at most, repetitions after failures not counted.
-    pub steps_max: u32,
-    /// Tokens of one response at most; none leaves it to the provider.
-    pub output_tokens_max: Option<u32>,
-    /// Attempts at one model request, the first included.
-    pub retry_attempts_max: u32,
-}
-
-impl Default for TurnLimits {
-    fn default() -> Self {
-        Self {
-            steps_max: crate::limits::TURN_STEPS_MAX_DEFAULT,
-            output_tokens_max: None,
-            retry_attempts_max: crate::limits::RETRY_ATTEMPTS_MAX_DEFAULT,
-        }
-    }
-}
-
-/// Why a model gave no response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ModelFailureKind {
-    /// Overload, rate limit or a server's error: the same request may succeed later.
-    Retryable,
-    /// The connection could not be made or broke before or in the middle of the response.
-    Disconnected,
-    /// What came was not what the provider's protocol allows.
-    MalformedStream,
-    /// The provider declined to answer this content, or the request is not acceptable to it.
-    Refused,
-    /// The key is missing, wrong or not allowed to.
-    Authentication,
-    /// The conversation is longer than the model's window.
-    ContextTooLong,
-}
-
-impl ModelFailureKind {
-    /// Whether repeating the same request may help.
-    pub const fn is_retryable(self) -> bool {
-        match self {
-            Self::Retryable | Self::Disconnected | Self::MalformedStream => true,
-            Self::Refused | Self::Authentication | Self::ContextTooLong => false,
-        }
-    }
-
-    /// The kind in one word, as in the log.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Retryable => "retryable",
-            Self::Disconnected => "disconnected",
-            Self::MalformedStream => "malformed_stream",
-            Self::Refused => "refused",
-            Self::Authentication => "authentication",
-            Self::ContextTooLong => "context_too_long",
-        }
-    }
-}
-
-/// Why a model gave no response, with what was said about it. Never holds a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct ModelFailure {
-    /// The kind.
-    pub kind: ModelFailureKind,
-    /// What was tried, what was wrong, what to do.
-    pub message: String,
-    /// The HTTP status, if there was one.
-    pub status: Option<u16>,
-    /// How long the provider asks to wait, in milliseconds.
-    pub retry_after_ms: Option<u64>,
-}
-
-/// Why a model stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ModelStop {
-    /// It had said all.
-    EndOfTurn,
-    /// It wants tools called.
-    ToolCalls,
-    /// It ran into the limit of output tokens.
-    OutputLimit,
-}
-
-/// Why a turn ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "reason", rename_all = "snake_case")]
-pub enum TurnEnd {
-    /// The model said all it had to say.
-    Done,
-    /// The model could not be asked.
-    Failed {
-        /// Why.
-        failure: ModelFailure,
-    },
-    /// A limit was reached.
-    Limit {
-        /// Its name, such as `max-steps`.
-        limit: String,
-        /// Its value.
-        maximum: u64,
-    },
-    /// A person stopped it.
-    Interrupted,
-}
-
-/// A person's answer to an approval.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "snake_case")]
-pub enum Answer {
-    /// This once.
-    Yes,
-    /// This, and later calls of the same tool in this session.
-    YesForTool,
-    /// No; the reason reaches the model.
-    No {
-        /// May be empty.
-        reason: String,
-    },
-}
-
-/// How files changed, as a hand reports it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(tag = "changes", rename_all = "snake_case")]
-pub enum Changes {
-    /// Not at all.
-    #[default]
-    None,
-    /// In a private layer: not applied yet.
-    Staged {
-        /// What would be applied.
-        manifest: Manifest,
-    },
-    /// In the world already, found by comparing before and after.
-    Observed {
-        /// What was found.
-        manifest: Manifest,
-    },
-}
-
-/// How putting staged changes in place went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "applied", rename_all = "snake_case")]
-pub enum ApplyResult {
-    /// All of them are in place and durable.
-    Applied,
-    /// Some paths are not what they were; none of the changes is in place.
-    Conflict {
-        /// Those paths.
-        paths: Vec<String>,
-    },
-    /// The file system refused. The message says what is in place all the same, if anything is.
-    Failed {
-        /// What it said.
-        message: String,
-    },
-}
 
 /// A fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -298,8 +127,74 @@ pub enum Event {
     QuestionAnswered {
         /// Which.
         question: QuestionId,
-        /// The words or the choice; none where nobody answers.
+        /// The words or the choice; none where nobody answers. Of several choices each on a line of its own.
         answer: Option<String>,
+    },
+    /// Input: someone said something while a turn was under way, or something that is to wait for its turn.
+    MessageReceived {
+        /// Randomness from which the ids of this input's events are derived.
+        entropy: String,
+        /// The words.
+        text: String,
+        /// When it is to reach the model.
+        delivery: Delivery,
+        /// What limits the turn that it begins, if it begins one.
+        limits: TurnLimits,
+    },
+    /// Input: a person takes back a message that was not delivered yet.
+    MessageWithdrawn {
+        /// Which.
+        message: MessageId,
+    },
+    /// Input: what a session may spend was set.
+    BudgetSet {
+        /// In force from now on, in place of the one before.
+        budget: Budget,
+    },
+    /// Input: a person chose a mode.
+    ModeChosen {
+        /// Its name.
+        mode: String,
+    },
+    /// Input: the modes there are have changed: the next step goes by the new ones.
+    ModesChanged {
+        /// All of them.
+        modes: Vec<ModeSpec>,
+    },
+    /// Input: a person chose a model for this session.
+    ModelChosen {
+        /// Which.
+        model: ModelRef,
+        /// What its tokens cost, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        price: Option<Price>,
+    },
+    /// Input: policies said what they think of calls.
+    PolicyAnswered {
+        /// Each bound to what it is about.
+        answers: Vec<PolicyAnswer>,
+    },
+    /// Input: hooks that wanted something, or broke, at one point.
+    HooksAnswered {
+        /// The point.
+        point: HookPoint,
+        /// The call that it is about, at the points of calls.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call: Option<CallId>,
+        /// What each said, in the order in which they ran.
+        answers: Vec<HookAnswer>,
+    },
+    /// Input: a person answered a submitted plan.
+    PlanAnswered {
+        /// Which.
+        plan: PlanId,
+        /// The answer.
+        answer: PlanAnswer,
+    },
+    /// Input: version control's view of the workspace, where it is not what it was.
+    WorkspaceObserved {
+        /// What it says; none where the workspace is not under version control.
+        git: Option<GitState>,
     },
     /// Input: a person takes back what calls changed.
     UndoRequested {
@@ -329,6 +224,102 @@ pub enum Event {
         attempt: u32,
         /// How many items of history the request holds.
         items: u64,
+        /// What was set aside for it.
+        #[serde(default, skip_serializing_if = "Reservation::is_empty")]
+        reserved: Reservation,
+    },
+    /// The session entered a mode.
+    ModeEntered {
+        /// Its name.
+        mode: String,
+        /// The one before; empty for the first.
+        previous: String,
+        /// Who or what led to it: `person`, `plan`, `hook NAME`, `default`.
+        reason: String,
+        /// The policy component in force.
+        policy: Option<Digest>,
+        /// The model in force, where the mode prefers one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<ModelRef>,
+        /// What the model is told of it.
+        text: String,
+    },
+    /// A hook proposed a mode that the present one does not lead to: a person may choose it.
+    ModeProposed {
+        /// The mode.
+        mode: String,
+        /// The hook's component.
+        by: String,
+    },
+    /// A mode's policy was to be asked about a call.
+    PolicyAsked {
+        /// The call.
+        call: CallId,
+        /// What it is asked about, by digest.
+        subject: Digest,
+    },
+    /// A call is to run with other arguments than the model gave, and the model will be told.
+    ArgumentsReplaced {
+        /// The call.
+        call: CallId,
+        /// The arguments that count, JSON text.
+        arguments: String,
+        /// Who replaced them: a rule's id, or `person`.
+        by: String,
+    },
+    /// A hook's words were put before the model.
+    NoteAdded {
+        /// The hook's component.
+        by: String,
+        /// The words.
+        text: String,
+    },
+    /// A message was accepted and waits.
+    MessageAccepted {
+        /// Its id.
+        message: MessageId,
+    },
+    /// A message is part of the conversation.
+    MessageDelivered {
+        /// Which.
+        message: MessageId,
+    },
+    /// A message will never be delivered.
+    MessageExpired {
+        /// Which.
+        message: MessageId,
+        /// Why.
+        reason: String,
+    },
+    /// The same call with the same outcome came again and again; the model is told once.
+    RepetitionNoticed {
+        /// The call that is told of it.
+        call: CallId,
+        /// How often.
+        times: u32,
+    },
+    /// The list of what is to be done is now this.
+    TodosChanged {
+        /// The call that changed it.
+        call: CallId,
+        /// All of it.
+        todos: Vec<Todo>,
+    },
+    /// A plan was submitted for a person's approval; its call goes on with the answer.
+    PlanSubmitted {
+        /// The plan.
+        plan: PlanId,
+        /// The call.
+        call: CallId,
+        /// What it is about, one line.
+        title: String,
+        /// The plan, Markdown.
+        text: String,
+    },
+    /// A plan needs no answer any more.
+    PlanWithdrawn {
+        /// Which.
+        plan: PlanId,
     },
     /// The request is to be repeated after a wait.
     RetryScheduled {
@@ -400,6 +391,9 @@ pub enum Event {
         /// The answers to choose from; none where any text is one.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         choices: Vec<String>,
+        /// Several of the choices may be chosen.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        several: bool,
     },
     /// A question needs no answer any more.
     QuestionWithdrawn {
@@ -516,9 +510,31 @@ impl Event {
             Self::GrantGiven { .. } => "grant_given",
             Self::GrantRevoked { .. } => "grant_revoked",
             Self::QuestionAnswered { .. } => "question_answered",
+            Self::MessageReceived { .. } => "message_received",
+            Self::MessageWithdrawn { .. } => "message_withdrawn",
+            Self::BudgetSet { .. } => "budget_set",
+            Self::ModeChosen { .. } => "mode_chosen",
+            Self::ModesChanged { .. } => "modes_changed",
+            Self::ModelChosen { .. } => "model_chosen",
+            Self::PolicyAnswered { .. } => "policy_answered",
+            Self::HooksAnswered { .. } => "hooks_answered",
+            Self::PlanAnswered { .. } => "plan_answered",
+            Self::WorkspaceObserved { .. } => "workspace_observed",
             Self::UndoRequested { .. } => "undo_requested",
             Self::TurnStarted { .. } => "turn_started",
             Self::ModelRequested { .. } => "model_requested",
+            Self::ModeEntered { .. } => "mode_entered",
+            Self::ModeProposed { .. } => "mode_proposed",
+            Self::PolicyAsked { .. } => "policy_asked",
+            Self::ArgumentsReplaced { .. } => "arguments_replaced",
+            Self::NoteAdded { .. } => "note_added",
+            Self::MessageAccepted { .. } => "message_accepted",
+            Self::MessageDelivered { .. } => "message_delivered",
+            Self::MessageExpired { .. } => "message_expired",
+            Self::RepetitionNoticed { .. } => "repetition_noticed",
+            Self::TodosChanged { .. } => "todos_changed",
+            Self::PlanSubmitted { .. } => "plan_submitted",
+            Self::PlanWithdrawn { .. } => "plan_withdrawn",
             Self::RetryScheduled { .. } => "retry_scheduled",
             Self::CallRequested { .. } => "call_requested",
             Self::CallJudged { .. } => "call_judged",

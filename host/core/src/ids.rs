@@ -109,6 +109,14 @@ define_id!(
     QuestionId, "qst", "question id (qst_ and 26 characters)"
 );
 define_id!(
+    /// Something that a person said to the session while a turn was under way.
+    MessageId, "msg", "message id (msg_ and 26 characters)"
+);
+define_id!(
+    /// A plan that was submitted for approval.
+    PlanId, "plan", "plan id (plan_ and 26 characters)"
+);
+define_id!(
     /// A capability lent to a component.
     GrantId, "grant", "grant id (grant_ and 26 characters)"
 );

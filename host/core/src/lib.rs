@@ -8,6 +8,7 @@
 //! components (harness-wasm), talking to providers (harness-model).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod budget;
 pub mod change;
 pub mod decide;
 pub mod envelope;
@@ -16,10 +17,12 @@ pub mod grant;
 pub mod ids;
 pub mod item;
 pub mod limits;
+pub mod message;
 pub mod mode;
 pub mod outcome;
 pub mod record;
 pub mod state;
+pub mod todo;
 pub mod verdict;
 
 pub use change::{Change, FileState, Manifest};
@@ -27,7 +30,10 @@ pub use decide::{Command, Decision, Refusal, decide};
 pub use envelope::{Actor, Header, Origin, SealedEvent, Tip};
 pub use event::Event;
 pub use grant::{Capability, Grant, Scope};
-pub use ids::{ApprovalId, CallId, Digest, Epoch, GrantId, QuestionId, Sequence, SessionId, TenantId, TimeMs, TurnId};
+pub use ids::{
+    ApprovalId, CallId, Digest, Epoch, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId, TenantId, TimeMs,
+    TurnId,
+};
 pub use item::{AssistantPart, Item, ModelRef, ToolSpec, Usage};
 pub use outcome::{CallUsage, Outcome, Part, Reply, Resume};
 pub use record::CallRecord;
@@ -38,4 +44,7 @@ pub use verdict::{ApproveMode, Verdict, VerdictKind};
 /// wrote an event. It changes whenever the same input could give different events.
 ///
 /// Version 2: a call that needs an answer or another call goes on with it; in version 1 it ended there.
-pub const CORE_VERSION: u32 = 2;
+///
+/// Version 3: what comes of modes, policies, hooks, messages, budgets, session tools and trust; logs without them are
+/// decided as before.
+pub const CORE_VERSION: u32 = 3;

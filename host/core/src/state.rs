@@ -6,14 +6,22 @@
 //! Not here: what to do next (`decide`).
 
 mod grants;
+mod message;
+mod mode;
+mod session_tool;
+mod spending;
 mod turn;
 
+use crate::budget::{Budget, Spent};
 use crate::change::Manifest;
-use crate::event::{ApplyResult, Context, Event, ModelStop, TurnEnd};
+use crate::event::{ApplyResult, Context, Event, GitState, ModelStop, TurnEnd};
 use crate::grant::Grant;
 use crate::ids::{ApprovalId, CallId, Epoch, QuestionId};
-use crate::item::{AssistantPart, Item, ToolResult, ToolSpec, Usage};
+use crate::item::{AssistantPart, Item, ModelRef, ToolResult, ToolSpec, Usage};
 use crate::limits::TITLE_CHARS_MAX;
+use crate::message::WaitingMessage;
+use crate::mode::PolicyAnswer;
+use crate::todo::Todo;
 use crate::verdict::Allowance;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -71,6 +79,24 @@ pub struct SessionState {
     pub undoing: Option<Undoing>,
     /// The calls whose changes were taken back.
     pub undone: BTreeSet<CallId>,
+    /// The mode it is in; empty where there are none.
+    pub mode: String,
+    /// A model chosen for this session or preferred by its mode, in place of the context's.
+    pub model: Option<ModelRef>,
+    /// What the session may spend.
+    pub budget: Budget,
+    /// What it has spent.
+    pub spent: Spent,
+    /// What was said and is not delivered yet, in the order in which it was said.
+    pub messages: Vec<WaitingMessage>,
+    /// What is to be done.
+    pub todos: Vec<Todo>,
+    /// What policies said about calls of the step under way, by what it is about.
+    pub answers: Vec<PolicyAnswer>,
+    /// Something from outside the workspace was read.
+    pub is_tainted: bool,
+    /// What version control last said of the workspace.
+    pub git: Option<GitState>,
 }
 
 impl SessionState {
@@ -97,8 +123,8 @@ impl SessionState {
         let calls = self.turn.iter().flat_map(|turn| turn.calls());
         calls
             .filter_map(|call| match &call.stage {
-                CallStage::Questioned { question, component, words, choices, .. } => {
-                    Some(Question { question: *question, call, component, words, choices })
+                CallStage::Questioned { question, component, words, choices, several, .. } => {
+                    Some(Question { question: *question, call, component, words, choices, several: *several })
                 }
                 _ => None,
             })
@@ -200,6 +226,27 @@ impl SessionState {
                     self.undone.extend(of);
                 }
             }
+            Event::MessageReceived { .. }
+            | Event::MessageWithdrawn { .. }
+            | Event::MessageAccepted { .. }
+            | Event::MessageDelivered { .. }
+            | Event::MessageExpired { .. } => self.apply_message(event).map_err(wrong)?,
+            Event::BudgetSet { .. } | Event::RepetitionNoticed { .. } => self.apply_spending(event).map_err(wrong)?,
+            Event::ModeChosen { .. }
+            | Event::ModesChanged { .. }
+            | Event::ModelChosen { .. }
+            | Event::ModeEntered { .. }
+            | Event::ModeProposed { .. }
+            | Event::PolicyAsked { .. }
+            | Event::PolicyAnswered { .. }
+            | Event::HooksAnswered { .. }
+            | Event::ArgumentsReplaced { .. }
+            | Event::NoteAdded { .. } => self.apply_mode(event).map_err(wrong)?,
+            Event::TodosChanged { .. }
+            | Event::PlanSubmitted { .. }
+            | Event::PlanAnswered { .. }
+            | Event::PlanWithdrawn { .. } => self.apply_session_tool(event).map_err(wrong)?,
+            Event::WorkspaceObserved { git } => self.git.clone_from(git),
             Event::ApprovalAnswered { .. }
             | Event::ApprovalWithdrawn { .. }
             | Event::QuestionWithdrawn { .. }

@@ -190,6 +190,8 @@ pub(crate) fn context(model: &str, hands: &dyn Hands) -> Context {
         tools: hands.tools(),
         approve: ApproveMode::Ask,
         rules: Vec::new(),
+        modes: Vec::new(),
+        price: None,
     }
 }
 

@@ -28,7 +28,7 @@ impl Draft<'_> {
         let component = self.state.tool(&call.tool).map(|tool| tool.component.clone()).filter(|name| !name.is_empty());
         let component = component.unwrap_or_else(|| call.tool.clone());
         let question = QuestionId::from_bits(self.derive(&id.to_string(), "question", rounds));
-        self.emit(Event::QuestionAsked { question, call: id, component, words, choices })
+        self.emit(Event::QuestionAsked { question, call: id, component, words, choices, several: false })
     }
 
     /// A call needs another: requests it, and answers it at once where it cannot be run.

@@ -1,6 +1,7 @@
 //! The turn: begin, ask the model, repeat after failures, end; and taking a session up again.
 
 use super::{Command, Draft, Refusal};
+use crate::budget::Reservation;
 use crate::event::{Event, ModelFailure, ModelStop, TurnEnd};
 use crate::ids::{CallId, TurnId};
 use crate::item::{AssistantPart, Effects};
@@ -51,7 +52,8 @@ impl Draft<'_> {
 
     fn request(&mut self, step: u32, attempt: u32) -> Result<(), Refusal> {
         let items = self.state.history.len() as u64;
-        self.emit(Event::ModelRequested { step, attempt, items })?;
+        let reserved = Reservation::default();
+        self.emit(Event::ModelRequested { step, attempt, items, reserved })?;
         self.command(Command::CallModel);
         Ok(())
     }
@@ -206,8 +208,10 @@ impl Draft<'_> {
             // Whoever opened the session may have chosen to be asked less, or never.
             CallStage::Asked { approval, .. } => self.judge_asked_again(call.id, *approval)?,
             CallStage::Requested
+            | CallStage::Judging { .. }
             | CallStage::Reported
             | CallStage::Questioned { .. }
+            | CallStage::Planned { .. }
             | CallStage::Awaiting { .. }
             | CallStage::Answered
             | CallStage::Ended(_) => {}

@@ -3,7 +3,7 @@
 use super::Results;
 use crate::change::Manifest;
 use crate::event::{ApplyResult, Changes, Event, ModelFailure, ModelStop, TurnLimits};
-use crate::ids::{ApprovalId, CallId, Digest, QuestionId, TurnId};
+use crate::ids::{ApprovalId, CallId, Digest, PlanId, QuestionId, TurnId};
 use crate::item::{Effects, ToolResult, Usage};
 use crate::limits::NESTED_PATHS_SHOWN_MAX;
 use crate::outcome::{CallUsage, Outcome, Reply, Resume};
@@ -26,6 +26,11 @@ pub enum CallStage {
         /// Words for the person.
         words: String,
     },
+    /// The mode's policy is asked, about the arguments or about the staged changes.
+    Judging {
+        /// What it is asked about, by digest.
+        subject: Digest,
+    },
     /// A hand runs it.
     Running,
     /// A hand has reported; the changes are judged.
@@ -42,8 +47,19 @@ pub enum CallStage {
         words: String,
         /// The answers to choose from.
         choices: Vec<String>,
+        /// Several of them may be chosen.
+        several: bool,
         /// What the component left for itself.
         state: String,
+    },
+    /// A person is asked to approve a plan.
+    Planned {
+        /// The plan.
+        plan: PlanId,
+        /// What it is about.
+        title: String,
+        /// The plan.
+        text: String,
     },
     /// Another call, which this one needs, is under way.
     Awaiting {
@@ -127,6 +143,8 @@ pub struct Question<'a> {
     pub words: &'a str,
     /// The answers to choose from; empty where any text is one.
     pub choices: &'a [String],
+    /// Several of them may be chosen.
+    pub several: bool,
 }
 
 impl Call {
@@ -295,7 +313,7 @@ impl Turn {
                     nested_paths: Vec::new(),
                 });
             }
-            Event::QuestionAsked { question, call, component, words, choices } => {
+            Event::QuestionAsked { question, call, component, words, choices, several } => {
                 let call = self.call_mut(*call)?;
                 let state = call.take_need()?;
                 call.stage = CallStage::Questioned {
@@ -303,6 +321,7 @@ impl Turn {
                     component: component.clone(),
                     words: words.clone(),
                     choices: choices.clone(),
+                    several: *several,
                     state,
                 };
             }

@@ -163,7 +163,7 @@ fn stored(line: &serde_json::Value) -> Stored {
 }
 
 /// Versions of the rules that decide the golden sessions as today's do: what changed since is not in them.
-const ALIKE: [u32; 2] = [1, CORE_VERSION];
+const ALIKE: [u32; 3] = [1, 2, CORE_VERSION];
 
 #[test]
 fn the_golden_sessions_verify_fold_and_replay() {
@@ -350,6 +350,8 @@ fn requesting_context() -> std::sync::Arc<event::Context> {
         tools: vec![tool],
         approve: ApproveMode::Ask,
         rules: Vec::new(),
+        modes: Vec::new(),
+        price: None,
     })
 }
 

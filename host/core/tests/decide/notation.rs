@@ -181,6 +181,8 @@ impl World {
             tools: tools(),
             approve: ApproveMode::Ask,
             rules: Vec::new(),
+            modes: Vec::new(),
+            price: None,
         };
         for word in words {
             match word.split_once('=').unwrap_or((word, "")) {
@@ -312,7 +314,7 @@ impl World {
     fn event(&mut self, event: &Event) -> String {
         match event {
             Event::TurnStarted { number, .. } => format!("turn {number}"),
-            Event::ModelRequested { step, attempt, items } => format!("request {step}.{attempt} items={items}"),
+            Event::ModelRequested { step, attempt, items, .. } => format!("request {step}.{attempt} items={items}"),
             Event::RetryScheduled { attempt, asked_by_provider, .. } => {
                 format!("repeat {attempt}{}", if *asked_by_provider { " as asked" } else { "" })
             }
@@ -322,7 +324,7 @@ impl World {
                 let parent = parent.map_or_else(String::new, |parent| format!(" for {}", self.call_name(parent)));
                 format!("{} wants {tool}{arguments}{parent}", self.call_name(*call))
             }
-            Event::QuestionAsked { question, call, component, words, choices } => {
+            Event::QuestionAsked { question, call, component, words, choices, .. } => {
                 self.questions.push(*question);
                 let choices = if choices.is_empty() { String::new() } else { format!(" [{}]", choices.join(" ")) };
                 let question = self.question_name(*question);
@@ -361,6 +363,8 @@ impl World {
                 format!("{} {outcome}{mark}{changed}", self.call_name(*call))
             }
             Event::TurnEnded { end, .. } => match end {
+                TurnEnd::Stopped { by, words } => format!("end stopped by {by}: {words}"),
+                TurnEnd::Stuck { tool, times } => format!("end stuck {tool} {times}"),
                 TurnEnd::Done => "done".to_owned(),
                 TurnEnd::Interrupted => "interrupted".to_owned(),
                 TurnEnd::Limit { limit, maximum } => format!("limit {limit}={maximum}"),

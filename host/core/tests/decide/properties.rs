@@ -42,6 +42,8 @@ fn context(seed: u8) -> Arc<Context> {
         tools,
         approve,
         rules: if seed & 4 > 0 { vec![rule] } else { Vec::new() },
+        modes: Vec::new(),
+        price: None,
     })
 }
 
@@ -248,7 +250,12 @@ fn check_alive(state: &SessionState) {
     match &turn.phase {
         Phase::Requesting { .. } | Phase::Waiting { .. } => {}
         Phase::Calling { calls, .. } => assert!(calls.iter().any(|call| match call.stage {
-            CallStage::Running | CallStage::Putting | CallStage::Asked { .. } | CallStage::Questioned { .. } => true,
+            CallStage::Running
+            | CallStage::Judging { .. }
+            | CallStage::Putting
+            | CallStage::Asked { .. }
+            | CallStage::Planned { .. }
+            | CallStage::Questioned { .. } => true,
             CallStage::Requested
             | CallStage::Reported
             | CallStage::Awaiting { .. }

@@ -35,6 +35,8 @@ pub(crate) fn context(approve: ApproveMode) -> Context {
         tools: specs(),
         approve,
         rules: Vec::new(),
+        modes: Vec::new(),
+        price: None,
     }
 }
 

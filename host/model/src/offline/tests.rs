@@ -25,6 +25,8 @@ fn context(tools: &[&str]) -> Context {
         tools: tools.iter().map(tool).collect(),
         approve: ApproveMode::Ask,
         rules: Vec::new(),
+        modes: Vec::new(),
+        price: None,
     }
 }
 

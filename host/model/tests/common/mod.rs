@@ -60,6 +60,8 @@ pub fn context(model: &str) -> Arc<Context> {
         tools: vec![tool("read_file"), tool("list_dir")],
         approve: ApproveMode::Ask,
         rules: Vec::new(),
+        modes: Vec::new(),
+        price: None,
     })
 }
 

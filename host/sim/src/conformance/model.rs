@@ -69,6 +69,8 @@ fn context(name: ModelRef) -> Arc<Context> {
         tools: vec![tool("read_file"), tool("list_dir")],
         approve: ApproveMode::Ask,
         rules: Vec::new(),
+        modes: Vec::new(),
+        price: None,
     })
 }
 
