@@ -19,6 +19,7 @@ use crate::event::Event;
 use crate::grant::{CAPABILITIES_MAX, Grant};
 use crate::ids::{ApprovalId, CallId, GrantId, QuestionId, SessionId};
 use crate::limits;
+use crate::mode::PolicyQuestion;
 use crate::outcome::Resume;
 use crate::state::{CallStage, Inconsistency, Phase, SessionState};
 use std::sync::Arc;
@@ -50,6 +51,11 @@ pub enum Command {
         call: CallId,
         /// What was authorised.
         manifest: Manifest,
+    },
+    /// Ask the mode's policy, then send [`Event::PolicyAnswered`].
+    AskPolicy {
+        /// What is asked.
+        question: Box<PolicyQuestion>,
     },
     /// Stop the model request or the wait that is out.
     CancelModel,
@@ -142,6 +148,23 @@ pub enum Refusal {
         /// How many were named.
         calls: usize,
     },
+    /// There is no such mode.
+    #[error("there is no mode `{mode}`; there are: {}", known.join(", "))]
+    UnknownMode {
+        /// What was asked for, cut.
+        mode: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
+    /// The modes cannot be taken.
+    #[error("these modes cannot be taken: {0}")]
+    Modes(String),
+    /// No answers, or more than one input brings.
+    #[error("an input brings 1 to {} answers, not {answers}", limits::ANSWERS_MAX)]
+    Answers {
+        /// How many there were.
+        answers: usize,
+    },
     /// There is no such grant in this session.
     #[error("{0} is not in force in this session")]
     UnknownGrant(GrantId),
@@ -170,13 +193,29 @@ fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
         Event::SessionCreated { title, .. } => title.as_deref().map_or(Ok(()), check_title),
         Event::SessionOpened { context, .. } if !opened && context.is_none() => Err(Refusal::NotOpened),
         _ if state.workspace.is_empty() => Err(Refusal::NotOpened),
-        Event::SessionOpened { .. } => Ok(()),
+        Event::SessionOpened { context, .. } => {
+            context.as_ref().map_or(Ok(()), |context| mode::check_modes(&context.modes))
+        }
         Event::GrantGiven { grant } => check_grant(state, grant),
         Event::GrantRevoked { grant } => {
             let found = state.grants.iter().any(|known| known.id() == *grant);
             if found { Ok(()) } else { Err(Refusal::UnknownGrant(*grant)) }
         }
         Event::SessionRenamed { title } => check_title(title),
+        Event::PolicyAnswered { .. } if state.turn.is_none() => Err(Refusal::NoTurn),
+        Event::ModeChosen { .. }
+        | Event::ModesChanged { .. }
+        | Event::ModelChosen { .. }
+        | Event::PolicyAnswered { .. }
+        | Event::HooksAnswered { .. }
+        | Event::BudgetSet { .. }
+        | Event::WorkspaceObserved { .. } => {
+            if opened {
+                mode::check(state, input)
+            } else {
+                Err(Refusal::NotOpened)
+            }
+        }
         Event::PromptReceived { .. } if !opened => Err(Refusal::NotOpened),
         Event::PromptReceived { .. } if state.turn.is_some() => Err(Refusal::TurnRunning),
         Event::PromptReceived { .. } if state.undoing.is_some() => Err(Refusal::Undoing),
@@ -282,6 +321,7 @@ impl Draft<'_> {
             | Event::GrantRevoked { .. } => self.emit(input),
             Event::SessionOpened { .. } => {
                 self.emit(input)?;
+                self.settle_mode()?;
                 self.recover()
             }
             Event::PromptReceived { .. } => self.begin_turn(input),

@@ -234,7 +234,7 @@ pub enum Event {
         mode: String,
         /// The one before; empty for the first.
         previous: String,
-        /// Who or what led to it: `person`, `plan`, `hook NAME`, `default`.
+        /// Who or what led to it: `person`, `plan`, `hook NAME`, `start`, or `gone` where the one before is no more.
         reason: String,
         /// The policy component in force.
         policy: Option<Digest>,

@@ -84,6 +84,16 @@ pub struct ToolSpec {
     pub component: String,
 }
 
+/// What implements a tool that changes nothing but the session.
+pub const SESSION_IMPLEMENTATION: &str = "session";
+
+impl ToolSpec {
+    /// Whether it is one of the session's own tools, which no mode takes away.
+    pub fn is_of_session(&self) -> bool {
+        self.implementation == SESSION_IMPLEMENTATION && self.component.is_empty()
+    }
+}
+
 /// One part of a model's response, in the order the model gave them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "part", rename_all = "snake_case")]

@@ -49,8 +49,22 @@ pub const KV_KEY_BYTES_MAX: usize = 256;
 pub const KV_VALUE_BYTES_MAX: usize = 64 << 10;
 /// Paths that are named of what nested calls changed.
 pub const NESTED_PATHS_SHOWN_MAX: usize = 16;
+/// Characters of replaced arguments that the model is shown in the result.
+pub const REPLACED_ARGUMENTS_SHOWN_CHARS_MAX: usize = 2_000;
 /// Calls whose changes one undoing takes back.
 pub const UNDO_CALLS_MAX: usize = 10_000;
+/// Answers of policies that are kept for the step under way: two for each of its calls, and for those they need.
+pub const POLICY_ANSWERS_MAX: usize = 2 * STEP_CALLS_MAX * (1 + NESTED_CALLS_MAX as usize);
+/// Notes of modes and hooks that wait for the model's next step.
+pub const NOTES_MAX: usize = 64;
+/// A note of a hook, in bytes.
+pub const NOTE_BYTES_MAX: usize = 16 << 10;
+/// Modes of a context.
+pub const MODES_MAX: usize = 64;
+/// A mode's instructions, in bytes.
+pub const MODE_INSTRUCTIONS_BYTES_MAX: usize = 16 << 10;
+/// Answers that one input may bring.
+pub const ANSWERS_MAX: usize = 256;
 /// A payload of one event, in bytes: a response with a few large calls must fit.
 pub const EVENT_PAYLOAD_BYTES_MAX: usize = 64 << 20;
 

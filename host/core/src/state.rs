@@ -12,7 +12,7 @@ mod session_tool;
 mod spending;
 mod turn;
 
-use crate::budget::{Budget, Spent};
+use crate::budget::{Budget, Price, Spent};
 use crate::change::Manifest;
 use crate::event::{ApplyResult, Context, Event, GitState, ModelStop, TurnEnd};
 use crate::grant::Grant;
@@ -23,6 +23,7 @@ use crate::message::WaitingMessage;
 use crate::mode::PolicyAnswer;
 use crate::todo::Todo;
 use crate::verdict::Allowance;
+pub use mode::policy_subject;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 pub use turn::{Call, CallStage, Pending, Phase, Question, ReportedCall, Turn};
@@ -81,8 +82,10 @@ pub struct SessionState {
     pub undone: BTreeSet<CallId>,
     /// The mode it is in; empty where there are none.
     pub mode: String,
-    /// A model chosen for this session or preferred by its mode, in place of the context's.
-    pub model: Option<ModelRef>,
+    /// The model that a person chose for this session, with what its tokens cost.
+    pub chosen_model: Option<(ModelRef, Option<Price>)>,
+    /// What the model is told before its next step, in place of a person's words.
+    pub notes: Vec<String>,
     /// What the session may spend.
     pub budget: Budget,
     /// What it has spent.
@@ -252,18 +255,30 @@ impl SessionState {
             | Event::QuestionWithdrawn { .. }
             | Event::KvWritten { .. }
             | Event::CallJudged { .. } => {}
-            Event::ModelRequested { .. }
-            | Event::ModelFailed { .. }
+            Event::ModelRequested { .. } => {
+                let turn = self.turn.as_mut().ok_or_else(|| wrong("no turn is under way"))?;
+                turn.apply(event).map_err(wrong)?;
+                let asked = self.model().cloned();
+                if let Some(turn) = &mut self.turn {
+                    turn.asked = asked;
+                }
+                self.tell_notes();
+            }
+            Event::ModelFailed { .. }
             | Event::RetryScheduled { .. }
             | Event::RetryDue
             | Event::InterruptRequested
             | Event::CallRequested { .. }
-            | Event::CallReported { .. }
             | Event::ApprovalAsked { .. }
             | Event::QuestionAsked { .. }
             | Event::QuestionAnswered { .. }
             | Event::ChangesAuthorized { .. }
             | Event::ChangesPut { .. } => {
+                let turn = self.turn.as_mut().ok_or_else(|| wrong("no turn is under way"))?;
+                turn.apply(event).map_err(wrong)?;
+            }
+            Event::CallReported { call, record, .. } => {
+                self.is_tainted |= !record.requests.is_empty() || self.is_of_network(*call);
                 let turn = self.turn.as_mut().ok_or_else(|| wrong("no turn is under way"))?;
                 turn.apply(event).map_err(wrong)?;
             }
@@ -273,7 +288,10 @@ impl SessionState {
                 let turn = self.turn.as_mut().ok_or_else(|| wrong("no turn is under way"))?;
                 turn.start_call(*call, effects).map_err(wrong)?;
             }
-            Event::CallEnded { call, text, is_error, changes, .. } => {
+            Event::CallEnded { call, outcome, text, is_error, changes } => {
+                if let Some(turn) = &mut self.turn {
+                    turn.count(outcome, *is_error);
+                }
                 self.apply_call_ended(*call, text.as_deref(), *is_error, changes).map_err(wrong)?;
             }
         }
@@ -282,7 +300,7 @@ impl SessionState {
 
     fn apply_response(&mut self, parts: &[AssistantPart], stop: ModelStop, usage: Usage) -> Result<(), &'static str> {
         let turn = self.turn.as_mut().ok_or("no turn is under way")?;
-        let model = self.context.as_ref().ok_or("no model was chosen")?.model.clone();
+        let model = turn.asked.clone().ok_or("no model was asked")?;
         turn.responded(stop, usage)?;
         self.usage = self.usage.plus(usage);
         if !parts.is_empty() {

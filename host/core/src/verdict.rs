@@ -90,6 +90,8 @@ pub enum Voice {
     Boundary,
     /// A rule of the machine's, user's or project's configuration, or the approve mode the user chose.
     User,
+    /// The mode: the tools that it offers, and its policy component.
+    Mode,
     /// What a person allowed before.
     Allowance,
     /// The default for the category.
@@ -151,6 +153,17 @@ pub enum Subject<'a> {
     Staged(&'a Manifest),
 }
 
+/// What the mode says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModeAnswer {
+    /// Allow, ask or deny.
+    pub kind: VerdictKind,
+    /// The rule's id.
+    pub rule: String,
+    /// Words for people and for the model.
+    pub words: String,
+}
+
 /// Everything a judgement depends on besides the subject.
 #[derive(Debug, Clone, Copy)]
 pub struct Judge<'a> {
@@ -160,6 +173,8 @@ pub struct Judge<'a> {
     pub rules: &'a [Rule],
     /// What was allowed before.
     pub allowances: &'a [Allowance],
+    /// What the mode says; none where it has no opinion.
+    pub mode: Option<&'a ModeAnswer>,
 }
 
 /// The folder in a workspace that holds the host's own configuration.
@@ -199,7 +214,13 @@ impl Judge<'_> {
             rule: rule.id.clone(),
             words: rule.reason.clone(),
         }));
-        voices.extend(self.mode_voice(tool, harmless, unchanged));
+        voices.extend(self.mode.map(|answer| Verdict {
+            kind: answer.kind,
+            voice: Voice::Mode,
+            rule: answer.rule.clone(),
+            words: answer.words.clone(),
+        }));
+        voices.extend(self.approve_voice(tool, harmless, unchanged));
         voices.extend(self.allowances.iter().filter(|it| it.tool == tool.name).map(|it| Verdict {
             kind: VerdictKind::Allow,
             voice: Voice::Allowance,
@@ -210,7 +231,7 @@ impl Judge<'_> {
         voices
     }
 
-    fn mode_voice(&self, tool: &ToolSpec, harmless: bool, unchanged: bool) -> Option<Verdict> {
+    fn approve_voice(&self, tool: &ToolSpec, harmless: bool, unchanged: bool) -> Option<Verdict> {
         let changes = tool.category != Category::Read;
         let says = |kind, words: &str| {
             Some(Verdict {
@@ -301,6 +322,11 @@ fn decide_among(voices: &[Verdict], allowances: &[Allowance], tool: &str) -> Ver
     let chosen = first(&|v| v.kind == VerdictKind::Deny)
         .or_else(|| first(&|v| v.kind == VerdictKind::Ask && v.voice == Voice::Boundary))
         .or_else(|| first(&|v| v.kind == VerdictKind::Ask && v.voice == Voice::User && !answered(&v.rule)))
+        .or_else(|| {
+            let yields =
+                |v: &Verdict| v.kind == VerdictKind::Allow && matches!(v.voice, Voice::User | Voice::Allowance);
+            first(&|v| v.kind == VerdictKind::Ask && v.voice == Voice::Mode).filter(|_| !voices.iter().any(yields))
+        })
         .or_else(|| first(&|v| v.kind == VerdictKind::Allow && v.voice != Voice::Default))
         .or_else(|| first(&|v| v.voice == Voice::Default));
     chosen.cloned().unwrap_or_else(|| Verdict {

@@ -154,7 +154,7 @@ fn every_combination_of_voices_is_decided_as_the_design_says() {
             Judged::Staged { .. } => Subject::Staged(&manifest),
         };
         let tool = tool(case.category, case.effects);
-        let judge = Judge { approve: case.mode, rules: &rules, allowances: &allowances };
+        let judge = Judge { approve: case.mode, rules: &rules, allowances: &allowances, mode: None };
         let verdict = judge.judge(&tool, subject);
         let (kind, voices) = oracle(case);
         assert!(verdict.kind == kind && voices.contains(&verdict.voice), "{case:?}: {verdict:?}, should be {kind:?}");
@@ -178,7 +178,7 @@ fn a_rule_speaks_only_of_what_it_names() {
     let edit = tool(Category::Edit, Effects::Direct);
     let speaks = |tool: Option<&str>, category: Option<Category>| {
         let rule = Rule { tool: tool.map(str::to_owned), category, ..rule("r", VerdictKind::Deny) };
-        let judge = Judge { approve: ApproveMode::All, rules: &[rule], allowances: &[] };
+        let judge = Judge { approve: ApproveMode::All, rules: &[rule], allowances: &[], mode: None };
         judge.judge(&edit, Subject::Arguments).kind == VerdictKind::Deny
     };
     assert!(speaks(None, None) && speaks(Some("it"), None) && speaks(None, Some(Category::Edit)));
@@ -190,7 +190,7 @@ fn a_rule_speaks_only_of_what_it_names() {
 #[test]
 fn names_that_only_resemble_a_boundary_are_not_one() {
     let edit = tool(Category::Edit, Effects::Staged);
-    let judge = Judge { approve: ApproveMode::All, rules: &[], allowances: &[] };
+    let judge = Judge { approve: ApproveMode::All, rules: &[], allowances: &[], mode: None };
     for (path, kind) in [
         (".github/workflows/ci.yml", VerdictKind::Allow),
         (".gitignore", VerdictKind::Allow),

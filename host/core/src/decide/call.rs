@@ -1,14 +1,15 @@
 //! A call's way from the model's request to its result: judged, run, judged again, put in place.
 
+use super::mode::ModeVoice;
 use super::{Command, Draft, Refusal};
 use crate::change::Manifest;
 use crate::event::{Answer, ApplyResult, Changes, Event};
 use crate::ids::{ApprovalId, CallId, Digest};
 use crate::item::{Category, Effects};
-use crate::limits::{ARGUMENT_BYTES_MAX, NESTED_PATHS_SHOWN_MAX, STEP_CALLS_MAX};
+use crate::limits::{ARGUMENT_BYTES_MAX, NESTED_PATHS_SHOWN_MAX, REPLACED_ARGUMENTS_SHOWN_CHARS_MAX, STEP_CALLS_MAX};
 use crate::outcome::{FailureKind, Outcome};
 use crate::state::{Call, CallStage, Phase};
-use crate::verdict::{Judge, Subject, Verdict, VerdictKind};
+use crate::verdict::{Judge, ModeAnswer, Subject, Verdict, VerdictKind};
 
 impl Draft<'_> {
     pub(super) fn call(&self, id: CallId) -> Result<&Call, Refusal> {
@@ -102,20 +103,38 @@ impl Draft<'_> {
             .is_none_or(|tool| tool.category == Category::Read && tool.effects != Effects::Requesting)
     }
 
-    pub(super) fn verdict(&self, call: CallId, tool: &str, subject: Subject<'_>) -> Option<(Verdict, String)> {
+    pub(super) fn verdict(
+        &self,
+        call: CallId,
+        tool: &str,
+        subject: Subject<'_>,
+        mode: Option<&ModeAnswer>,
+    ) -> Option<(Verdict, String)> {
         let context = self.state.context.as_ref()?;
         let spec = context.tools.iter().find(|spec| spec.name == tool)?;
         // What a person allowed was asked for by the model: a component's own call of the tool is another thing.
         let is_nested = self.call(call).is_ok_and(|call| call.parent.is_some());
         let allowances: &[_] = if is_nested { &[] } else { &self.state.allowances };
-        let judge = Judge { approve: context.approve, rules: &context.rules, allowances };
+        let judge = Judge { approve: context.approve, rules: &context.rules, allowances, mode };
         Some((judge.judge(spec, subject), spec.implementation.clone()))
     }
 
+    /// Judges a call on its arguments, once the mode's policy has answered where there is one.
     pub(super) fn judge_arguments(&mut self, id: CallId) -> Result<(), Refusal> {
+        let mode = match self.mode_voice(id, None)? {
+            ModeVoice::Silent => None,
+            ModeVoice::Unasked => return self.ask_policy(id, None),
+            ModeVoice::Says { answer, narrowed } => {
+                if let Some(arguments) = narrowed.filter(|it| **it != *self.call(id).map_or("", |call| &call.arguments))
+                {
+                    self.emit(Event::ArgumentsReplaced { call: id, arguments, by: answer.rule.clone() })?;
+                }
+                Some(answer)
+            }
+        };
         let call = self.call(id)?;
         let (tool, binds_to) = (call.tool.clone(), call.arguments_digest());
-        let Some((verdict, implementation)) = self.verdict(id, &tool, Subject::Arguments) else {
+        let Some((verdict, implementation)) = self.verdict(id, &tool, Subject::Arguments, mode.as_ref()) else {
             return self.end_call(id, &Outcome::failed(FailureKind::UnknownTool, "unknown-tool", "the tool is gone"));
         };
         self.emit(Event::CallJudged { call: id, subject: binds_to, verdict: verdict.clone() })?;
@@ -164,7 +183,12 @@ impl Draft<'_> {
             return self.end_reported(id);
         };
         let tool = call.tool.clone();
-        let Some((verdict, _)) = self.verdict(id, &tool, Subject::Staged(&manifest)) else {
+        let mode = match self.mode_voice(id, Some(&manifest))? {
+            ModeVoice::Silent => None,
+            ModeVoice::Unasked => return self.ask_policy(id, Some(&manifest)),
+            ModeVoice::Says { answer, .. } => Some(answer),
+        };
+        let Some((verdict, _)) = self.verdict(id, &tool, Subject::Staged(&manifest), mode.as_ref()) else {
             return self.end_call(id, &Outcome::failed(FailureKind::UnknownTool, "unknown-tool", "the tool is gone"));
         };
         let subject = manifest.digest();
@@ -187,7 +211,8 @@ impl Draft<'_> {
         let call = self.call(id)?;
         let reported = call.reported.as_ref().ok_or(Refusal::StaleCall(id))?;
         let has_kv = reported.outcome.is_success() && !reported.record.kv.is_empty();
-        let text = nested_note(call, &reported.outcome).map(|note| reported.outcome.model_text(&[]) + &note);
+        let note = notes(call, &reported.outcome);
+        let text = note.map(|note| reported.outcome.model_text(&[]) + &note);
         let changes = match (&reported.changes, &reported.put) {
             (Changes::Observed { manifest }, _) | (Changes::Staged { manifest }, Some(ApplyResult::Applied)) => {
                 manifest.clone()
@@ -203,7 +228,7 @@ impl Draft<'_> {
 
     /// Ends a call with an outcome that no hand reported.
     pub(super) fn end_call(&mut self, call: CallId, outcome: &Outcome) -> Result<(), Refusal> {
-        let note = nested_note(self.call(call)?, outcome).unwrap_or_default();
+        let note = notes(self.call(call)?, outcome).unwrap_or_default();
         self.emit(Event::CallEnded {
             call,
             outcome: outcome.word().to_owned(),
@@ -234,7 +259,19 @@ impl Draft<'_> {
             Some(manifest) => (Subject::Staged(manifest), manifest.digest()),
             None => (Subject::Arguments, arguments),
         };
-        let Some((verdict, implementation)) = self.verdict(id, &tool, subject) else {
+        let mode = match self.mode_voice(id, staged.as_ref())? {
+            ModeVoice::Silent => None,
+            ModeVoice::Says { answer, narrowed: None } => Some(answer),
+            // What was shown may not be what may be run: the policy that is in force now is asked first.
+            ModeVoice::Unasked | ModeVoice::Says { .. } => {
+                self.emit(Event::ApprovalWithdrawn { approval })?;
+                return match &staged {
+                    Some(_) => self.judge_report(id),
+                    None => self.judge_arguments(id),
+                };
+            }
+        };
+        let Some((verdict, implementation)) = self.verdict(id, &tool, subject, mode.as_ref()) else {
             self.emit(Event::ApprovalWithdrawn { approval })?;
             return self.end_call(id, &Outcome::failed(FailureKind::UnknownTool, "unknown-tool", "the tool is gone"));
         };
@@ -285,6 +322,23 @@ impl Draft<'_> {
         }
         self.advance()
     }
+}
+
+/// What has to be said of a call besides its outcome.
+fn notes(call: &Call, outcome: &Outcome) -> Option<String> {
+    match (nested_note(call, outcome), replaced_note(call)) {
+        (None, None) => None,
+        (nested, replaced) => Some(nested.unwrap_or_default() + &replaced.unwrap_or_default()),
+    }
+}
+
+/// What has to be said of a call that did not run with the model's arguments.
+fn replaced_note(call: &Call) -> Option<String> {
+    let by = call.replaced_by.as_ref()?;
+    let by = if by == "person" { "a person".to_owned() } else { format!("rule `{by}`") };
+    let shown: String = call.arguments.chars().take(REPLACED_ARGUMENTS_SHOWN_CHARS_MAX).collect();
+    let more = if shown.len() < call.arguments.len() { "…" } else { "" };
+    Some(format!("\n[Your arguments were replaced by {by}. These counted: {shown}{more}]"))
 }
 
 /// What has to be said of a call that did not do what was asked, but whose nested calls changed something.

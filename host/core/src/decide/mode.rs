@@ -1,10 +1,236 @@
 //! Modes: entering them, asking their policies, taking what hooks say.
+//!
+//! Promise: where a mode has a policy, no call runs and no change is put in place before that policy has answered for
+//! exactly that; a mode's answer is one voice among others and never more.
 
-use super::{Draft, Refusal};
+use super::{Command, Draft, Refusal};
+use crate::change::Manifest;
 use crate::event::Event;
+use crate::ids::CallId;
+use crate::limits::{MODE_INSTRUCTIONS_BYTES_MAX, MODES_MAX};
+use crate::mode::{HookWish, ModeSpec, PolicyAnswer};
+use crate::state::{CallStage, SessionState, policy_subject};
+use crate::verdict::{ModeAnswer, VerdictKind};
+use std::sync::Arc;
+
+/// What a mode has to say about a call.
+pub(super) enum ModeVoice {
+    /// Nothing: there is no mode, or it leaves all to rules and defaults.
+    Silent,
+    /// Its policy has to be asked first.
+    Unasked,
+    /// This.
+    Says {
+        /// Its voice.
+        answer: ModeAnswer,
+        /// The only arguments that may be run.
+        narrowed: Option<String>,
+    },
+}
+
+/// Whether a list of modes can be taken.
+pub(super) fn check_modes(modes: &[ModeSpec]) -> Result<(), Refusal> {
+    let wrong = |words: String| Err(Refusal::Modes(words));
+    if modes.len() > MODES_MAX {
+        return wrong(format!("there are {}, at most {MODES_MAX} are taken", modes.len()));
+    }
+    for (index, mode) in modes.iter().enumerate() {
+        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        if !(1..=32).contains(&mode.name.len()) || !mode.name.chars().all(is_word) {
+            return wrong(format!(
+                "`{}` is not a mode's name (1 to 32 of a-z, 0-9, _ and -)",
+                mode.name.escape_debug()
+            ));
+        }
+        if modes.iter().take(index).any(|other| other.name == mode.name) {
+            return wrong(format!("`{}` is there twice", mode.name));
+        }
+        if mode.instructions.len() > MODE_INSTRUCTIONS_BYTES_MAX {
+            let bytes = mode.instructions.len();
+            return wrong(format!(
+                "the instructions of `{}` have {bytes} bytes, at most {MODE_INSTRUCTIONS_BYTES_MAX} are taken",
+                mode.name
+            ));
+        }
+        if let Some(to) = mode.leads_to.iter().find(|to| **to == mode.name || !modes.iter().any(|it| it.name == **to)) {
+            return wrong(format!("`{}` leads to `{to}`, which is itself or not there", mode.name));
+        }
+    }
+    Ok(())
+}
+
+/// Whether an input about modes may be taken.
+pub(super) fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
+    match input {
+        Event::ModeChosen { mode } if state.mode_named(mode).is_none() => Err(unknown(state, mode)),
+        Event::ModesChanged { modes } => check_modes(modes),
+        Event::PolicyAnswered { answers } if answers.is_empty() || answers.len() > crate::limits::ANSWERS_MAX => {
+            Err(Refusal::Answers { answers: answers.len() })
+        }
+        Event::HooksAnswered { answers, .. } if answers.is_empty() || answers.len() > crate::limits::ANSWERS_MAX => {
+            Err(Refusal::Answers { answers: answers.len() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unknown(state: &SessionState, mode: &str) -> Refusal {
+    let known = state.context.iter().flat_map(|context| &context.modes).map(|mode| mode.name.clone()).collect();
+    Refusal::UnknownMode { mode: mode.chars().take(80).collect(), known }
+}
 
 impl Draft<'_> {
     pub(super) fn take_mode_input(&mut self, input: Event) -> Result<(), Refusal> {
-        Err(Refusal::NotAnInput(input.kind()))
+        match &input {
+            Event::ModeChosen { mode } => {
+                let mode = mode.clone();
+                self.emit(input)?;
+                self.enter_mode(&mode, "person")?;
+                self.judge_again()
+            }
+            Event::ModesChanged { .. } => {
+                self.emit(input)?;
+                self.settle_mode()?;
+                self.judge_again()
+            }
+            Event::ModelChosen { .. } => self.emit(input),
+            Event::PolicyAnswered { answers } => {
+                let answers = answers.clone();
+                self.emit(input)?;
+                self.take_answers(&answers)
+            }
+            Event::HooksAnswered { .. } => self.take_hooks(input),
+            other => Err(Refusal::NotAnInput(other.kind())),
+        }
     }
+
+    /// Enters a mode; nothing where it is in force already.
+    pub(super) fn enter_mode(&mut self, mode: &str, reason: &str) -> Result<(), Refusal> {
+        let Some(spec) = self.state.mode_named(mode) else { return Err(unknown(self.state, mode)) };
+        if self.state.mode == mode {
+            return Ok(());
+        }
+        let (policy, model, text) = (spec.policy, spec.model.clone(), words_of(spec));
+        let (mode, previous, reason) = (mode.to_owned(), self.state.mode.clone(), reason.to_owned());
+        self.emit(Event::ModeEntered { mode, previous, reason, policy, model, text })
+    }
+
+    /// Puts a session into a mode that there is: the first where it is in none, or where its own is gone.
+    pub(super) fn settle_mode(&mut self) -> Result<(), Refusal> {
+        let first = self.state.context.as_ref().and_then(|context| context.modes.first()).map(|mode| mode.name.clone());
+        match first {
+            Some(first) if self.state.mode.is_empty() => self.enter_mode(&first, "start"),
+            Some(first) if self.state.mode().is_none() => self.enter_mode(&first, "gone"),
+            None if !self.state.mode.is_empty() => {
+                let previous = self.state.mode.clone();
+                let (mode, reason, text) = (String::new(), "gone".to_owned(), String::new());
+                self.emit(Event::ModeEntered { mode, previous, reason, policy: None, model: None, text })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the mode says about a call, as far as it is known.
+    pub(super) fn mode_voice(&self, id: CallId, staged: Option<&Manifest>) -> Result<ModeVoice, Refusal> {
+        let call = self.call(id)?;
+        let (Some(mode), Some(tool)) = (self.state.mode(), self.state.tool(&call.tool)) else {
+            return Ok(ModeVoice::Silent);
+        };
+        if tool.is_of_session() {
+            return Ok(ModeVoice::Silent);
+        }
+        if mode.tools.as_ref().is_some_and(|tools| !tools.contains(&tool.name)) {
+            let words = format!("the mode `{}` does not use {}.", mode.name, tool.name);
+            let rule = format!("mode.{}.tools", mode.name);
+            let answer = ModeAnswer { kind: VerdictKind::Deny, rule, words };
+            return Ok(ModeVoice::Says { answer, narrowed: None });
+        }
+        let Some(policy) = mode.policy else { return Ok(ModeVoice::Silent) };
+        let subject = policy_subject(&call.tool, &call.arguments, staged);
+        let Some(answer) = self.state.policy_answer(policy, subject) else { return Ok(ModeVoice::Unasked) };
+        let rule = format!("mode.{}.{}", mode.name, answer.rule);
+        let voice = ModeAnswer { kind: answer.verdict, rule, words: answer.words.clone() };
+        // Changes are what they are: only arguments can be narrowed.
+        let narrowed = answer.narrowed.clone().filter(|_| staged.is_none() && answer.verdict != VerdictKind::Deny);
+        Ok(ModeVoice::Says { answer: voice, narrowed })
+    }
+
+    /// Has the policy asked about a call.
+    pub(super) fn ask_policy(&mut self, id: CallId, staged: Option<&Manifest>) -> Result<(), Refusal> {
+        let call = self.call(id)?;
+        let (tool, arguments) = (call.tool.clone(), Arc::clone(&call.arguments));
+        let Some(question) = self.state.policy_question(Some(id), &tool, &arguments, staged) else {
+            return Err(Refusal::StaleCall(id));
+        };
+        self.emit(Event::PolicyAsked { call: id, subject: question.subject })?;
+        self.command(Command::AskPolicy { question: Box::new(question) });
+        Ok(())
+    }
+
+    /// Goes on with the calls that waited for these answers.
+    fn take_answers(&mut self, answers: &[PolicyAnswer]) -> Result<(), Refusal> {
+        let waiting = |call: &&crate::state::Call| matches!(call.stage, CallStage::Judging { subject } if answers.iter().any(|it| it.subject == subject));
+        let answered: Vec<CallId> = self.state.judging().filter(waiting).map(|call| call.id).collect();
+        if answered.is_empty() {
+            return Ok(());
+        }
+        for id in answered {
+            self.judge_anew(id)?;
+        }
+        self.advance()
+    }
+
+    /// Another mode or another policy is in force: what waits is judged by it.
+    fn judge_again(&mut self) -> Result<(), Refusal> {
+        let Some(turn) = &self.state.turn else { return Ok(()) };
+        let open: Vec<(CallId, CallStage)> = turn.calls().iter().map(|call| (call.id, call.stage.clone())).collect();
+        for (id, stage) in open {
+            match stage {
+                CallStage::Judging { .. } => self.judge_anew(id)?,
+                CallStage::Asked { approval, .. } => self.judge_asked_again(id, approval)?,
+                _ => {}
+            }
+        }
+        self.advance()
+    }
+
+    fn judge_anew(&mut self, id: CallId) -> Result<(), Refusal> {
+        if self.call(id)?.reported.is_some() { self.judge_report(id) } else { self.judge_arguments(id) }
+    }
+
+    fn take_hooks(&mut self, input: Event) -> Result<(), Refusal> {
+        let Event::HooksAnswered { answers, .. } = &input else { return Err(Refusal::NotAnInput(input.kind())) };
+        let answers = answers.clone();
+        self.emit(input)?;
+        for answer in answers {
+            if !answer.note.is_empty() {
+                self.emit(Event::NoteAdded { by: answer.component.clone(), text: answer.note })?;
+            }
+            match answer.wish {
+                // The state knows of it by the input.
+                HookWish::GoOn | HookWish::Stop { .. } => {}
+                HookWish::Mode { mode } => {
+                    let leads = self.state.mode().is_some_and(|it| it.leads_to.contains(&mode));
+                    if leads {
+                        self.enter_mode(&mode, &format!("hook {}", answer.component))?;
+                    } else if self.state.mode_named(&mode).is_some() && self.state.mode != mode {
+                        self.emit(Event::ModeProposed { mode, by: answer.component })?;
+                    }
+                }
+            }
+        }
+        let is_stopping = self.state.turn.as_ref().is_some_and(|turn| turn.stopping.is_some());
+        if is_stopping { self.stop_calls() } else { Ok(()) }
+    }
+}
+
+/// What the model is told of a mode that it enters.
+fn words_of(mode: &ModeSpec) -> String {
+    let tools = mode.tools.as_ref().map_or_else(String::new, |tools| match tools.as_slice() {
+        [] => "\nIn this mode no tools are used but the session's own.".to_owned(),
+        tools => format!("\nIn this mode only these tools are used, and the session's own: {}.", tools.join(", ")),
+    });
+    let instructions =
+        if mode.instructions.is_empty() { String::new() } else { format!("\n{}", mode.instructions.trim()) };
+    format!("[The session is now in the mode `{}`.]{instructions}{tools}", mode.name)
 }

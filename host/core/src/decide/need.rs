@@ -4,6 +4,7 @@
 //! Promise: a call needs something a bounded number of times; a nested call is judged like any other, and what
 //! comes of it reaches the call that needs it and never the model.
 
+use super::mode::ModeVoice;
 use super::{Draft, Refusal};
 use crate::event::Event;
 use crate::ids::{CallId, QuestionId};
@@ -62,12 +63,17 @@ impl Draft<'_> {
     /// Runs a call again that has what it needed, under the rules that hold now. Its arguments were judged
     /// when it began; only what reaches the world at once is asked about again.
     pub(super) fn go_on(&mut self, id: CallId) -> Result<(), Refusal> {
-        if self.state.turn.as_ref().is_some_and(|turn| turn.interrupting) {
+        if self.state.turn.as_ref().is_some_and(|turn| turn.stopping.is_some()) {
             return self.end_call(id, &Outcome::Interrupted);
         }
         let tool = self.call(id)?.tool.clone();
         let is_direct = self.state.tool(&tool).is_some_and(|tool| tool.effects == Effects::Direct);
-        match self.verdict(id, &tool, Subject::Arguments) {
+        let mode = match self.mode_voice(id, None)? {
+            ModeVoice::Silent => None,
+            ModeVoice::Says { answer, narrowed: None } => Some(answer),
+            ModeVoice::Unasked | ModeVoice::Says { .. } => return self.judge_arguments(id),
+        };
+        match self.verdict(id, &tool, Subject::Arguments, mode.as_ref()) {
             Some((verdict, implementation))
                 if verdict.kind == VerdictKind::Allow || verdict.kind == VerdictKind::Ask && !is_direct =>
             {

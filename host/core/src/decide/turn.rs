@@ -1,5 +1,6 @@
 //! The turn: begin, ask the model, repeat after failures, end; and taking a session up again.
 
+use super::mode::ModeVoice;
 use super::{Command, Draft, Refusal};
 use crate::budget::Reservation;
 use crate::event::{Event, ModelFailure, ModelStop, TurnEnd};
@@ -40,8 +41,9 @@ impl Draft<'_> {
     /// Asks the model for the next step, or ends the turn where a limit or a person says so.
     pub(super) fn request_next_step(&mut self) -> Result<(), Refusal> {
         let Some(turn) = &self.state.turn else { return Err(Refusal::NoTurn) };
-        if turn.interrupting {
-            return self.end_turn(TurnEnd::Interrupted);
+        if let Some(end) = &turn.stopping {
+            let end = end.clone();
+            return self.end_turn(end);
         }
         let (steps, steps_max) = (turn.steps, turn.limits.steps_max);
         if steps >= steps_max {
@@ -51,7 +53,7 @@ impl Draft<'_> {
     }
 
     fn request(&mut self, step: u32, attempt: u32) -> Result<(), Refusal> {
-        let items = self.state.history.len() as u64;
+        let items = self.state.history.len() as u64 + u64::from(!self.state.notes.is_empty());
         let reserved = Reservation::default();
         self.emit(Event::ModelRequested { step, attempt, items, reserved })?;
         self.command(Command::CallModel);
@@ -130,10 +132,16 @@ impl Draft<'_> {
 
     pub(super) fn interrupt(&mut self, input: Event) -> Result<(), Refusal> {
         self.emit(input)?;
+        self.stop_calls()
+    }
+
+    /// Stops the turn: what is out is cancelled, and the turn ends once nothing is being put in place any more.
+    pub(super) fn stop_calls(&mut self) -> Result<(), Refusal> {
         let Some(turn) = &self.state.turn else { return Err(Refusal::NoTurn) };
         if !matches!(turn.phase, Phase::Calling { .. }) {
+            let end = turn.stopping.clone().unwrap_or(TurnEnd::Interrupted);
             self.command(Command::CancelModel);
-            return self.end_turn(TurnEnd::Interrupted);
+            return self.end_turn(end);
         }
         // What is being put in place cannot be stopped half-way, and whoever needs it learns of it; everything
         // else can.
@@ -160,8 +168,15 @@ impl Draft<'_> {
         let stopped = stopped_outcome(call);
         let spec = self.state.tool(&call.tool);
         let is_staged = spec.is_some_and(|tool| tool.effects == Effects::Staged);
-        let (Outcome::Interrupted, Some((verdict, implementation))) =
-            (&stopped, self.verdict(call.id, &call.tool, Subject::Arguments))
+        if stopped != Outcome::Interrupted {
+            return self.end_call(call.id, &stopped);
+        }
+        let mode = match self.mode_voice(call.id, None)? {
+            ModeVoice::Silent => None,
+            ModeVoice::Says { answer, narrowed: None } => Some(answer),
+            ModeVoice::Unasked | ModeVoice::Says { .. } => return self.judge_arguments(call.id),
+        };
+        let Some((verdict, implementation)) = self.verdict(call.id, &call.tool, Subject::Arguments, mode.as_ref())
         else {
             return self.end_call(call.id, &stopped);
         };
@@ -207,8 +222,10 @@ impl Draft<'_> {
             }
             // Whoever opened the session may have chosen to be asked less, or never.
             CallStage::Asked { approval, .. } => self.judge_asked_again(call.id, *approval)?,
+            // The policy that is in force now is asked.
+            CallStage::Judging { .. } if call.reported.is_some() => self.judge_report(call.id)?,
+            CallStage::Judging { .. } => self.judge_arguments(call.id)?,
             CallStage::Requested
-            | CallStage::Judging { .. }
             | CallStage::Reported
             | CallStage::Questioned { .. }
             | CallStage::Planned { .. }

@@ -2,9 +2,9 @@
 
 use super::Results;
 use crate::change::Manifest;
-use crate::event::{ApplyResult, Changes, Event, ModelFailure, ModelStop, TurnLimits};
+use crate::event::{ApplyResult, Changes, Event, ModelFailure, ModelStop, TurnEnd, TurnLimits};
 use crate::ids::{ApprovalId, CallId, Digest, PlanId, QuestionId, TurnId};
-use crate::item::{Effects, ToolResult, Usage};
+use crate::item::{Effects, ModelRef, ToolResult, Usage};
 use crate::limits::NESTED_PATHS_SHOWN_MAX;
 use crate::outcome::{CallUsage, Outcome, Reply, Resume};
 use crate::record::CallRecord;
@@ -128,6 +128,8 @@ pub struct Call {
     pub nested: u32,
     /// What those calls changed, as far as it is named.
     pub nested_paths: Vec<String>,
+    /// Who gave it other arguments than the model did: a rule's id, or `person`.
+    pub replaced_by: Option<String>,
 }
 
 /// A component's question that waits for a person.
@@ -230,15 +232,44 @@ pub struct Turn {
     pub usage: Usage,
     /// What limits it.
     pub limits: TurnLimits,
-    /// A person wants it stopped.
-    pub interrupting: bool,
+    /// Calls that ended.
+    pub calls_ended: u32,
+    /// Those of them that did not do what was asked, the denied ones included.
+    pub calls_failed: u32,
+    /// Those of them that were denied.
+    pub calls_denied: u32,
+    /// The model that was asked last: another may have been chosen since.
+    pub asked: Option<ModelRef>,
+    /// Why it is to end as soon as nothing is being put in place any more; none where it goes on.
+    pub stopping: Option<TurnEnd>,
     /// What it is doing.
     pub phase: Phase,
 }
 
 impl Turn {
     pub(super) fn new(id: TurnId, number: u32, limits: TurnLimits) -> Self {
-        Self { id, number, steps: 0, usage: Usage::default(), limits, interrupting: false, phase: Phase::Between }
+        let (usage, phase) = (Usage::default(), Phase::Between);
+        let (steps, calls_ended, calls_failed, calls_denied) = (0, 0, 0, 0);
+        Self {
+            id,
+            number,
+            steps,
+            usage,
+            limits,
+            calls_ended,
+            calls_failed,
+            calls_denied,
+            asked: None,
+            stopping: None,
+            phase,
+        }
+    }
+
+    /// Counts a call that ended.
+    pub(super) fn count(&mut self, outcome: &str, is_error: bool) {
+        self.calls_ended = self.calls_ended.saturating_add(1);
+        self.calls_failed = self.calls_failed.saturating_add(u32::from(is_error));
+        self.calls_denied = self.calls_denied.saturating_add(u32::from(outcome == "denied"));
     }
 
     /// The calls of the step under way, in order.
@@ -254,7 +285,7 @@ impl Turn {
         self.calls().iter().find(|call| call.id == id)
     }
 
-    fn call_mut(&mut self, id: CallId) -> Result<&mut Call, &'static str> {
+    pub(super) fn call_mut(&mut self, id: CallId) -> Result<&mut Call, &'static str> {
         let Phase::Calling { calls, .. } = &mut self.phase else { return Err("no calls are under way") };
         let call = calls.iter_mut().find(|call| call.id == id).ok_or("there is no such call")?;
         if call.is_ended() { Err("the call has ended") } else { Ok(call) }
@@ -293,7 +324,7 @@ impl Turn {
                     return Err("no repetition waits");
                 }
             }
-            Event::InterruptRequested => self.interrupting = true,
+            Event::InterruptRequested => self.stopping = Some(TurnEnd::Interrupted),
             Event::CallRequested { call, provider_call, tool, arguments, parent } => {
                 let depth = parent.map_or(Ok(0), |parent| self.await_child(parent, *call))?;
                 let Phase::Calling { calls, .. } = &mut self.phase else { return Err("the model has not answered") };
@@ -311,6 +342,7 @@ impl Turn {
                     rounds: 0,
                     nested: 0,
                     nested_paths: Vec::new(),
+                    replaced_by: None,
                 });
             }
             Event::QuestionAsked { question, call, component, words, choices, several } => {
