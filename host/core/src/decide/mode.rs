@@ -7,10 +7,11 @@ use super::{Command, Draft, Refusal};
 use crate::change::Manifest;
 use crate::event::Event;
 use crate::ids::CallId;
-use crate::limits::{MODE_INSTRUCTIONS_BYTES_MAX, MODES_MAX};
+use crate::limits::{ARGUMENT_BYTES_MAX, MODE_INSTRUCTIONS_BYTES_MAX, MODES_MAX};
 use crate::mode::{HookWish, ModeSpec, PolicyAnswer};
 use crate::state::{CallStage, SessionState, policy_subject};
 use crate::verdict::{ModeAnswer, VerdictKind};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a mode has to say about a call.
@@ -150,6 +151,12 @@ impl Draft<'_> {
         let Some(answer) = self.state.policy_answer(policy, subject) else { return Ok(ModeVoice::Unasked) };
         let rule = format!("mode.{}.{}", mode.name, answer.rule);
         let voice = ModeAnswer { kind: answer.verdict, rule, words: answer.words.clone() };
+        if answer.narrowed.as_ref().is_some_and(|it| !is_object(it)) {
+            let words = format!("the policy of `{}` gave arguments that are no JSON object, or too long.", mode.name);
+            let rule = format!("mode.{}.narrowed", mode.name);
+            let answer = ModeAnswer { kind: VerdictKind::Deny, rule, words };
+            return Ok(ModeVoice::Says { answer, narrowed: None });
+        }
         // Changes are what they are: only arguments can be narrowed.
         let narrowed = answer.narrowed.clone().filter(|_| staged.is_none() && answer.verdict != VerdictKind::Deny);
         Ok(ModeVoice::Says { answer: voice, narrowed })
@@ -169,7 +176,11 @@ impl Draft<'_> {
 
     /// Goes on with the calls that waited for these answers.
     fn take_answers(&mut self, answers: &[PolicyAnswer]) -> Result<(), Refusal> {
-        let waiting = |call: &&crate::state::Call| matches!(call.stage, CallStage::Judging { subject } if answers.iter().any(|it| it.subject == subject));
+        // What a policy said that is not in force any more is of no use.
+        let policy = self.state.mode().and_then(|mode| mode.policy);
+        let is_answered = |subject| answers.iter().any(|it| it.subject == subject && Some(it.policy) == policy);
+        let waiting =
+            |call: &&crate::state::Call| matches!(call.stage, CallStage::Judging { subject } if is_answered(subject));
         let answered: Vec<CallId> = self.state.judging().filter(waiting).map(|call| call.id).collect();
         if answered.is_empty() {
             return Ok(());
@@ -222,6 +233,11 @@ impl Draft<'_> {
         let is_stopping = self.state.turn.as_ref().is_some_and(|turn| turn.stopping.is_some());
         if is_stopping { self.stop_calls() } else { Ok(()) }
     }
+}
+
+fn is_object(arguments: &str) -> bool {
+    let parsed = serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(arguments);
+    arguments.len() <= ARGUMENT_BYTES_MAX && parsed.is_ok()
 }
 
 /// What the model is told of a mode that it enters.

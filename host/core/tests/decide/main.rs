@@ -9,6 +9,7 @@ mod calls;
 mod chain;
 mod golden;
 mod grants;
+mod modes;
 mod needs;
 mod notation;
 mod properties;

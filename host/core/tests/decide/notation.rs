@@ -16,6 +16,9 @@
 //! > put c1 applied | conflict PATH | failed
 //! > reply q1 WORDS | decline q1
 //! > undo c1 c2 of PATH…
+//! > open mode=NAME[:POLICY][>LEADS-TO][[TOOL,…]] | mode NAME | modes MODE… | model MODEL
+//! > policy c1|TOOL=ARGUMENTS allow|ask|deny [narrow=ARGUMENTS] [by=POLICY]
+//! > hook stop WORDS | hook mode NAME | hook note WORDS
 //! > grant CAPABILITY | revoke CAPABILITY     lent to the component `editor` by the user
 //! > answer a1 yes | tool | no WORDS | wrong   `wrong` binds to another digest
 //! ```
@@ -25,9 +28,10 @@ use harness_core::event::{
     Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, TurnEnd, TurnLimits,
 };
 use harness_core::item::{Category, Effects};
+use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer};
 use harness_core::outcome::{FailureKind, Reply};
 use harness_core::record::{KvSpace, KvWrite};
-use harness_core::state::CallStage;
+use harness_core::state::{CallStage, policy_subject};
 use harness_core::verdict::Rule;
 use harness_core::*;
 use std::sync::Arc;
@@ -158,6 +162,11 @@ impl World {
                 answer: Some(rest.split_once(' ').unwrap().1.to_owned()),
             },
             "decline" => Event::QuestionAnswered { question: self.question_named(words[0]), answer: None },
+            "mode" => Event::ModeChosen { mode: rest.to_owned() },
+            "modes" => Event::ModesChanged { modes: words.iter().map(|word| mode(word)).collect() },
+            "model" => Event::ModelChosen { model: rest.parse().unwrap(), price: None },
+            "policy" => self.policy(&words),
+            "hook" => Event::HooksAnswered { point: HookPoint::Prompt, call: None, answers: vec![hook(&words)] },
             "grant" => Event::GrantGiven { grant: grant(rest) },
             "revoke" => Event::GrantRevoked { grant: grant(rest).id() },
             "undo" => {
@@ -189,6 +198,7 @@ impl World {
                 ("approve", "none") => context.approve = ApproveMode::None,
                 ("approve", "edits") => context.approve = ApproveMode::Edits,
                 ("approve", "all") => context.approve = ApproveMode::All,
+                ("mode", spec) => context.modes.push(mode(spec)),
                 ("rule", rule) => context.rules.push(parse_rule(rule)),
                 ("without", name) => context.tools.retain(|tool| tool.name != name),
                 ("staged", name) => context.tools.iter_mut().filter(|tool| tool.name == name).for_each(|tool| {
@@ -209,6 +219,27 @@ impl World {
             }
         }
         Event::SessionOpened { host: "test".to_owned(), epoch: Epoch(self.epoch), context: Some(Arc::new(context)) }
+    }
+
+    /// `c1 allow|ask|deny` on what is judged now, `edit=ARGUMENTS …` before it is asked for.
+    fn policy(&self, words: &[&str]) -> Event {
+        let narrowed = words.iter().find_map(|word| word.strip_prefix("narrow=")).map(str::to_owned);
+        let policy = words.iter().find_map(|word| word.strip_prefix("by=")).map(|word| Digest::of(word.as_bytes()));
+        let policy = policy.or(self.state.mode().and_then(|mode| mode.policy)).unwrap_or(Digest::ZERO);
+        let subject = match words[0].split_once('=') {
+            Some((tool, arguments)) => policy_subject(tool, arguments, None),
+            None => {
+                let turn = self.state.turn.as_ref().unwrap();
+                let call = turn.call(self.call_named(words[0])).unwrap();
+                let staged = call.reported.as_ref().and_then(|it| it.staged());
+                policy_subject(&call.tool, &call.arguments, staged)
+            }
+        };
+        let verdict = parse_verdict(words[1]);
+        let (rule, words) = ("rule".to_owned(), "because.".to_owned());
+        Event::PolicyAnswered {
+            answers: vec![PolicyAnswer { subject, policy, verdict, rule, words, narrowed, fuel: 1 }],
+        }
     }
 
     fn report(&self, words: &[&str]) -> Event {
@@ -370,6 +401,13 @@ impl World {
                 TurnEnd::Limit { limit, maximum } => format!("limit {limit}={maximum}"),
                 TurnEnd::Failed { failure } => format!("failed {}", failure.kind.word()),
             },
+            Event::ModeEntered { mode, reason, .. } => format!("mode {mode} ({reason})"),
+            Event::ModeProposed { mode, by } => format!("{by} proposes {mode}"),
+            Event::PolicyAsked { call, .. } => format!("{} judging", self.call_name(*call)),
+            Event::ArgumentsReplaced { call, arguments, by } => {
+                format!("{} is {arguments} by {by}", self.call_name(*call))
+            }
+            Event::NoteAdded { by, text } => format!("{by} notes {text}"),
             input => panic!("{} is an input", input.kind()),
         }
     }
@@ -401,6 +439,10 @@ impl World {
                 let paths: Vec<&str> = manifest.entries().iter().map(|change| change.path.as_str()).collect();
                 format!("put {} [{}]", self.call_name(*call), paths.join(" "))
             }
+            Command::AskPolicy { question } => {
+                let staged = if question.staged.is_some() { " staged" } else { "" };
+                format!("judge {}{staged}", self.call_name(question.call.unwrap()))
+            }
             Command::CancelModel => "cancel model".to_owned(),
             Command::CancelCall { call } => format!("cancel {}", self.call_name(*call)),
         }
@@ -431,14 +473,47 @@ fn asks(question: String, choices: Vec<String>) -> Outcome {
     Outcome::NeedsInput { question, choices, state: "state".to_owned() }
 }
 
-fn parse_rule(text: &str) -> Rule {
-    let parts: Vec<&str> = text.split(':').collect();
-    let verdict = match parts[0] {
+fn parse_verdict(word: &str) -> VerdictKind {
+    match word {
         "allow" => VerdictKind::Allow,
         "ask" => VerdictKind::Ask,
         "deny" => VerdictKind::Deny,
         other => panic!("{other}"),
+    }
+}
+
+/// `NAME`, `NAME:POLICY`, each with `>NAME` for where it leads and `[TOOL,…]` for its tools.
+pub(crate) fn mode(text: &str) -> ModeSpec {
+    let (text, tools) =
+        text.split_once('[').map_or((text, None), |(text, tools)| (text, Some(tools.trim_end_matches(']'))));
+    let (text, leads_to) = text.split_once('>').map_or((text, None), |(text, to)| (text, Some(to)));
+    let (name, policy) = text.split_once(':').map_or((text, None), |(name, policy)| (name, Some(policy)));
+    ModeSpec {
+        name: name.to_owned(),
+        description: String::new(),
+        instructions: format!("Do as {name} does."),
+        tools: tools.map(|tools| tools.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect()),
+        model: None,
+        leads_to: leads_to.into_iter().map(str::to_owned).collect(),
+        policy: policy.map(|policy| Digest::of(policy.as_bytes())),
+    }
+}
+
+/// `stop WORDS`, `mode NAME`, `note WORDS`.
+fn hook(words: &[&str]) -> HookAnswer {
+    let rest = words[1..].join(" ");
+    let (wish, note) = match words[0] {
+        "stop" => (HookWish::Stop { reason: rest }, String::new()),
+        "mode" => (HookWish::Mode { mode: rest }, String::new()),
+        "note" => (HookWish::GoOn, rest),
+        other => panic!("{other}"),
     };
+    HookAnswer { component: "hooks".to_owned(), digest: Digest::ZERO, wish, note, fault: None }
+}
+
+fn parse_rule(text: &str) -> Rule {
+    let parts: Vec<&str> = text.split(':').collect();
+    let verdict = parse_verdict(parts[0]);
     let tool = (parts[1] != "*").then(|| parts[1].to_owned());
     Rule { id: parts[2].to_owned(), tool, category: None, verdict, reason: "because.".to_owned() }
 }

@@ -1,9 +1,10 @@
 //! Laws that hold for every sequence of inputs, sensible or not.
 
-use crate::notation::{grant, manifest, provider_problem, tools};
+use crate::notation::{grant, manifest, mode, provider_problem, tools};
 use harness_core::event::{
     Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, TurnLimits,
 };
+use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer};
 use harness_core::outcome::{FailureKind, LimitName};
 use harness_core::record::{KvSpace, KvWrite};
 use harness_core::state::{CallStage, Phase};
@@ -42,7 +43,7 @@ fn context(seed: u8) -> Arc<Context> {
         tools,
         approve,
         rules: if seed & 4 > 0 { vec![rule] } else { Vec::new() },
-        modes: Vec::new(),
+        modes: modes(seed),
         price: None,
     })
 }
@@ -62,7 +63,13 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
             chosen.unwrap_or(CallId::from_bits(1))
         }
     };
-    match kind % 22 {
+    match kind % 28 {
+        22 | 23 => policy(state, a, b),
+        24 => Event::HooksAnswered { point: HookPoint::Prompt, call: None, answers: vec![hook(a, b)] },
+        25 if a < 128 => Event::ModeChosen { mode: ["plan", "build", "none"][usize::from(b) % 3].into() },
+        25 => Event::ModesChanged { modes: modes(b) },
+        26 => Event::ModelChosen { model: "test/other".parse().unwrap(), price: None },
+        27 => Event::WorkspaceObserved { git: None },
         0 => Event::SessionCreated { workspace: if a == 0 { "" } else { "/w" }.into(), title: None },
         1 => {
             let context = b.is_multiple_of(2).then(|| context(a));
@@ -197,6 +204,41 @@ fn report(call: CallId, b: u8, c: u8) -> Event {
     Event::CallReported { call, outcome: outcomes[usize::from(b) % 10].clone(), changes, usage, record: record(b) }
 }
 
+fn modes(seed: u8) -> Vec<ModeSpec> {
+    match seed % 5 {
+        0 | 1 => Vec::new(),
+        2 => vec![mode("plan:p>build[read,edit,send]"), mode("build")],
+        3 => vec![mode("build>plan"), mode("plan:p2")],
+        _ => vec![mode("plan:p")],
+    }
+}
+
+fn hook(a: u8, b: u8) -> HookAnswer {
+    let wishes = [
+        HookWish::GoOn,
+        HookWish::Mode { mode: "build".into() },
+        HookWish::Mode { mode: "plan".into() },
+        HookWish::Stop { reason: "enough".into() },
+    ];
+    let note = if a > 128 { "a note".into() } else { String::new() };
+    let wish = wishes[usize::from(b) % 4].clone();
+    HookAnswer { component: "hooks".into(), digest: Digest::ZERO, wish, note, fault: None }
+}
+
+/// An answer to what is asked, or about something else.
+fn policy(state: &SessionState, a: u8, b: u8) -> Event {
+    let judging: Vec<_> = state.judging().collect();
+    let subject = judging.get(usize::from(a) % judging.len().max(1)).map(|call| match call.stage {
+        CallStage::Judging { subject } => subject,
+        _ => Digest::ZERO,
+    });
+    let verdict = [VerdictKind::Allow, VerdictKind::Ask, VerdictKind::Deny][usize::from(b) % 3];
+    let narrowed = b.is_multiple_of(7).then(|| "{\"less\":1}".to_owned());
+    let policy = state.mode().and_then(|mode| mode.policy).unwrap_or(Digest::ZERO);
+    let (subject, rule, words) = (subject.unwrap_or(Digest::ZERO), "r".into(), "w".into());
+    Event::PolicyAnswered { answers: vec![PolicyAnswer { subject, policy, verdict, rule, words, narrowed, fuel: 1 }] }
+}
+
 fn record(b: u8) -> CallRecord {
     let space = KvSpace { component: "editor".into(), scope: Scope::Global, owner: String::new() };
     let write = KvWrite { space, key: "k".into(), value: None };
@@ -226,6 +268,11 @@ fn check_commands(state: &SessionState, decision: &Decision) {
                 assert_eq!(stage(*call), Some(CallStage::Putting));
                 let forbidden = |path: &str| path.split('/').any(|part| part == verdict::HOST_FOLDER);
                 assert!(!manifest.entries().iter().any(|change| forbidden(&change.path)), "a deny was crossed");
+            }
+            Command::AskPolicy { question } => {
+                let subject = question.subject;
+                assert_eq!(stage(question.call.unwrap()), Some(CallStage::Judging { subject }));
+                assert_eq!(state.mode().and_then(|mode| mode.policy), Some(question.policy));
             }
             Command::CancelModel => assert_eq!(turn, None),
             Command::CancelCall { call } => assert!(!matches!(stage(*call), Some(CallStage::Running))),

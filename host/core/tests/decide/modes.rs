@@ -1,0 +1,234 @@
+//! Modes: entered, judged by, changed; hooks.
+
+use crate::notation::check;
+use harness_core::Item;
+
+/// What the model was told in a person's place.
+fn told(world: &crate::notation::World) -> Vec<String> {
+    let items = world.state.history.iter();
+    let texts = items.filter_map(|item| match item.as_ref() {
+        Item::User { text } if text.starts_with('[') => Some(text.clone()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+#[test]
+fn a_session_begins_in_the_first_mode_and_the_model_is_told() {
+    let world = check(
+        "> create
+         -
+         > open mode=plan>build mode=build
+         mode plan (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > mode build
+         mode build (person)
+         > mode build
+         -
+         > mode fly
+         refused: there is no mode `fly`; there are: plan, build
+         > call read
+         c1 wants read, c1 allow default.read, c1 starts => run c1
+         > report c1 returned
+         c1 returned, request 2.1 items=5 => ask model
+         > say done
+         done",
+    );
+    let told = told(&world);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("mode `plan`") && told[0].contains("Do as plan does."), "{told:?}");
+    assert!(told[1].contains("mode `build`"), "{told:?}");
+}
+
+#[test]
+fn a_policy_is_asked_before_a_call_runs_and_before_its_changes_are_put_in_place() {
+    check(
+        "> create
+         -
+         > open mode=plan:p
+         mode plan (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > call edit={\"a\":1}
+         c1 wants edit {\"a\":1}, c1 judging => judge c1
+         > policy c1 allow by=another
+         -
+         > policy c1 allow
+         c1 allow mode.plan.rule, c1 starts => run c1
+         > report c1 staged f
+         c1 judging => judge c1 staged
+         > policy c1 deny
+         c1 deny mode.plan.rule, c1 denied!, request 2.1 items=4 => ask model",
+    );
+}
+
+#[test]
+fn an_answer_that_comes_with_the_response_costs_no_wait() {
+    check(
+        "> create
+         -
+         > open mode=plan:p
+         mode plan (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > policy read={} allow
+         -
+         > call read
+         c1 wants read, c1 allow mode.plan.rule, c1 starts => run c1
+         > report c1 returned
+         c1 returned, request 2.1 items=4 => ask model
+         > call read
+         c2 wants read, c2 judging => judge c2",
+    );
+}
+
+#[test]
+fn narrower_arguments_are_what_is_approved_and_run_and_the_model_is_told() {
+    let world = check(
+        "> create
+         -
+         > open mode=plan:p
+         mode plan (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > call run={\"all\":1}
+         c1 wants run {\"all\":1}, c1 judging => judge c1
+         > policy c1 ask narrow={\"one\":1}
+         c1 is {\"one\":1} by mode.plan.rule, c1 ask mode.plan.rule, a1 asks c1 mode.plan.rule
+         > answer a1 yes
+         c1 starts => run c1
+         > report c1 returned
+         c1 returned, request 2.1 items=4 => ask model",
+    );
+    assert!(world.result("c1").contains("These counted: {\"one\":1}"), "{}", world.result("c1"));
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_a_no() {
+    check(
+        "> create
+         -
+         > open mode=plan:p
+         mode plan (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > call run
+         c1 wants run, c1 judging => judge c1
+         > policy c1 allow narrow=[1]
+         c1 deny mode.plan.narrowed, c1 denied!, request 2.1 items=4 => ask model",
+    );
+}
+
+#[test]
+fn a_mode_yields_to_a_rule_that_allows_and_never_to_itself() {
+    check(
+        "> create
+         -
+         > open mode=plan:p rule=allow:run:mine rule=deny:fetch:never
+         mode plan (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > call run fetch
+         c1 wants run, c2 wants fetch, c1 judging => judge c1
+         > policy c1 ask
+         c1 allow mine, c1 starts => run c1
+         > report c1 returned
+         c1 returned, c2 judging => judge c2
+         > policy c2 allow
+         c2 deny never, c2 denied!, request 2.1 items=4 => ask model",
+    );
+}
+
+#[test]
+fn a_mode_uses_only_its_tools() {
+    check(
+        "> create
+         -
+         > open mode=plan[read]
+         mode plan (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > call edit read
+         c1 wants edit, c2 wants read, c1 deny mode.plan.tools, c1 denied!, c2 allow default.read, c2 starts => run c2",
+    );
+}
+
+#[test]
+fn another_mode_or_policy_judges_what_waits() {
+    check(
+        "> create
+         -
+         > open mode=plan:p mode=build
+         mode plan (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > call run
+         c1 wants run, c1 judging => judge c1
+         > mode build
+         mode build (person), c1 ask default.execute, a1 asks c1 default.execute
+         > mode plan
+         mode plan (person), a1 withdrawn, c1 judging => judge c1
+         > modes plan:q
+         c1 judging => judge c1
+         > policy c1 allow by=p
+         -
+         > policy c1 deny
+         c1 deny mode.plan.rule, c1 denied!, request 2.1 items=5 => ask model
+         > modes other
+         mode other (gone)
+         > modes a a
+         refused: these modes cannot be taken: `a` is there twice",
+    );
+}
+
+#[test]
+fn a_policy_that_was_asked_is_asked_again_after_a_crash() {
+    check(
+        "> create
+         -
+         > open mode=plan:p
+         mode plan (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > call edit
+         c1 wants edit, c1 judging => judge c1
+         > open same
+         c1 judging => judge c1
+         > policy c1 allow
+         c1 allow mode.plan.rule, c1 starts => run c1
+         > report c1 staged f
+         c1 judging => judge c1 staged
+         > open same
+         c1 judging => judge c1 staged
+         > interrupt
+         c1 interrupted!, interrupted",
+    );
+}
+
+#[test]
+fn hooks_go_on_note_stop_and_propose() {
+    let world = check(
+        "> create
+         -
+         > open mode=plan>build mode=build mode=review
+         mode plan (start)
+         > hook note mind the gap
+         hooks notes mind the gap
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > hook mode build
+         mode build (hook hooks)
+         > hook mode review
+         hooks proposes review
+         > call read
+         c1 wants read, c1 allow default.read, c1 starts => run c1
+         > hook stop enough
+         c1 interrupted!, end stopped by hooks: enough => cancel c1
+         > prompt on
+         turn 2, request 1.1 items=6 => ask model
+         > hook stop now
+         end stopped by hooks: now => cancel model",
+    );
+    assert!(told(&world)[0].contains("mind the gap"));
+}
