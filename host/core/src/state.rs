@@ -84,6 +84,8 @@ pub struct SessionState {
     pub mode: String,
     /// The model that a person chose for this session, with what its tokens cost.
     pub chosen_model: Option<(ModelRef, Option<Price>)>,
+    /// Why the next turn ends at once: a hook said so when it heard the words that are to begin it.
+    pub stop_next: Option<TurnEnd>,
     /// What the model is told before its next step, in place of a person's words.
     pub notes: Vec<String>,
     /// What the session may spend.
@@ -191,7 +193,9 @@ impl SessionState {
                     return Err(wrong("a turn is under way"));
                 }
                 self.turns = *number;
-                self.turn = Some(Turn::new(*turn, *number, *limits));
+                let mut turn = Turn::new(*turn, *number, *limits);
+                turn.stopping = self.stop_next.take();
+                self.turn = Some(turn);
             }
             Event::ModelResponded { parts, stop, usage, .. } => {
                 self.apply_response(parts, *stop, *usage).map_err(wrong)?

@@ -8,8 +8,8 @@ use crate::change::Manifest;
 use crate::event::Event;
 use crate::ids::CallId;
 use crate::limits::{ARGUMENT_BYTES_MAX, MODE_INSTRUCTIONS_BYTES_MAX, MODES_MAX};
-use crate::mode::{HookWish, ModeSpec, PolicyAnswer};
-use crate::state::{CallStage, SessionState, policy_subject};
+use crate::mode::{HookPoint, HookWish, ModeSpec, PolicyAnswer};
+use crate::state::{CallStage, Phase, SessionState, policy_subject};
 use crate::verdict::{ModeAnswer, VerdictKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -210,8 +210,10 @@ impl Draft<'_> {
     }
 
     fn take_hooks(&mut self, input: Event) -> Result<(), Refusal> {
-        let Event::HooksAnswered { answers, .. } = &input else { return Err(Refusal::NotAnInput(input.kind())) };
-        let answers = answers.clone();
+        let Event::HooksAnswered { point, answers, .. } = &input else {
+            return Err(Refusal::NotAnInput(input.kind()));
+        };
+        let (point, answers) = (*point, answers.clone());
         self.emit(input)?;
         for answer in answers {
             if !answer.note.is_empty() {
@@ -230,8 +232,10 @@ impl Draft<'_> {
                 }
             }
         }
-        let is_stopping = self.state.turn.as_ref().is_some_and(|turn| turn.stopping.is_some());
-        if is_stopping { self.stop_calls() } else { Ok(()) }
+        let Some(turn) = &self.state.turn else { return Ok(()) };
+        // The response that the hook heard of comes next, and is not lost.
+        let waits = point == HookPoint::AfterStep && matches!(turn.phase, Phase::Requesting { .. });
+        if turn.stopping.is_some() && !waits { self.stop_calls() } else { Ok(()) }
     }
 }
 

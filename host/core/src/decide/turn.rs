@@ -89,6 +89,9 @@ impl Draft<'_> {
             .collect();
         self.emit(input)?;
         if calls.is_empty() {
+            if let Some(end) = self.state.turn.as_ref().and_then(|turn| turn.stopping.clone()) {
+                return self.end_turn(end);
+            }
             return self.end_turn(match stop {
                 ModelStop::OutputLimit => {
                     TurnEnd::Limit { limit: "output-tokens".to_owned(), maximum: self.output_limit() }
@@ -98,6 +101,9 @@ impl Draft<'_> {
         }
         for call in calls {
             self.emit(call)?;
+        }
+        if self.state.turn.as_ref().is_some_and(|turn| turn.stopping.is_some()) {
+            return self.stop_calls();
         }
         self.refuse_impossible()?;
         self.advance()

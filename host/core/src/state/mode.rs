@@ -10,7 +10,7 @@ use crate::event::{Event, TurnEnd};
 use crate::ids::{CallId, Digest};
 use crate::item::{Category, Item, ModelRef};
 use crate::limits::{NOTES_MAX, POLICY_ANSWERS_MAX};
-use crate::mode::{HistorySummary, HookWish, ModeSpec, PolicyAnswer, PolicyQuestion, TrustLevel};
+use crate::mode::{HistorySummary, HookPoint, HookWish, ModeSpec, PolicyAnswer, PolicyQuestion, TrustLevel};
 use std::sync::Arc;
 
 impl SessionState {
@@ -115,15 +115,20 @@ impl SessionState {
         match event {
             // What follows from it says what changes.
             Event::ModeChosen { .. } | Event::ModeProposed { .. } => {}
-            Event::HooksAnswered { answers, .. } => {
+            Event::HooksAnswered { point, answers, .. } => {
                 let stop = answers.iter().find_map(|answer| match &answer.wish {
                     HookWish::Stop { reason } => {
                         Some(TurnEnd::Stopped { by: answer.component.clone(), words: reason.clone() })
                     }
                     HookWish::GoOn | HookWish::Mode { .. } => None,
                 });
-                if let (Some(turn), Some(stop)) = (&mut self.turn, stop) {
-                    turn.stopping.get_or_insert(stop);
+                match (&mut self.turn, stop) {
+                    (Some(turn), Some(stop)) => {
+                        turn.stopping.get_or_insert(stop);
+                    }
+                    // What is said next begins a turn that ends at once.
+                    (None, stop) if *point == HookPoint::Prompt => self.stop_next = stop,
+                    (_, _) => {}
                 }
             }
             Event::ModesChanged { modes } => {

@@ -232,3 +232,29 @@ fn hooks_go_on_note_stop_and_propose() {
     );
     assert!(told(&world)[0].contains("mind the gap"));
 }
+
+#[test]
+fn a_hook_stops_what_was_said_before_it_is_asked_and_what_was_answered_before_it_is_done() {
+    check(
+        "> create
+         -
+         > open
+         -
+         > hook stop not this
+         -
+         > prompt hi
+         turn 1, end stopped by hooks: not this
+         > prompt again
+         turn 2, request 1.1 items=2 => ask model
+         > hook-after stop seen enough
+         -
+         > call run
+         c1 wants run, c1 interrupted!, end stopped by hooks: seen enough
+         > prompt once more
+         turn 3, request 1.1 items=5 => ask model
+         > hook-after stop so be it
+         -
+         > say bye
+         end stopped by hooks: so be it",
+    );
+}

@@ -18,7 +18,7 @@
 //! > undo c1 c2 of PATH…
 //! > open mode=NAME[:POLICY][>LEADS-TO][[TOOL,…]] | mode NAME | modes MODE… | model MODEL
 //! > policy c1|TOOL=ARGUMENTS allow|ask|deny [narrow=ARGUMENTS] [by=POLICY]
-//! > hook stop WORDS | hook mode NAME | hook note WORDS
+//! > hook stop WORDS | hook mode NAME | hook note WORDS | hook-after …   at a prompt; after a step
 //! > grant CAPABILITY | revoke CAPABILITY     lent to the component `editor` by the user
 //! > answer a1 yes | tool | no WORDS | wrong   `wrong` binds to another digest
 //! ```
@@ -167,6 +167,9 @@ impl World {
             "model" => Event::ModelChosen { model: rest.parse().unwrap(), price: None },
             "policy" => self.policy(&words),
             "hook" => Event::HooksAnswered { point: HookPoint::Prompt, call: None, answers: vec![hook(&words)] },
+            "hook-after" => {
+                Event::HooksAnswered { point: HookPoint::AfterStep, call: None, answers: vec![hook(&words)] }
+            }
             "grant" => Event::GrantGiven { grant: grant(rest) },
             "revoke" => Event::GrantRevoked { grant: grant(rest).id() },
             "undo" => {
