@@ -12,12 +12,13 @@ use crate::crash;
 use crate::grants;
 use crate::host::{NewSession, OpenError, Ports};
 use crate::load::{LoadedSession, load};
-use crate::ports::{AppendError, Blob, CallReport, Hands, ModelResponse, SessionAppend};
+use crate::ports::{AppendError, Blob, CallReport, Hands, ModelResponse, Policy, SessionAppend};
 use crate::session::{Live, LoggedEvent, Session};
 use crate::storable;
 use crate::work::Work;
 use harness_core::envelope::{SealContext, SealedEvent, seal};
 use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
+use harness_core::mode::{HookPoint, PolicyAnswer};
 use harness_core::record::KvWrite;
 use harness_core::{Actor, CallId, Epoch, Event, Grant, Origin, Refusal, SessionId, Tip, decide};
 use std::sync::{Arc, OnceLock};
@@ -49,6 +50,12 @@ pub(crate) enum Wake {
     Call { call: CallId, report: Box<CallReport> },
     /// A hand has put changes in place, or not.
     Put { call: CallId, result: ApplyResult },
+    /// A policy was asked about a call.
+    Policy { answer: Box<PolicyAnswer> },
+    /// Hooks wanted something.
+    Hooks { answered: Box<Event> },
+    /// What had to be asked before a wake is taken was asked.
+    Prepared { inputs: Vec<Event>, wake: Box<Wake> },
     /// Something was left in a state that only opening the session again can mend.
     Broken { what: String },
     /// Someone wants to see the state.
@@ -105,6 +112,7 @@ pub(crate) async fn start(
     version: String,
     hands: Arc<dyn Hands>,
     schemas: Arc<Schemas>,
+    policy: Arc<dyn Policy>,
 ) -> Result<Session, OpenError> {
     let Opening { id, epoch, new, context, grants, loaded } = opening;
     let (wakes, inbox) = mpsc::channel(WAKES_MAX);
@@ -119,9 +127,10 @@ pub(crate) async fn start(
         blobs: Arc::clone(&ports.blobs),
         ids: Arc::clone(&ports.ids),
     };
-    let work = Work::new(id, ports.clone(), hands, schemas, wakes, updates.clone());
+    let work = Work::new(id, ports.clone(), hands, schemas, policy, wakes, updates.clone());
     let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, fault };
-    let first = writer.opening_inputs(new, context, grants, version);
+    let mut first = writer.opening_inputs(new, context, grants, version);
+    first.extend(writer.work.hooks(HookPoint::SessionStart, &writer.session.state).await);
     if let Err(error) = writer.begin(first).await {
         writer.release().await;
         return Err(error);
@@ -157,6 +166,17 @@ impl SessionWriter {
         Ok(self.commit(batch).await?)
     }
 
+    /// What hooks have to say when a session is closed: the last that is written.
+    async fn end(&mut self) {
+        let Some(event) = self.work.hooks(HookPoint::SessionEnd, &self.session.state).await else { return };
+        let mut batch = Batch::default();
+        let taken = Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None };
+        if let Err(refusal) = self.take(&mut batch, taken) {
+            tracing::debug!(session = %self.id, %refusal, "what hooks said at the end was declined");
+        }
+        let _ = self.commit(batch).await;
+    }
+
     async fn run(mut self, mut inbox: mpsc::Receiver<Wake>) {
         let mut closer = None;
         while let Some(first) = inbox.recv().await {
@@ -184,6 +204,9 @@ impl SessionWriter {
             // After a fault what is believed may not be what is durable: nothing more is written.
             if self.fault.get().is_none() {
                 let _ = self.commit(batch).await;
+            }
+            if closer.is_some() && self.fault.get().is_none() {
+                self.end().await;
             }
             if self.fault.get().is_some() || closer.is_some() {
                 break;
@@ -281,13 +304,39 @@ impl SessionWriter {
                 crash::point("command.end");
                 Taken { actor: Actor::Host, event: Event::ChangesPut { call, result }, blobs: Vec::new(), reply: None }
             }
-            Wake::Grants { .. } | Wake::Broken { .. } | Wake::Snapshot { .. } | Wake::Close { .. } => return None,
+            Wake::Policy { answer } => {
+                let event = Event::PolicyAnswered { answers: vec![*answer] };
+                Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None }
+            }
+            Wake::Hooks { answered } => Taken { actor: Actor::Host, event: *answered, blobs: Vec::new(), reply: None },
+            Wake::Grants { .. }
+            | Wake::Prepared { .. }
+            | Wake::Broken { .. }
+            | Wake::Snapshot { .. }
+            | Wake::Close { .. } => return None,
         };
         Some(taken)
     }
 
     fn take_wake(&mut self, batch: &mut Batch, wake: Wake) {
-        let Some(mut taken) = self.input_of(wake) else { return };
+        let wake = match wake {
+            Wake::Prepared { inputs, wake } => {
+                for event in inputs {
+                    let taken = Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None };
+                    self.take_or_decline(batch, taken);
+                }
+                *wake
+            }
+            wake => match self.work.prepare(wake, &self.session.state) {
+                Some(wake) => wake,
+                None => return,
+            },
+        };
+        let Some(taken) = self.input_of(wake) else { return };
+        self.take_or_decline(batch, taken);
+    }
+
+    fn take_or_decline(&mut self, batch: &mut Batch, mut taken: Taken) {
         taken.event = storable::or_failure(taken.event);
         let reply = taken.reply.take();
         let result = self.take(batch, taken);
@@ -398,6 +447,10 @@ impl SessionWriter {
             }
         };
         self.session.tip = tip;
+        let ended = batch.logged.iter().rev().find_map(|logged| match logged.event.as_ref() {
+            Some(Event::TurnEnded { end, .. }) => Some(end.clone()),
+            _ => None,
+        });
         for event in batch.logged {
             // Without subscribers there is nobody to tell.
             let _ = self.updates.send(Live::Event(event));
@@ -407,6 +460,9 @@ impl SessionWriter {
         }
         for command in batch.commands {
             self.work.start(command, &self.session.state, tip.sequence);
+        }
+        if let Some(end) = ended {
+            self.work.tell_end(&end, &self.session.state);
         }
         Ok(())
     }

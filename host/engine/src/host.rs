@@ -7,9 +7,10 @@ use crate::LoggedEvent;
 use crate::actor::{self, Opening};
 use crate::arguments::Schemas;
 use crate::load::{LoadError, LoadedSession, load, verify_chain};
+use crate::policy::NoPolicy;
 use crate::ports::{
-    AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Index, Kv, Lease, LeaseError, Model, SessionAppend,
-    Takeover,
+    AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Index, Kv, Lease, LeaseError, Model, Policy,
+    SessionAppend, Takeover,
 };
 use crate::session::{Session, SessionError, logged};
 use harness_core::envelope::{Lineage, SealContext, Tip, seal, verify};
@@ -74,12 +75,21 @@ pub struct Host {
     holder: Holder,
     version: String,
     schemas: Arc<Schemas>,
+    policy: Arc<dyn Policy>,
 }
 
 impl Host {
     /// A host over its ports. `holder` is this process, `version` goes into the log.
     pub fn new(ports: Ports, holder: Holder, version: impl Into<String>) -> Self {
-        Self { ports, holder, version: version.into(), schemas: Arc::default() }
+        let policy = Arc::new(NoPolicy);
+        Self { ports, holder, version: version.into(), schemas: Arc::default(), policy }
+    }
+
+    /// The same host with policies and hooks for the sessions that it opens. Without it a mode whose policy is a
+    /// component allows nothing, and there are no hooks.
+    pub fn with_policy(mut self, policy: Arc<dyn Policy>) -> Self {
+        self.policy = policy;
+        self
     }
 
     /// The ports.
@@ -147,7 +157,8 @@ impl Host {
     }
 
     async fn start(&self, opening: Opening, hands: Arc<dyn Hands>) -> Result<Session, OpenError> {
-        actor::start(opening, self.ports.clone(), self.version.clone(), hands, Arc::clone(&self.schemas)).await
+        let (ports, version, schemas) = (self.ports.clone(), self.version.clone(), Arc::clone(&self.schemas));
+        actor::start(opening, ports, version, hands, schemas, Arc::clone(&self.policy)).await
     }
 
     /// Becomes a session's writer and reads it.

@@ -14,6 +14,7 @@ pub mod diff;
 mod grants;
 mod host;
 mod load;
+mod policy;
 pub mod ports;
 mod session;
 mod storable;

@@ -8,12 +8,14 @@ use crate::actor::Wake;
 use crate::arguments::Schemas;
 use crate::crash;
 use crate::host::Ports;
-use crate::ports::{CallReport, CallRequest, Hands, ModelDelta, ModelRequest, Resume};
+use crate::policy;
+use crate::ports::{CallReport, CallRequest, Hands, HookOccasion, ModelDelta, ModelRequest, Policy, Resume};
 use crate::session::Live;
 use futures_util::FutureExt;
-use harness_core::event::{ModelFailure, ModelFailureKind};
+use harness_core::event::{Context, ModelFailure, ModelFailureKind, TurnEnd};
 use harness_core::item::Effects;
-use harness_core::{CallId, Command, Manifest, Outcome, Sequence, SessionId, SessionState};
+use harness_core::mode::{HookAnswer, HookPoint, HookWish, PolicyQuestion};
+use harness_core::{CallId, Command, Event, Manifest, Outcome, Sequence, SessionId, SessionState};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -28,8 +30,11 @@ pub(crate) struct Work {
     ports: Ports,
     hands: Arc<dyn Hands>,
     schemas: Arc<Schemas>,
+    policy: Arc<dyn Policy>,
     wakes: mpsc::Sender<Wake>,
     updates: broadcast::Sender<Live>,
+    /// The context, and the same with another model.
+    other_model: Option<(Arc<Context>, Arc<Context>)>,
     requests: u64,
     request: Option<AbortHandle>,
     calls: HashMap<CallId, AbortHandle>,
@@ -42,11 +47,13 @@ impl Work {
         ports: Ports,
         hands: Arc<dyn Hands>,
         schemas: Arc<Schemas>,
+        policy: Arc<dyn Policy>,
         wakes: mpsc::Sender<Wake>,
         updates: broadcast::Sender<Live>,
     ) -> Self {
         let (calls, puts) = (HashMap::new(), HashMap::new());
-        Self { session, ports, hands, schemas, wakes, updates, requests: 0, request: None, calls, puts }
+        let (other_model, requests, request) = (None, 0, None);
+        Self { session, ports, hands, schemas, policy, wakes, updates, other_model, requests, request, calls, puts }
     }
 
     /// Starts what a command asks for. The events that ask for it are durable; `last` is the log's last.
@@ -57,6 +64,7 @@ impl Work {
             Command::Wait { delay_ms } => self.wait(delay_ms),
             Command::RunCall { call, tool, arguments, resume } => self.run_call(call, tool, &arguments, resume, state),
             Command::PutChanges { call, manifest } => self.put_changes(call, manifest),
+            Command::AskPolicy { question } => self.ask_policy(*question),
             Command::CancelModel => {
                 if let Some(request) = self.request.take() {
                     request.abort();
@@ -68,6 +76,44 @@ impl Work {
                 }
             }
         }
+    }
+
+    /// See [`policy::prepare`].
+    pub(crate) fn prepare(&self, wake: Wake, state: &SessionState) -> Option<Wake> {
+        policy::prepare(wake, state, &self.policy, &self.wakes)
+    }
+
+    /// What the hooks of a point without details want or say.
+    pub(crate) async fn hooks(&self, point: HookPoint, state: &SessionState) -> Option<Event> {
+        if !self.policy.has_hooks(point) {
+            return None;
+        }
+        let occasion = policy::occasion(state, point, serde_json::json!({}));
+        policy::hooks_answered(point, None, policy::run_hooks(self.policy.as_ref(), occasion).await)
+    }
+
+    /// Tells hooks that a turn has ended.
+    pub(crate) fn tell_end(&self, end: &TurnEnd, state: &SessionState) {
+        if !self.policy.has_hooks(HookPoint::Stop) {
+            return;
+        }
+        let occasion = policy::occasion(state, HookPoint::Stop, serde_json::json!({ "reason": end.word() }));
+        let (policy, wakes) = (Arc::clone(&self.policy), self.wakes.clone());
+        tokio::spawn(async move {
+            let answers = policy::run_hooks(policy.as_ref(), occasion).await;
+            if let Some(answered) = policy::hooks_answered(HookPoint::Stop, None, answers) {
+                let _ = wakes.send(Wake::Hooks { answered: Box::new(answered) }).await;
+            }
+        });
+    }
+
+    fn ask_policy(&self, question: PolicyQuestion) {
+        let (policy, wakes) = (Arc::clone(&self.policy), self.wakes.clone());
+        // A question that nobody waits for any more is bounded, and its answer is declined.
+        tokio::spawn(async move {
+            let answer = Box::new(policy::judge(policy.as_ref(), question).await);
+            let _ = wakes.send(Wake::Policy { answer }).await;
+        });
     }
 
     /// Whether the result of this request or wait is still waited for; it is not any more.
@@ -98,13 +144,27 @@ impl Work {
     }
 
     fn call_model(&mut self, state: &SessionState, last: Sequence) {
-        let Some(context) = state.context.clone() else { return };
+        let Some(context) = self.context_of(state) else { return };
+        let before = self.policy.has_hooks(HookPoint::BeforeStep).then(|| {
+            let step = state.turn.as_ref().map_or(0, |turn| turn.steps.saturating_add(1));
+            policy::occasion(state, HookPoint::BeforeStep, serde_json::json!({ "step": step }))
+        });
+        let policy = Arc::clone(&self.policy);
         let output_tokens_max = state.turn.as_ref().and_then(|turn| turn.limits.output_tokens_max);
         let items = state.history.clone();
         let ask = ModelRequest { session: self.session, context, items, output_tokens_max };
         let request = self.next_request();
         let (model, wakes, updates) = (Arc::clone(&self.ports.model), self.wakes.clone(), self.updates.clone());
         let task = tokio::spawn(async move {
+            if let Some(occasion) = before
+                && let Some(answered) = before_step(policy.as_ref(), occasion).await
+            {
+                let stops = is_stop(&answered);
+                let _ = wakes.send(Wake::Hooks { answered: Box::new(answered) }).await;
+                if stops {
+                    return;
+                }
+            }
             let started = Instant::now();
             let (words, reasoning) = (AtomicU64::new(0), AtomicU64::new(0));
             let sink = move |delta: ModelDelta| {
@@ -121,6 +181,24 @@ impl Work {
             let _ = wakes.send(Wake::Model { request, result, started }).await;
         });
         self.request = Some(task.abort_handle());
+    }
+
+    /// What the model is told: the context, with the model that is in force.
+    fn context_of(&mut self, state: &SessionState) -> Option<Arc<Context>> {
+        let context = state.context.as_ref()?;
+        let Some(asked) = state.turn.as_ref()?.asked.as_ref().filter(|asked| **asked != context.model) else {
+            return Some(Arc::clone(context));
+        };
+        // The same one for the same model: what was encoded of it is not encoded again.
+        if let Some((of, other)) = &self.other_model
+            && Arc::ptr_eq(of, context)
+            && other.model == *asked
+        {
+            return Some(Arc::clone(other));
+        }
+        let other = Arc::new(Context { model: asked.clone(), ..(**context).clone() });
+        self.other_model = Some((Arc::clone(context), Arc::clone(&other)));
+        Some(other)
     }
 
     fn wait(&mut self, delay_ms: u64) {
@@ -145,7 +223,30 @@ impl Work {
         let ask = CallRequest { granted, resume, progress: Arc::new(progress), ..begun };
         let hands = Arc::clone(&self.hands);
         let schemas = Arc::clone(&self.schemas);
+        let policy = Arc::clone(&self.policy);
+        let before = policy.has_hooks(HookPoint::BeforeCall).then(|| {
+            let details = serde_json::json!({ "tool": ask.tool, "arguments": policy::cut(&ask.arguments) });
+            policy::occasion(state, HookPoint::BeforeCall, details)
+        });
         let task = tokio::spawn(async move {
+            if let Some(occasion) = before {
+                let answers = policy::run_hooks(policy.as_ref(), occasion).await;
+                let stop = stop_of(&answers);
+                let answered = policy::hooks_answered(HookPoint::BeforeCall, Some(call), answers);
+                let answered = answered.map(|answered| Wake::Hooks { answered: Box::new(answered) });
+                if let Some((rule, words)) = stop {
+                    // It has not run: that is reported before the turn is stopped.
+                    let report = Box::new(CallReport::of(Outcome::Denied { rule, words }));
+                    let _ = wakes.send(Wake::Call { call, report }).await;
+                    if let Some(answered) = answered {
+                        let _ = wakes.send(answered).await;
+                    }
+                    return;
+                }
+                if let Some(answered) = answered {
+                    let _ = wakes.send(answered).await;
+                }
+            }
             // Not in the writer: a large schema over large arguments takes its time.
             let report = match spec.map_or(Ok(()), |spec| schemas.check(&spec, &ask.arguments)) {
                 Ok(()) => {
@@ -181,6 +282,22 @@ impl Drop for Work {
             work.abort();
         }
     }
+}
+
+async fn before_step(policy: &dyn Policy, occasion: HookOccasion) -> Option<Event> {
+    policy::hooks_answered(HookPoint::BeforeStep, None, policy::run_hooks(policy, occasion).await)
+}
+
+fn is_stop(answered: &Event) -> bool {
+    matches!(answered, Event::HooksAnswered { answers, .. } if stop_of(answers).is_some())
+}
+
+/// The first wish to stop, as rule and words.
+fn stop_of(answers: &[HookAnswer]) -> Option<(String, String)> {
+    answers.iter().find_map(|answer| match &answer.wish {
+        HookWish::Stop { reason } => Some((format!("hook.{}", answer.component), reason.clone())),
+        HookWish::GoOn | HookWish::Mode { .. } => None,
+    })
 }
 
 /// What is said of a hand that broke instead of saying so itself.

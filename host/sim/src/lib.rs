@@ -11,3 +11,4 @@ pub mod ids;
 pub mod memory_store;
 pub mod native_hand;
 pub mod scripted_model;
+pub mod scripted_policy;

@@ -174,6 +174,20 @@ pub enum TurnEnd {
     },
 }
 
+impl TurnEnd {
+    /// The reason in one word, as in the log.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed { .. } => "failed",
+            Self::Limit { .. } => "limit",
+            Self::Interrupted => "interrupted",
+            Self::Stopped { .. } => "stopped",
+            Self::Stuck { .. } => "stuck",
+        }
+    }
+}
+
 /// What a person says to a submitted plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]

@@ -8,6 +8,7 @@ mod components;
 mod crashes;
 mod durability;
 mod failures;
+mod policies;
 mod streams;
 mod turns;
 mod undo;

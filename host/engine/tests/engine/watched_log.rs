@@ -42,6 +42,11 @@ impl WatchedLog {
         Self { store, ..Self::default() }
     }
 
+    /// Appends since the last plan was made.
+    pub(crate) fn appends(&self) -> u64 {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).appends
+    }
+
     /// Plans what happens at an append, counted from 1 from now on.
     pub(crate) fn plan(&self, append: u64, fate: Fate) {
         self.set(BTreeMap::from([(append, fate)]));

@@ -1,0 +1,166 @@
+//! Policies are asked before anything happens and cost no commit of their own; hooks take part at their points.
+
+use crate::world::{World, context, finish, prompt};
+use harness_core::event::TurnEnd;
+use harness_core::mode::{HookPoint, HookWish, ModeSpec};
+use harness_core::{ApproveMode, Digest, Item, VerdictKind};
+use harness_engine::{Host, NewSession, Session};
+use harness_sim::scripted_model::{Reply, ScriptedModel};
+use harness_sim::scripted_policy::ScriptedPolicy;
+use std::sync::Arc;
+
+const READ: (&str, &str) = ("read_file", r#"{"path":"a.txt"}"#);
+const EDIT: (&str, &str) = ("append_file", r#"{"path":"a.txt","content":"+"}"#);
+const RUN: (&str, &str) = ("run_command", r#"{"path":"a.txt","content":"!"}"#);
+
+fn mode(name: &str, leads_to: &[&str]) -> ModeSpec {
+    ModeSpec {
+        name: name.to_owned(),
+        description: String::new(),
+        instructions: String::new(),
+        tools: None,
+        model: None,
+        leads_to: leads_to.iter().map(|name| (*name).to_owned()).collect(),
+        policy: Some(Digest::of(name.as_bytes())),
+    }
+}
+
+async fn create(world: &World, policy: &Arc<ScriptedPolicy>) -> (Host, Session) {
+    let host = world.host.clone().with_policy(Arc::clone(policy) as _);
+    let modes = vec![mode("plan", &["build"]), mode("build", &[])];
+    let context = harness_core::event::Context { modes, ..context(ApproveMode::Edits) };
+    let new = NewSession { workspace: "/work".to_owned(), title: None };
+    let session = host.create(new, context, Vec::new(), Arc::clone(&world.hands) as _).await.unwrap();
+    (host, session)
+}
+
+fn allowing() -> ScriptedPolicy {
+    ScriptedPolicy::by(|_| (VerdictKind::Allow, None))
+}
+
+#[tokio::test]
+async fn a_policy_costs_no_commit_of_its_own() {
+    let world = World::tape([Reply::calls(&[READ]), Reply::calls(&[EDIT]), Reply::text("done")]);
+    let policy = Arc::new(allowing());
+    let (_, session) = create(&world, &policy).await;
+    let before = world.log.appends();
+    prompt(&session).await;
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    // The prompt; two for reading, three for changing, and the last response.
+    assert_eq!(world.log.appends() - before, 1 + 2 + 3 + 1, "{:?}", world.kinds(session.id()).await);
+    let questions = policy.questions();
+    let seen: Vec<_> = questions.iter().map(|it| (it.tool.as_str(), it.staged.is_some(), it.mode.as_str())).collect();
+    assert_eq!(seen, [("read_file", false, "plan"), ("append_file", false, "plan"), ("append_file", true, "plan")]);
+    assert!(!world.kinds(session.id()).await.contains(&"policy_asked"));
+}
+
+#[tokio::test]
+async fn what_comes_after_a_change_is_asked_when_its_time_has_come() {
+    let world = World::tape([Reply::calls(&[RUN, EDIT]), Reply::text("done")]);
+    let policy = Arc::new(allowing());
+    let (_, session) = create(&world, &policy).await;
+    prompt(&session).await;
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    let calls: Vec<_> = policy.questions().iter().map(|it| (it.tool.clone(), it.history.calls)).collect();
+    let expected = [("run_command", 0), ("append_file", 1), ("append_file", 1)];
+    assert_eq!(calls, expected.map(|(tool, calls)| (tool.to_owned(), calls)));
+    assert!(world.kinds(session.id()).await.contains(&"policy_asked"));
+}
+
+#[tokio::test]
+async fn a_mode_whose_policy_is_not_there_allows_nothing() {
+    let world = World::tape([Reply::calls(&[READ]), Reply::text("done")]);
+    let modes = vec![mode("plan", &[])];
+    let context = harness_core::event::Context { modes, ..context(ApproveMode::All) };
+    let new = NewSession { workspace: "/work".to_owned(), title: None };
+    let session = world.host.create(new, context, Vec::new(), Arc::clone(&world.hands) as _).await.unwrap();
+    prompt(&session).await;
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    assert_eq!(world.hands.executed(), []);
+}
+
+#[tokio::test]
+async fn a_policy_narrows_what_is_run() {
+    let world = World::tape([Reply::calls(&[RUN]), Reply::text("done")]);
+    let less = r#"{"path":"b.txt","content":"?"}"#;
+    let policy = Arc::new(ScriptedPolicy::by(move |question| {
+        (VerdictKind::Allow, (*question.arguments != *less).then(|| less.to_owned()))
+    }));
+    let (_, session) = create(&world, &policy).await;
+    prompt(&session).await;
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    assert_eq!((world.file("a.txt"), world.file("b.txt")), ("alpha".to_owned(), "beta?".to_owned()));
+}
+
+#[tokio::test]
+async fn a_policy_that_is_killed_with_its_host_is_asked_again() {
+    let world = World::tape([Reply::calls(&[RUN, EDIT])]);
+    let asked_once = Arc::new(ScriptedPolicy::by(|_| (VerdictKind::Allow, None)));
+    let (_, session) = create(&world, &asked_once).await;
+    // The prompt's and the response's appends pass; then the process is dead.
+    world.log.plan(4, crate::watched_log::Fate::DieBefore);
+    prompt(&session).await;
+    crate::world::settle().await;
+    let world = world.again(ScriptedModel::tape([Reply::text("done")]));
+    let denying = Arc::new(ScriptedPolicy::by(|_| (VerdictKind::Deny, None)));
+    let host = world.host.clone().with_policy(Arc::clone(&denying) as _);
+    let hands = Arc::clone(&world.hands) as _;
+    let modes = vec![mode("plan", &[])];
+    let context = harness_core::event::Context { modes, ..context(ApproveMode::Edits) };
+    let takeover = harness_engine::ports::Takeover::Force;
+    let session = host.open(session.id(), context, Vec::new(), hands, takeover).await.unwrap();
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    assert_eq!(world.hands.executed(), [], "nothing ran that the policy in force denies");
+}
+
+#[tokio::test]
+async fn a_hook_stops_a_call_before_it_runs() {
+    let world = World::tape([Reply::calls(&[RUN]), Reply::text("never said")]);
+    let stop = HookWish::Stop { reason: "not today".to_owned() };
+    let policy = Arc::new(allowing().with_hook(HookPoint::BeforeCall, stop, ""));
+    let (_, session) = create(&world, &policy).await;
+    prompt(&session).await;
+    let end = finish(&session).await.unwrap();
+    assert_eq!(end, TurnEnd::Stopped { by: "scripted".to_owned(), words: "not today".to_owned() });
+    assert_eq!(world.hands.executed(), []);
+    assert_eq!(world.file("a.txt"), "alpha");
+}
+
+#[tokio::test]
+async fn a_hook_stops_a_step_before_the_model_is_asked_and_a_turn_before_it_begins() {
+    for point in [HookPoint::BeforeStep, HookPoint::Prompt] {
+        let world = World::tape([Reply::text("never said")]);
+        let policy = Arc::new(allowing().with_hook(point, HookWish::Stop { reason: "no".to_owned() }, ""));
+        let (_, session) = create(&world, &policy).await;
+        prompt(&session).await;
+        let end = finish(&session).await.unwrap();
+        assert_eq!(end, TurnEnd::Stopped { by: "scripted".to_owned(), words: "no".to_owned() }, "{point:?}");
+        assert!(world.model.requests().is_empty(), "{point:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_hooks_note_reaches_the_model_and_where_they_lead_the_session_goes() {
+    let world = World::tape([Reply::calls(&[READ]), Reply::text("done")]);
+    let build = HookWish::Mode { mode: "build".to_owned() };
+    let policy = allowing()
+        .with_hook(HookPoint::Prompt, HookWish::GoOn, "It is late.")
+        .with_hook(HookPoint::AfterCall, build, "")
+        .with_hook(HookPoint::Stop, HookWish::GoOn, "");
+    let policy = Arc::new(policy);
+    let (_, session) = create(&world, &policy).await;
+    prompt(&session).await;
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    assert_eq!(session.snapshot().await.unwrap().state.mode, "build");
+    let requests = world.model.requests();
+    let has = |index: usize, words: &str| {
+        let is_it = |item: &Arc<Item>| matches!(item.as_ref(), Item::User { text } if text.contains(words));
+        requests[index].items.iter().any(is_it)
+    };
+    assert!(has(0, "It is late.") && has(0, "mode `plan`") && !has(0, "mode `build`"));
+    assert!(has(1, "mode `build`"));
+    crate::world::settle().await;
+    let points: Vec<_> = policy.occasions().iter().map(|it| it.point).collect();
+    assert_eq!(points, [HookPoint::Prompt, HookPoint::AfterCall, HookPoint::Stop]);
+    assert_eq!(policy.occasions()[1].details["outcome"], "returned");
+}
