@@ -6,6 +6,7 @@
 //!
 //! Not here: durability, carrying out.
 
+mod budget;
 mod call;
 mod message;
 mod mode;
@@ -17,7 +18,7 @@ mod undo;
 use crate::change::Manifest;
 use crate::event::Event;
 use crate::grant::{CAPABILITIES_MAX, Grant};
-use crate::ids::{ApprovalId, CallId, GrantId, QuestionId, SessionId};
+use crate::ids::{ApprovalId, CallId, GrantId, MessageId, QuestionId, SessionId};
 use crate::limits;
 use crate::mode::PolicyQuestion;
 use crate::outcome::Resume;
@@ -148,6 +149,16 @@ pub enum Refusal {
         /// How many were named.
         calls: usize,
     },
+    /// The message was delivered, has expired, or never was.
+    #[error("{0} does not wait (any more)")]
+    StaleMessage(MessageId),
+    /// More messages than can wait.
+    #[error(
+        "at most {} messages with {} bytes together wait in a session: withdraw some, or wait",
+        limits::MESSAGES_WAITING_MAX,
+        limits::MESSAGES_WAITING_BYTES_MAX
+    )]
+    TooManyMessages,
     /// There is no such mode.
     #[error("there is no mode `{mode}`; there are: {}", known.join(", "))]
     UnknownMode {
@@ -216,6 +227,8 @@ fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
                 Err(Refusal::NotOpened)
             }
         }
+        Event::MessageReceived { .. } if !opened => Err(Refusal::NotOpened),
+        Event::MessageReceived { .. } | Event::MessageWithdrawn { .. } => message::check(state, input),
         Event::PromptReceived { .. } if !opened => Err(Refusal::NotOpened),
         Event::PromptReceived { .. } if state.turn.is_some() => Err(Refusal::TurnRunning),
         Event::PromptReceived { .. } if state.undoing.is_some() => Err(Refusal::Undoing),

@@ -132,8 +132,8 @@ pub enum Event {
     },
     /// Input: someone said something while a turn was under way, or something that is to wait for its turn.
     MessageReceived {
-        /// Randomness from which the ids of this input's events are derived.
-        entropy: String,
+        /// Its id: random.
+        message: MessageId,
         /// The words.
         text: String,
         /// When it is to reach the model.
@@ -274,11 +274,6 @@ pub enum Event {
         /// The words.
         text: String,
     },
-    /// A message was accepted and waits.
-    MessageAccepted {
-        /// Its id.
-        message: MessageId,
-    },
     /// A message is part of the conversation.
     MessageDelivered {
         /// Which.
@@ -291,7 +286,15 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// The same call with the same outcome came again and again; the model is told once.
+    /// Something that may be spent is used up: the turn ends once its calls are answered.
+    BudgetCrossed {
+        /// Which, such as `budget.turn.calls`.
+        limit: String,
+        /// Its value.
+        maximum: u64,
+    },
+    /// The same call with the same outcome came again and again, alone or in turn with others: the model is
+    /// told; when it goes on all the same, the turn ends.
     RepetitionNoticed {
         /// The call that is told of it.
         call: CallId,
@@ -528,9 +531,9 @@ impl Event {
             Self::PolicyAsked { .. } => "policy_asked",
             Self::ArgumentsReplaced { .. } => "arguments_replaced",
             Self::NoteAdded { .. } => "note_added",
-            Self::MessageAccepted { .. } => "message_accepted",
             Self::MessageDelivered { .. } => "message_delivered",
             Self::MessageExpired { .. } => "message_expired",
+            Self::BudgetCrossed { .. } => "budget_crossed",
             Self::RepetitionNoticed { .. } => "repetition_noticed",
             Self::TodosChanged { .. } => "todos_changed",
             Self::PlanSubmitted { .. } => "plan_submitted",

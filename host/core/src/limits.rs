@@ -53,6 +53,16 @@ pub const NESTED_PATHS_SHOWN_MAX: usize = 16;
 pub const REPLACED_ARGUMENTS_SHOWN_CHARS_MAX: usize = 2_000;
 /// Calls whose changes one undoing takes back.
 pub const UNDO_CALLS_MAX: usize = 10_000;
+/// Messages that wait in a session.
+pub const MESSAGES_WAITING_MAX: usize = 64;
+/// Bytes of all messages that wait in a session.
+pub const MESSAGES_WAITING_BYTES_MAX: usize = 4 << 20;
+/// Tokens of a response that are set aside where the turn does not limit them.
+pub const OUTPUT_TOKENS_RESERVED: u32 = 8_192;
+/// How often the same call has the same outcome before the model is told of it.
+pub const REPEAT_TOLD: u32 = 3;
+/// How often the same call has the same outcome before the turn ends.
+pub const REPEAT_STOPS: u32 = 5;
 /// Answers of policies that are kept for the step under way: two for each of its calls, and for those they need.
 pub const POLICY_ANSWERS_MAX: usize = 2 * STEP_CALLS_MAX * (1 + NESTED_CALLS_MAX as usize);
 /// Notes of modes and hooks that wait for the model's next step.

@@ -92,6 +92,8 @@ pub struct SessionState {
     pub budget: Budget,
     /// What it has spent.
     pub spent: Spent,
+    /// Tokens of the conversation up to the last response whose usage is known, and how many items that were.
+    pub known_tokens: (u64, usize),
     /// What was said and is not delivered yet, in the order in which it was said.
     pub messages: Vec<WaitingMessage>,
     /// What is to be done.
@@ -160,6 +162,7 @@ impl SessionState {
     /// Believes an event.
     pub fn apply(&mut self, event: &Event) -> Result<(), Inconsistency> {
         let wrong = |why| Inconsistency { kind: event.kind(), why };
+        self.spend(event);
         match event {
             Event::SessionCreated { workspace, title } => {
                 if !self.workspace.is_empty() {
@@ -235,10 +238,11 @@ impl SessionState {
             }
             Event::MessageReceived { .. }
             | Event::MessageWithdrawn { .. }
-            | Event::MessageAccepted { .. }
             | Event::MessageDelivered { .. }
             | Event::MessageExpired { .. } => self.apply_message(event).map_err(wrong)?,
-            Event::BudgetSet { .. } | Event::RepetitionNoticed { .. } => self.apply_spending(event).map_err(wrong)?,
+            Event::BudgetSet { .. } | Event::BudgetCrossed { .. } | Event::RepetitionNoticed { .. } => {
+                self.apply_spending(event).map_err(wrong)?
+            }
             Event::ModeChosen { .. }
             | Event::ModesChanged { .. }
             | Event::ModelChosen { .. }
@@ -294,7 +298,7 @@ impl SessionState {
             }
             Event::CallEnded { call, outcome, text, is_error, changes } => {
                 if let Some(turn) = &mut self.turn {
-                    turn.count(outcome, *is_error);
+                    turn.count(*call, outcome, *is_error);
                 }
                 self.apply_call_ended(*call, text.as_deref(), *is_error, changes).map_err(wrong)?;
             }

@@ -7,11 +7,16 @@
 use crate::actor::Wake;
 use crate::load::{LoadError, LoadedSession};
 use crate::ports::{Blobs, CallProgress, EventLog, Ids, ModelDelta, StoreError};
+use harness_core::budget::{Budget, Price};
 use harness_core::envelope::{SealedEvent, VerifyError, verify};
-use harness_core::event::{Answer, TurnLimits};
+use harness_core::event::{Answer, PlanAnswer, TurnLimits};
 use harness_core::grant::SESSION_SOURCE;
+use harness_core::item::ModelRef;
+use harness_core::message::Delivery;
+use harness_core::mode::ModeSpec;
 use harness_core::{
-    ApprovalId, CallId, Digest, Event, Grant, GrantId, Header, QuestionId, Refusal, Sequence, SessionId, Tip,
+    ApprovalId, CallId, Digest, Event, Grant, GrantId, Header, MessageId, PlanId, QuestionId, Refusal, Sequence,
+    SessionId, Tip,
 };
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -134,6 +139,49 @@ impl Session {
     pub async fn prompt(&self, text: impl Into<String>, limits: TurnLimits) -> Result<(), SessionError> {
         let text = text.into();
         self.ask(|reply| Wake::Prompt { text, limits, reply }).await?.map_err(SessionError::from)
+    }
+
+    /// Says something, whatever is under way; begins a turn where nothing is. When this returns the message is durable:
+    /// the receipt. `message_delivered` or `message_expired` follows in the log, never both.
+    pub async fn say(
+        &self,
+        text: impl Into<String>,
+        delivery: Delivery,
+        limits: TurnLimits,
+    ) -> Result<MessageId, SessionError> {
+        let message = MessageId::from_bits(u128::from_be_bytes(self.ids.entropy()));
+        let text = text.into();
+        self.tell(Event::MessageReceived { message, text, delivery, limits }).await.map(|()| message)
+    }
+
+    /// Takes back a message that was not delivered yet.
+    pub async fn withdraw(&self, message: MessageId) -> Result<(), SessionError> {
+        self.tell(Event::MessageWithdrawn { message }).await
+    }
+
+    /// Sets what the session may spend, what it has spent so far included.
+    pub async fn set_budget(&self, budget: Budget) -> Result<(), SessionError> {
+        self.tell(Event::BudgetSet { budget }).await
+    }
+
+    /// Chooses a mode. What waits for a person or a policy is judged by it at once.
+    pub async fn choose_mode(&self, mode: impl Into<String>) -> Result<(), SessionError> {
+        self.tell(Event::ModeChosen { mode: mode.into() }).await
+    }
+
+    /// Makes these the modes there are, as after a mode's component was replaced.
+    pub async fn set_modes(&self, modes: Vec<ModeSpec>) -> Result<(), SessionError> {
+        self.tell(Event::ModesChanged { modes }).await
+    }
+
+    /// Chooses a model for this session, from the next request on.
+    pub async fn choose_model(&self, model: ModelRef, price: Option<Price>) -> Result<(), SessionError> {
+        self.tell(Event::ModelChosen { model, price }).await
+    }
+
+    /// Answers a submitted plan.
+    pub async fn answer_plan(&self, plan: PlanId, answer: PlanAnswer) -> Result<(), SessionError> {
+        self.tell(Event::PlanAnswered { plan, answer }).await
     }
 
     /// Answers an approval; `binds_to` is the digest of what the person was shown.

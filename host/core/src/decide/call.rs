@@ -146,6 +146,9 @@ impl Draft<'_> {
     }
 
     pub(super) fn start(&mut self, id: CallId, implementation: String) -> Result<(), Refusal> {
+        if !self.has_room_for(id)? {
+            return Ok(());
+        }
         self.emit(Event::CallStarted { call: id, implementation })?;
         let call = self.call(id)?;
         let (tool, arguments, resume) = (call.tool.clone(), call.arguments.clone(), call.going_on.clone());
@@ -212,7 +215,6 @@ impl Draft<'_> {
         let reported = call.reported.as_ref().ok_or(Refusal::StaleCall(id))?;
         let has_kv = reported.outcome.is_success() && !reported.record.kv.is_empty();
         let note = notes(call, &reported.outcome);
-        let text = note.map(|note| reported.outcome.model_text(&[]) + &note);
         let changes = match (&reported.changes, &reported.put) {
             (Changes::Observed { manifest }, _) | (Changes::Staged { manifest }, Some(ApplyResult::Applied)) => {
                 manifest.clone()
@@ -220,6 +222,14 @@ impl Draft<'_> {
             (Changes::None | Changes::Staged { .. }, _) => Manifest::default(),
         };
         let (outcome, is_error) = (reported.outcome.word().to_owned(), !reported.outcome.is_success());
+        let repeats = self.notice_repetition(id, &outcome)?;
+        let text = match (note, repeats) {
+            (None, None) => None,
+            (note, repeats) => {
+                let reported = self.call(id)?.reported.as_ref().ok_or(Refusal::StaleCall(id))?;
+                Some(reported.outcome.model_text(&[]) + &note.unwrap_or_default() + &repeats.unwrap_or_default())
+            }
+        };
         if has_kv {
             self.emit(Event::KvWritten { call: id })?;
         }
@@ -229,10 +239,11 @@ impl Draft<'_> {
     /// Ends a call with an outcome that no hand reported.
     pub(super) fn end_call(&mut self, call: CallId, outcome: &Outcome) -> Result<(), Refusal> {
         let note = notes(self.call(call)?, outcome).unwrap_or_default();
+        let repeats = self.notice_repetition(call, outcome.word())?.unwrap_or_default();
         self.emit(Event::CallEnded {
             call,
             outcome: outcome.word().to_owned(),
-            text: Some(outcome.model_text(&[]) + &note),
+            text: Some(outcome.model_text(&[]) + &note + &repeats),
             is_error: !outcome.is_success(),
             changes: Manifest::default(),
         })

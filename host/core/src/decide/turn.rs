@@ -2,7 +2,6 @@
 
 use super::mode::ModeVoice;
 use super::{Command, Draft, Refusal};
-use crate::budget::Reservation;
 use crate::event::{Event, ModelFailure, ModelStop, TurnEnd};
 use crate::ids::{CallId, TurnId};
 use crate::item::{AssistantPart, Effects};
@@ -49,12 +48,16 @@ impl Draft<'_> {
         if steps >= steps_max {
             return self.end_turn(TurnEnd::Limit { limit: "max-steps".to_owned(), maximum: u64::from(steps_max) });
         }
+        self.deliver_steers()?;
         self.request(steps.saturating_add(1), 1)
     }
 
     fn request(&mut self, step: u32, attempt: u32) -> Result<(), Refusal> {
+        let reserved = match self.reserve() {
+            Ok(reserved) => reserved,
+            Err(end) => return self.end_turn(end),
+        };
         let items = self.state.history.len() as u64 + u64::from(!self.state.notes.is_empty());
-        let reserved = Reservation::default();
         self.emit(Event::ModelRequested { step, attempt, items, reserved })?;
         self.command(Command::CallModel);
         Ok(())
@@ -133,7 +136,8 @@ impl Draft<'_> {
     pub(super) fn end_turn(&mut self, end: TurnEnd) -> Result<(), Refusal> {
         let Some(turn) = &self.state.turn else { return Err(Refusal::NoTurn) };
         let (turn, steps, usage) = (turn.id, turn.steps, turn.usage);
-        self.emit(Event::TurnEnded { turn, end, steps, usage })
+        self.emit(Event::TurnEnded { turn, end: end.clone(), steps, usage })?;
+        self.go_on_after(&end)
     }
 
     pub(super) fn interrupt(&mut self, input: Event) -> Result<(), Refusal> {

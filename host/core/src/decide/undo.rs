@@ -49,6 +49,8 @@ impl Draft<'_> {
         self.emit(input)?;
         let Some(undoing) = &self.state.undoing else { return Err(Refusal::NothingToUndo) };
         let (undo, of) = (undoing.undo, undoing.of.clone());
-        self.emit(Event::ChangesUndone { undo, of, result })
+        self.emit(Event::ChangesUndone { undo, of, result })?;
+        // What was said meanwhile waits for nothing else.
+        self.begin_waiting()
     }
 }

@@ -80,7 +80,7 @@ impl SessionState {
             staged: staged.cloned(),
             is_tainted: self.is_tainted,
             trust: TrustLevel::default(),
-            budget_left: crate::mode::BudgetLeft::default(),
+            budget_left: self.budget_left(),
             history: self.summary(),
         })
     }

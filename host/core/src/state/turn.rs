@@ -1,6 +1,8 @@
 //! A turn under way: which request is out, which calls are open and how far each has come.
 
 use super::Results;
+use super::spending::{REPEAT_MARKS_MAX, repeat_mark};
+use crate::budget::{Reservation, Spent};
 use crate::change::Manifest;
 use crate::event::{ApplyResult, Changes, Event, ModelFailure, ModelStop, TurnEnd, TurnLimits};
 use crate::ids::{ApprovalId, CallId, Digest, PlanId, QuestionId, TurnId};
@@ -238,6 +240,12 @@ pub struct Turn {
     pub calls_failed: u32,
     /// Those of them that were denied.
     pub calls_denied: u32,
+    /// What it has spent.
+    pub spent: Spent,
+    /// What is set aside for the request that is out.
+    pub reserved: Reservation,
+    /// The last calls of the model's that ended, each with what came of it, by digest.
+    pub recent: Vec<Digest>,
     /// The model that was asked last: another may have been chosen since.
     pub asked: Option<ModelRef>,
     /// Why it is to end as soon as nothing is being put in place any more; none where it goes on.
@@ -259,14 +267,22 @@ impl Turn {
             calls_ended,
             calls_failed,
             calls_denied,
+            spent: Spent::default(),
+            reserved: Reservation::default(),
+            recent: Vec::new(),
             asked: None,
             stopping: None,
             phase,
         }
     }
 
-    /// Counts a call that ended.
-    pub(super) fn count(&mut self, outcome: &str, is_error: bool) {
+    /// Counts a call that ends.
+    pub(super) fn count(&mut self, call: CallId, outcome: &str, is_error: bool) {
+        if let Some(mark) = self.call(call).and_then(|call| repeat_mark(call, outcome)) {
+            let surplus = (self.recent.len() + 1).saturating_sub(REPEAT_MARKS_MAX);
+            self.recent.drain(..surplus);
+            self.recent.push(mark);
+        }
         self.calls_ended = self.calls_ended.saturating_add(1);
         self.calls_failed = self.calls_failed.saturating_add(u32::from(is_error));
         self.calls_denied = self.calls_denied.saturating_add(u32::from(outcome == "denied"));

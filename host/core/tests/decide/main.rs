@@ -5,14 +5,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod approvals;
+mod budgets;
 mod calls;
 mod chain;
 mod golden;
 mod grants;
+mod messages;
 mod modes;
 mod needs;
 mod notation;
 mod properties;
 mod recovery;
+mod repetition;
 mod turns;
 mod undo;

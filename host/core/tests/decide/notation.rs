@@ -16,6 +16,9 @@
 //! > put c1 applied | conflict PATH | failed
 //! > reply q1 WORDS | decline q1
 //! > undo c1 c2 of PATH…
+//! > message steer|queue|interrupt WORDS | withdraw m1
+//! > budget b.tokens=N b.cost=N b.work=N b.fuel=N b.calls=N b.steps=N   of the session; in a prompt of the turn
+//! > say WORDS used=INPUT+OUTPUT | model MODEL price=INPUT+OUTPUT        a million tokens
 //! > open mode=NAME[:POLICY][>LEADS-TO][[TOOL,…]] | mode NAME | modes MODE… | model MODEL
 //! > policy c1|TOOL=ARGUMENTS allow|ask|deny [narrow=ARGUMENTS] [by=POLICY]
 //! > hook stop WORDS | hook mode NAME | hook note WORDS | hook-after …   at a prompt; after a step
@@ -23,11 +26,13 @@
 //! > answer a1 yes | tool | no WORDS | wrong   `wrong` binds to another digest
 //! ```
 
+use harness_core::budget::{Budget, Price, Reservation};
 use harness_core::change::{Change, FileState, Manifest};
 use harness_core::event::{
     Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, TurnEnd, TurnLimits,
 };
 use harness_core::item::{Category, Effects};
+use harness_core::message::Delivery;
 use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer};
 use harness_core::outcome::{FailureKind, Reply};
 use harness_core::record::{KvSpace, KvWrite};
@@ -57,6 +62,7 @@ pub(crate) struct World {
     approvals: Vec<(ApprovalId, Digest)>,
     questions: Vec<QuestionId>,
     undoings: Vec<CallId>,
+    messages: Vec<MessageId>,
     epoch: u64,
     inputs: u64,
 }
@@ -138,9 +144,18 @@ impl World {
                 let number = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.parse().ok());
                 let mut limits = TurnLimits { output_tokens_max: number("tokens="), ..TurnLimits::default() };
                 limits.steps_max = number("steps=").unwrap_or(limits.steps_max);
+                limits.budget = budget(&words);
                 Event::PromptReceived { entropy, text: rest.to_owned(), limits }
             }
-            "say" => responded(entropy, vec![AssistantPart::Text { text: rest.to_owned() }], ModelStop::EndOfTurn),
+            "say" => {
+                let parts = vec![AssistantPart::Text { text: rest.to_owned() }];
+                let mut event = responded(entropy, parts, ModelStop::EndOfTurn);
+                let used = words.iter().find_map(|word| word.strip_prefix("used=")?.split_once('+'));
+                if let (Some((input, output)), Event::ModelResponded { usage, .. }) = (used, &mut event) {
+                    (usage.input_tokens, usage.output_tokens) = (input.parse().unwrap(), output.parse().unwrap());
+                }
+                event
+            }
             "cut" => responded(entropy, vec![AssistantPart::Text { text: rest.to_owned() }], ModelStop::OutputLimit),
             "call" => responded(entropy, calls(&words), ModelStop::ToolCalls),
             "fail" => failed(entropy, &words),
@@ -162,9 +177,29 @@ impl World {
                 answer: Some(rest.split_once(' ').unwrap().1.to_owned()),
             },
             "decline" => Event::QuestionAnswered { question: self.question_named(words[0]), answer: None },
+            "message" => {
+                let message = MessageId::from_bits(u128::from(self.inputs));
+                self.messages.push(message);
+                let delivery = match words[0] {
+                    "steer" => Delivery::Steer,
+                    "queue" => Delivery::Queue,
+                    "interrupt" => Delivery::Interrupt,
+                    other => panic!("{other}"),
+                };
+                let text = words[1..].join(" ");
+                Event::MessageReceived { message, text, delivery, limits: TurnLimits::default() }
+            }
+            "withdraw" => Event::MessageWithdrawn { message: self.message_named(words[0]) },
+            "budget" => Event::BudgetSet { budget: budget(&words) },
             "mode" => Event::ModeChosen { mode: rest.to_owned() },
             "modes" => Event::ModesChanged { modes: words.iter().map(|word| mode(word)).collect() },
-            "model" => Event::ModelChosen { model: rest.parse().unwrap(), price: None },
+            "model" => {
+                let price = words.iter().find_map(|word| word.strip_prefix("price=")).map(|price| {
+                    let (input, output) = price.split_once('+').unwrap();
+                    Price { input_micro_usd: input.parse().unwrap(), output_micro_usd: output.parse().unwrap() }
+                });
+                Event::ModelChosen { model: words[0].parse().unwrap(), price }
+            }
             "policy" => self.policy(&words),
             "hook" => Event::HooksAnswered { point: HookPoint::Prompt, call: None, answers: vec![hook(&words)] },
             "hook-after" => {
@@ -243,6 +278,16 @@ impl World {
         Event::PolicyAnswered {
             answers: vec![PolicyAnswer { subject, policy, verdict, rule, words, narrowed, fuel: 1 }],
         }
+    }
+
+    fn message_named(&self, name: &str) -> MessageId {
+        let index: usize = name.trim_start_matches('m').parse().unwrap();
+        self.messages.get(index - 1).copied().unwrap_or(MessageId::from_bits(9_999))
+    }
+
+    fn message_name(&self, id: MessageId) -> String {
+        let index = self.messages.iter().position(|known| *known == id);
+        index.map_or_else(|| id.to_string(), |index| format!("m{}", index + 1))
     }
 
     fn report(&self, words: &[&str]) -> Event {
@@ -336,6 +381,9 @@ impl World {
         for id in &self.questions {
             text = text.replace(&id.to_string(), &self.question_name(*id));
         }
+        for id in &self.messages {
+            text = text.replace(&id.to_string(), &self.message_name(*id));
+        }
         for id in &self.calls {
             text = text.replace(&id.to_string(), &self.call_name(*id));
         }
@@ -348,7 +396,14 @@ impl World {
     fn event(&mut self, event: &Event) -> String {
         match event {
             Event::TurnStarted { number, .. } => format!("turn {number}"),
-            Event::ModelRequested { step, attempt, items, .. } => format!("request {step}.{attempt} items={items}"),
+            Event::ModelRequested { step, attempt, items, reserved } => {
+                let reserved = match reserved {
+                    Reservation { tokens: 0, cost_micro_usd: 0 } => String::new(),
+                    Reservation { tokens, cost_micro_usd: 0 } => format!(" tokens={tokens}"),
+                    Reservation { tokens, cost_micro_usd } => format!(" tokens={tokens} cost={cost_micro_usd}"),
+                };
+                format!("request {step}.{attempt} items={items}{reserved}")
+            }
             Event::RetryScheduled { attempt, asked_by_provider, .. } => {
                 format!("repeat {attempt}{}", if *asked_by_provider { " as asked" } else { "" })
             }
@@ -404,6 +459,10 @@ impl World {
                 TurnEnd::Limit { limit, maximum } => format!("limit {limit}={maximum}"),
                 TurnEnd::Failed { failure } => format!("failed {}", failure.kind.word()),
             },
+            Event::MessageDelivered { message } => format!("{} delivered", self.message_name(*message)),
+            Event::MessageExpired { message, reason } => format!("{} expired: {reason}", self.message_name(*message)),
+            Event::BudgetCrossed { limit, maximum } => format!("crossed {limit}={maximum}"),
+            Event::RepetitionNoticed { call, times } => format!("{} again {times}", self.call_name(*call)),
             Event::ModeEntered { mode, reason, .. } => format!("mode {mode} ({reason})"),
             Event::ModeProposed { mode, by } => format!("{by} proposes {mode}"),
             Event::PolicyAsked { call, .. } => format!("{} judging", self.call_name(*call)),
@@ -482,6 +541,19 @@ fn parse_verdict(word: &str) -> VerdictKind {
         "ask" => VerdictKind::Ask,
         "deny" => VerdictKind::Deny,
         other => panic!("{other}"),
+    }
+}
+
+/// `b.tokens=N b.cost=N b.work=N b.fuel=N b.calls=N b.steps=N`; others are left out.
+fn budget(words: &[&str]) -> Budget {
+    let number = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.parse().ok());
+    Budget {
+        tokens: number("b.tokens="),
+        cost_micro_usd: number("b.cost="),
+        work_ms: number("b.work="),
+        fuel: number("b.fuel="),
+        calls: number("b.calls="),
+        steps: number("b.steps="),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Laws that hold for every sequence of inputs, sensible or not.
 
 use crate::notation::{grant, manifest, mode, provider_problem, tools};
+use harness_core::budget::Budget;
 use harness_core::event::{
     Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, TurnLimits,
 };
+use harness_core::message::Delivery;
 use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer};
 use harness_core::outcome::{FailureKind, LimitName};
 use harness_core::record::{KvSpace, KvWrite};
@@ -63,7 +65,12 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
             chosen.unwrap_or(CallId::from_bits(1))
         }
     };
-    match kind % 28 {
+    match kind % 32 {
+        28 | 29 => message(number, a, b, c),
+        30 => Event::MessageWithdrawn {
+            message: state.messages.first().map_or(MessageId::from_bits(1), |waiting| waiting.message),
+        },
+        31 => Event::BudgetSet { budget: budget(a, b) },
         22 | 23 => policy(state, a, b),
         24 => Event::HooksAnswered { point: HookPoint::Prompt, call: None, answers: vec![hook(a, b)] },
         25 if a < 128 => Event::ModeChosen { mode: ["plan", "build", "none"][usize::from(b) % 3].into() },
@@ -204,6 +211,26 @@ fn report(call: CallId, b: u8, c: u8) -> Event {
     Event::CallReported { call, outcome: outcomes[usize::from(b) % 10].clone(), changes, usage, record: record(b) }
 }
 
+fn message(number: usize, a: u8, b: u8, c: u8) -> Event {
+    let delivery = [Delivery::Steer, Delivery::Queue, Delivery::Interrupt][usize::from(b) % 3];
+    let (message, text) = (MessageId::from_bits(number as u128 + 5_000), "m".repeat(usize::from(a)));
+    let limits = TurnLimits { steps_max: u32::from(c % 8), budget: budget(b, c), ..TurnLimits::default() };
+    Event::MessageReceived { message, text, delivery, limits }
+}
+
+/// Mostly none, and now and then tight.
+fn budget(a: u8, b: u8) -> Budget {
+    let tight = |kind: u8| (a % 16 == kind).then_some(u64::from(b % 8));
+    Budget {
+        tokens: tight(1).map(|it| it * 3_000),
+        cost_micro_usd: tight(2),
+        work_ms: tight(3),
+        fuel: tight(4).map(|it| it * 100),
+        calls: tight(5),
+        steps: tight(6),
+    }
+}
+
 fn modes(seed: u8) -> Vec<ModeSpec> {
     match seed % 5 {
         0 | 1 => Vec::new(),
@@ -274,7 +301,8 @@ fn check_commands(state: &SessionState, decision: &Decision) {
                 assert_eq!(stage(question.call.unwrap()), Some(CallStage::Judging { subject }));
                 assert_eq!(state.mode().and_then(|mode| mode.policy), Some(question.policy));
             }
-            Command::CancelModel => assert_eq!(turn, None),
+            // What was said meanwhile may have begun another turn, with a request of its own.
+            Command::CancelModel => assert!(turn.is_none() || decision.commands.contains(&Command::CallModel)),
             Command::CancelCall { call } => assert!(!matches!(stage(*call), Some(CallStage::Running))),
         }
     }

@@ -8,6 +8,7 @@ mod components;
 mod crashes;
 mod durability;
 mod failures;
+mod messages;
 mod policies;
 mod streams;
 mod turns;

@@ -1,0 +1,117 @@
+//! What a turn and a session may spend.
+
+use crate::notation::check;
+
+const BARE: &str = "> create
+    -
+    > open without=read without=edit without=run without=fetch without=think without=send
+    -
+    ";
+
+#[test]
+fn room_is_set_aside_before_a_request_and_usage_that_is_not_known_counts_as_that() {
+    // Ten bytes of words and no context are 4 tokens; 100 are set aside for the response. What broke off counts as
+    // that, what was used counts as itself, and 11 tokens of known conversation are in the request after it.
+    check(&format!(
+        "{BARE}> budget b.tokens=320
+         -
+         > prompt tokens=100
+         turn 1, request 1.1 items=1 tokens=104 => ask model
+         > fail disconnected
+         repeat 2 => wait 585
+         > retry
+         request 1.2 items=1 tokens=104 => ask model
+         > say done
+         done
+         > prompt tokens=100
+         turn 2, request 1.1 items=3 tokens=115 => ask model
+         > say x used=0+0
+         done
+         > prompt tokens=100
+         turn 3, limit budget.session.tokens=320
+         > budget b.tokens=400
+         -
+         > prompt tokens=100
+         turn 4, request 1.1 items=6 tokens=125 => ask model"
+    ));
+}
+
+#[test]
+fn money_is_set_aside_by_the_models_price() {
+    check(&format!(
+        "{BARE}> model test/dear price=1000000+2000000
+         -
+         > prompt tokens=100 b.cost=203
+         turn 1, limit budget.turn.cost-micro-usd=203
+         > prompt tokens=100 b.cost=300
+         turn 2, request 1.1 items=2 tokens=114 cost=214 => ask model"
+    ));
+}
+
+#[test]
+fn a_budget_is_crossed_by_name_and_can_be_raised() {
+    check(
+        "> create
+         -
+         > open
+         -
+         > budget b.calls=1
+         -
+         > prompt hi
+         turn 1, request 1.1 items=1 => ask model
+         > call read read
+         c1 wants read, c2 wants read, c1 allow default.read, c1 starts, c2 allow default.read, crossed budget.session.calls=1, c2 failed! => run c1
+         > report c1 returned
+         c1 returned, limit budget.session.calls=1
+         > budget b.calls=5
+         -
+         > prompt go on
+         turn 2, request 1.1 items=4 => ask model
+         > call read
+         c3 wants read, c3 allow default.read, c3 starts => run c3",
+    );
+}
+
+#[test]
+fn steps_and_work_of_a_turn() {
+    check(
+        "> create
+         -
+         > open
+         -
+         > prompt hi b.steps=1
+         turn 1, request 1.1 items=1 => ask model
+         > call read
+         c1 wants read, c1 allow default.read, c1 starts => run c1
+         > report c1 returned
+         c1 returned, limit budget.turn.steps=1
+         > prompt on b.steps=0
+         turn 2, limit budget.turn.steps=0
+         > prompt on b.work=0
+         turn 3, limit budget.turn.work-ms=0
+         > prompt on b.fuel=0
+         turn 4, limit budget.turn.fuel=0
+         > prompt free
+         turn 5, request 1.1 items=7 => ask model
+         > fail retryable
+         repeat 2 => wait 580
+         > retry
+         request 1.2 items=7 => ask model",
+    );
+}
+
+#[test]
+fn repetitions_after_failures_count_too() {
+    check(
+        "> create
+         -
+         > open
+         -
+         > prompt hi b.steps=1
+         turn 1, request 1.1 items=1 => ask model
+         > fail retryable
+         repeat 2 => wait 470
+         > retry
+         limit budget.turn.steps=1",
+    );
+}
