@@ -113,11 +113,18 @@ async fn the_configurations_grants_are_brought_in_line_and_logged_once() {
 async fn a_nested_call_has_no_more_than_both_were_granted() {
     let call = r#"{"tool":"fetch","arguments":"{\"url\":\"https://example.com/a\"}"}"#;
     let script = || [Said::calls(&[("call_tool", call)]), Said::text("done")];
-    for (parent, child, said) in [
-        (None, Some("http * https://example.com"), "Failed (other)"),
-        (Some("http GET https://*.example.com"), Some("http GET https://example.com"), "Failed (other)"),
-        (Some("http GET https://example.com/a"), Some("http GET,POST https://example.com"), "it said: page"),
-        (Some("http GET https://example.com/a"), None, "Failed (other)"),
+    for (parent, child, said, lacks) in [
+        (None, Some("http * https://example.com"), "Failed (other)", Some("call_tool")),
+        (
+            Some("http GET https://*.example.com"),
+            Some("http GET https://example.com"),
+            "Failed (other)",
+            Some("call_tool"),
+        ),
+        (Some("http GET https://example.com/a"), Some("http GET,POST https://example.com"), "it said: page", None),
+        (Some("http GET https://example.com/a"), None, "Failed (other)", Some("fetch")),
+        // Both: granting begins with the one that makes the request.
+        (None, None, "Failed (other)", Some("fetch")),
     ] {
         let world = World::tape(script());
         let session = world.create(ApproveMode::Ask).await;
@@ -129,6 +136,13 @@ async fn a_nested_call_has_no_more_than_both_were_granted() {
         let result = &results(&world, 1)[0];
         assert!(result.starts_with(said), "{parent:?} {child:?}: {result}");
         assert_eq!(results(&world, 1).len(), 1, "the model hears of its own call alone");
+        // Whoever reads the log learns whom to grant it.
+        let events = world.host.events(session.id(), Sequence::START, usize::MAX).await.unwrap();
+        let named = events.into_iter().find_map(|logged| match logged.event {
+            Some(Event::CallReported { outcome: Outcome::NotGranted { component, .. }, .. }) => Some(component),
+            _ => None,
+        });
+        assert_eq!(named.as_deref(), lacks, "{parent:?} {child:?}");
     }
 }
 
