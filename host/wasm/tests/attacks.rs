@@ -32,6 +32,9 @@ fn runtime(limits: CallLimits) -> Arc<Runtime> {
 
 #[test]
 fn every_limit_is_crossed_by_a_case() {
+    // A field of the table without a name would be looked for by nobody.
+    let fields = format!("{:?}", CallLimits::DEFAULT).matches(": ").count();
+    assert_eq!(fields, LimitName::ALL.len(), "each field of CallLimits is in LimitName::ALL");
     let crossed: BTreeSet<_> = case::all().iter().filter_map(|found| found.case.limit.clone()).collect();
     for limit in LimitName::ALL {
         assert!(crossed.contains(limit.name()), "no case of tests/hostile/cases crosses {}", limit.name());
@@ -45,7 +48,8 @@ async fn a_limit_holds_where_component_or_session_lower_it_and_is_never_raised()
     let root = tempfile::tempdir().unwrap();
     let work = support::workspace(root.path());
     let ground = Ground::start().await;
-    let settings = RuntimeSettings { limits: case::limits(), threads: 2, egress: ground.egress(), ..Default::default() };
+    let settings =
+        RuntimeSettings { limits: case::limits(), threads: 2, egress: ground.egress(), ..Default::default() };
     let runtime = Arc::new(Runtime::new(settings));
     let mut seen = BTreeSet::new();
     for found in case::all() {
