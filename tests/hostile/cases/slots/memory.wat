@@ -13,7 +13,8 @@
     (func (export "call") (param i32 i32 i32 i32) (result i32)
       (local $do i32) (local $at i32)
       (local.set $do (i32.load8_u (i32.add (local.get 2) (i32.const 2))))
-      (if (i32.eq (memory.grow (i32.const 47)) (i32.const -1)) (then (unreachable)))
+      ;; A growth that fails breaks in another way than a canary that is found.
+      (if (i32.eq (memory.grow (i32.const 47)) (i32.const -1)) (then (drop (i32.div_u (i32.const 1) (i32.const 0)))))
       (if (i32.ne (local.get $do) (i32.const 0x6c)) ;; l
         (then (memory.fill (i32.const 65536) (i32.const 0xa5) (i32.const 3080192))))
       (if (i32.or (i32.eq (local.get $do) (i32.const 0x6c)) (i32.eq (local.get $do) (i32.const 0x62))) ;; l, b

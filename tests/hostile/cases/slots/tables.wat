@@ -16,7 +16,8 @@
     (func (export "call") (param i32 i32 i32 i32) (result i32)
       (local $do i32) (local $at i32)
       (local.set $do (i32.load8_u (i32.add (local.get 2) (i32.const 2))))
-      (if (i32.eq (table.grow $grown (ref.null func) (i32.const 4000)) (i32.const -1)) (then (unreachable)))
+      ;; A growth that fails breaks in another way than a canary that is found.
+      (if (i32.eq (table.grow $grown (ref.null func) (i32.const 4000)) (i32.const -1)) (then (drop (i32.div_u (i32.const 1) (i32.const 0)))))
       (if (i32.ne (local.get $do) (i32.const 0x6c)) ;; l
         (then
           (table.fill $declared (i32.const 0) (ref.func $canary) (i32.const 4000))
