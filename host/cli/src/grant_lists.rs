@@ -183,7 +183,6 @@ mod tests {
         let mut trust = TrustStore::empty(folder.path());
         let digest = harness_config::ConfigDigest::of(project.as_bytes());
         trust.add(&folder.path().join("project/components.toml"), &digest).unwrap();
-        // In a folder that is no `.harness-host` of a workspace it is trusted all the same.
         assert_eq!(files.changed().await.unwrap().len(), 2);
         for broken in ["[[component]", "[[component]]\nname = \"fetch\"\ngrants = [\"question\", \"http GET\"]\n"] {
             std::fs::write(&files.places.user, broken).unwrap();

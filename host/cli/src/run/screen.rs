@@ -201,11 +201,7 @@ impl Screen {
             Event::CallEnded { outcome, text, is_error, changes, .. } => {
                 self.ended(outcome, text.as_deref(), *is_error, changes.entries().len());
             }
-            Event::GrantGiven { grant } => {
-                if self.grants.insert(grant.id(), grant_words(grant)).is_none() {
-                    self.line(&self.paint.dim(&format!("  granted to {}", grant_words(grant))));
-                }
-            }
+            Event::GrantGiven { grant } => self.granted(grant),
             Event::GrantRevoked { grant } => {
                 if let Some(words) = self.grants.remove(grant) {
                     self.line(&self.paint.dim(&format!("  taken back from {words}")));
@@ -222,6 +218,14 @@ impl Screen {
             Event::ApprovalAnswered { answer: Answer::No { .. }, .. } => self.line(&self.paint.bad("  refused")),
             Event::TurnEnded { usage, steps, .. } => self.turn_ended(*usage, *steps),
             _ => {}
+        }
+    }
+
+    /// What the run did not begin with is shown.
+    fn granted(&mut self, grant: &Grant) {
+        let words = grant_words(grant);
+        if self.grants.insert(grant.id(), words.clone()).is_none() {
+            self.line(&self.paint.dim(&format!("  granted to {words}")));
         }
     }
 
