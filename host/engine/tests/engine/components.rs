@@ -9,6 +9,7 @@ use harness_core::*;
 use harness_engine::ports::{Blobs, CallReport, CallRequest, Clock, Hands, Index, Kv, SessionStatus, Takeover};
 use harness_engine::{SessionError, Update};
 use harness_sim::fake_hands::specs;
+use harness_sim::grant_lists::MemoryGrantLists;
 use harness_sim::scripted_model::{Reply as Said, ScriptedModel};
 use std::sync::Arc;
 
@@ -107,6 +108,63 @@ async fn the_configurations_grants_are_brought_in_line_and_logged_once() {
     let grants = session.snapshot().await.unwrap().state.grants;
     assert_eq!(grants.iter().map(Grant::id).collect::<Vec<_>>(), [own, post.id()]);
     assert_eq!(world.kinds(id).await[7..], ["grant_revoked", "grant_given", "session_opened"]);
+}
+
+#[tokio::test]
+async fn what_is_granted_or_revoked_meanwhile_is_in_force_for_the_next_call() {
+    // The calls that change something wait for an approval each, so that `fetch` behind them starts later.
+    let [first, second] = ["1", "2"].map(|content| format!(r#"{{"path":"c.txt","content":"{content}"}}"#));
+    let world = World::tape([
+        Said::calls(&[FETCH, ("write_file", &first), FETCH, ("write_file", &second), FETCH]),
+        Said::calls(&[("read_file", r#"{"path":"a.txt"}"#), FETCH]),
+        Said::text("done"),
+    ]);
+    let session = world.create(ApproveMode::Ask).await;
+    let lists = Arc::new(MemoryGrantLists::default());
+    session.follow_grants(Arc::clone(&lists) as _).await.unwrap();
+    let wide = grant("http * https://example.com", "user");
+    lists.write(vec![wide.clone()]);
+    prompt(&session).await;
+    let mut asked = session.subscribe(Sequence::START);
+    // Revoked, then more than a session can have.
+    let many = (0..100).map(|number| grant(&format!("tool t{number}"), "user"));
+    for written in [Vec::new(), many.chain([wide.clone()]).collect()] {
+        loop {
+            let Update::Event(logged) = asked.next().await.unwrap() else { continue };
+            let Some(Event::ApprovalAsked { approval, binds_to, .. }) = &logged.event else { continue };
+            lists.write(written);
+            session.answer(*approval, *binds_to, Answer::Yes).await.unwrap();
+            break;
+        }
+    }
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    let calls = world.hands.requests();
+    let granted: Vec<usize> = calls.iter().filter(|it| it.tool == "fetch").map(|it| it.granted.len()).collect();
+    assert_eq!(granted, [1, 0, 0, 0], "what does not fit gives nothing");
+
+    let kinds = world.kinds(session.id()).await;
+    let of_grants: Vec<_> = kinds.iter().filter(|kind| kind.starts_with("grant_")).collect();
+    assert_eq!(of_grants, [&"grant_given", &"grant_revoked"]);
+}
+
+#[tokio::test]
+async fn grants_that_changed_take_no_commit_of_their_own_and_nobody_looks_where_no_call_starts() {
+    let world = World::tape([Said::calls(&[FETCH]), Said::text("done"), Said::text("nothing to do")]);
+    let session = world.create(ApproveMode::Ask).await;
+    let lists = Arc::new(MemoryGrantLists::default());
+    session.follow_grants(Arc::clone(&lists) as _).await.unwrap();
+    lists.write(vec![grant("http * https://example.com", "user")]);
+    let before = world.store.appends();
+    prompt(&session).await;
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    // The prompt, the response with its call, the report, the answer.
+    assert_eq!(world.store.appends() - before, 4);
+    assert_eq!(results(&world, 1), ["page"]);
+    lists.write(Vec::new());
+    prompt(&session).await;
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    let kinds = world.kinds(session.id()).await;
+    assert!(kinds.contains(&"grant_given") && !kinds.contains(&"grant_revoked"), "{kinds:?}");
 }
 
 #[tokio::test]
