@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use harness_core::Digest;
 use harness_wasm::{CallLimits, Component, ComponentSource};
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,9 +25,7 @@ const LOCK: &str = include_str!("../../../components/components.lock");
 
 /// The built-in components, or those of a folder in their place: the test command tests rebuilt ones so.
 pub(crate) fn components(limits: CallLimits) -> Result<Vec<Arc<Component>>, Failure> {
-    // Only in builds for tests: whoever sets a variable must not put other code in the built-in tools' place.
-    let folder = std::env::var_os("HARNESS_HOST_COMPONENTS").filter(|_| cfg!(debug_assertions));
-    let folder = folder.map(PathBuf::from);
+    let folder = replacements(std::env::var_os("HARNESS_HOST_COMPONENTS"), cfg!(debug_assertions));
     let read = |(name, bytes): &(&str, &'static [u8])| {
         let read = match (&folder, locked_digest(name)) {
             (None, Some(digest)) => Component::read_embedded(name, bytes, digest, limits),
@@ -41,6 +40,12 @@ pub(crate) fn components(limits: CallLimits) -> Result<Vec<Arc<Component>>, Fail
         read.map_err(|error| Failure::because("reading a built-in component", &error))
     };
     EMBEDDED.iter().map(read).collect()
+}
+
+/// The folder whose components take the place of the built-in ones. Only in builds for tests: whoever sets a
+/// variable must not put other code in the built-in tools' place.
+fn replacements(variable: Option<OsString>, is_debug_build: bool) -> Option<PathBuf> {
+    variable.filter(|_| is_debug_build).map(PathBuf::from)
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -58,6 +63,15 @@ fn locked_digest(component: &str) -> Option<Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_build_for_tests_lets_a_variable_replace_the_built_in_components() {
+        for (variable, is_debug_build, folder) in
+            [(Some("/d"), true, Some("/d")), (Some("/d"), false, None), (None, true, None), (None, false, None)]
+        {
+            assert_eq!(replacements(variable.map(OsString::from), is_debug_build), folder.map(PathBuf::from));
+        }
+    }
 
     #[test]
     fn the_lock_names_what_is_embedded() {

@@ -188,6 +188,29 @@ fn a_rule_speaks_only_of_what_it_names() {
 }
 
 #[test]
+fn what_is_said_of_the_network_holds_for_whatever_makes_requests() {
+    for category in CATEGORIES {
+        for effects in [Effects::Staged, Effects::Requesting, Effects::Direct] {
+            for verdict in [VerdictKind::Allow, VerdictKind::Ask, VerdictKind::Deny] {
+                let rule = Rule { category: Some(Category::Network), ..rule("network", verdict) };
+                // The category is the component's own word: it may not talk itself out of a rule, nor into one.
+                let is_covered =
+                    category == Category::Network || effects == Effects::Requesting && verdict != VerdictKind::Allow;
+                let judge = Judge { approve: ApproveMode::Ask, rules: &[rule], allowances: &[] };
+                let manifest = manifest(&["a"]);
+                let voices = [Subject::Arguments, Subject::Staged(&manifest)]
+                    .into_iter()
+                    .flat_map(|subject| judge.voices(&tool(category, effects), subject));
+                let spoke = voices.into_iter().any(|voice| voice.rule == "network");
+                assert_eq!(spoke, is_covered, "{category:?} {effects:?} {verdict:?}");
+                let judged = judge.judge(&tool(category, effects), Subject::Arguments);
+                assert_eq!(judged.kind == VerdictKind::Deny, is_covered && verdict == VerdictKind::Deny);
+            }
+        }
+    }
+}
+
+#[test]
 fn names_that_only_resemble_a_boundary_are_not_one() {
     let edit = tool(Category::Edit, Effects::Staged);
     let judge = Judge { approve: ApproveMode::All, rules: &[], allowances: &[], mode: None };

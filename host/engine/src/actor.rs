@@ -12,7 +12,7 @@ use crate::crash;
 use crate::grants;
 use crate::host::{NewSession, OpenError, Ports};
 use crate::load::{LoadedSession, load};
-use crate::ports::{AppendError, Blob, CallReport, Hands, ModelResponse, Policy, SessionAppend};
+use crate::ports::{AppendError, Blob, CallReport, GrantLists, Hands, ModelResponse, Policy, SessionAppend};
 use crate::session::{Live, LoggedEvent, Session};
 use crate::storable;
 use crate::work::Work;
@@ -20,7 +20,7 @@ use harness_core::envelope::{SealContext, SealedEvent, seal};
 use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
 use harness_core::mode::{HookPoint, PolicyAnswer};
 use harness_core::record::KvWrite;
-use harness_core::{Actor, CallId, Epoch, Event, Grant, Origin, Refusal, SessionId, Tip, decide};
+use harness_core::{Actor, CallId, Command, Epoch, Event, Grant, Origin, Refusal, SessionId, Tip, decide};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -42,6 +42,8 @@ pub(crate) enum Wake {
     Answer { event: Box<Event>, reply: Reply },
     /// The configuration's grants are these.
     Grants { grants: Vec<Grant>, reply: Reply },
+    /// From now on the configuration's grants are read from here.
+    FollowGrants { lists: Arc<dyn GrantLists> },
     /// The model has answered or failed.
     Model { request: u64, result: Result<ModelResponse, ModelFailure>, started: Instant },
     /// A wait is over.
@@ -82,6 +84,8 @@ struct SessionWriter {
     session: LoadedSession,
     updates: broadcast::Sender<Live>,
     work: Work,
+    /// Where the configuration's grants are looked up when calls start.
+    lists: Option<Arc<dyn GrantLists>>,
     /// Why the writer stopped, for everybody who still holds the session.
     fault: Arc<OnceLock<String>>,
 }
@@ -99,7 +103,7 @@ struct Taken {
 struct Batch {
     sealed: Vec<SealedEvent>,
     logged: Vec<Arc<LoggedEvent>>,
-    commands: Vec<harness_core::Command>,
+    commands: Vec<Command>,
     blobs: Vec<Blob>,
     kv: Vec<KvWrite>,
     replies: Vec<Reply>,
@@ -128,7 +132,7 @@ pub(crate) async fn start(
         ids: Arc::clone(&ports.ids),
     };
     let work = Work::new(id, ports.clone(), hands, schemas, policy, wakes, updates.clone());
-    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, fault };
+    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, lists: None, fault };
     let mut first = writer.opening_inputs(new, context, grants, version);
     first.extend(writer.work.hooks(HookPoint::SessionStart, &writer.session.state).await);
     if let Err(error) = writer.begin(first).await {
@@ -198,6 +202,7 @@ impl SessionWriter {
                     }
                     Wake::Broken { what } => self.stop(what),
                     Wake::Grants { grants, reply } => self.take_grants(&mut batch, grants, reply),
+                    Wake::FollowGrants { lists } => self.lists = Some(lists),
                     other => self.take_wake(&mut batch, other),
                 }
             }
@@ -311,6 +316,7 @@ impl SessionWriter {
             Wake::Hooks { answered } => Taken { actor: Actor::Host, event: *answered, blobs: Vec::new(), reply: None },
             Wake::Grants { .. }
             | Wake::Prepared { .. }
+            | Wake::FollowGrants { .. }
             | Wake::Broken { .. }
             | Wake::Snapshot { .. }
             | Wake::Close { .. } => return None,
@@ -362,20 +368,35 @@ impl SessionWriter {
             let _ = reply.send(Err(Refusal::TooManyGrants));
             return;
         }
-        let inputs = grants::inputs(known, grants);
-        if inputs.is_empty() {
-            let _ = reply.send(Ok(()));
-            return;
+        match self.take_fitting(batch, grants) {
+            Ok(true) => batch.replies.push(reply),
+            Ok(false) => drop(reply.send(Ok(()))),
+            Err(refusal) => drop(reply.send(Err(refusal))),
         }
+    }
+
+    /// Gives and revokes what differs from grants that fit. Says whether anything did.
+    fn take_fitting(&mut self, batch: &mut Batch, grants: Vec<Grant>) -> Result<bool, Refusal> {
+        let inputs = grants::inputs(&self.session.state.grants, grants);
+        let differs = !inputs.is_empty();
         for event in inputs {
             let taken = Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None };
-            if let Err(refusal) = self.take(batch, taken) {
-                self.stop(&refusal);
-                let _ = reply.send(Err(refusal));
-                return;
-            }
+            self.take(batch, taken).inspect_err(|refusal| self.stop(refusal))?;
         }
-        batch.replies.push(reply);
+        Ok(differs)
+    }
+
+    /// Where a batch starts calls: what was given or revoked meanwhile joins it, and is in force for them.
+    async fn follow_lists(&mut self, batch: &mut Batch) -> Result<(), Refusal> {
+        let starts_calls = batch.commands.iter().any(|command| matches!(command, Command::RunCall { .. }));
+        let Some(lists) = self.lists.clone().filter(|_| starts_calls) else { return Ok(()) };
+        let Some(mut grants) = lists.changed().await else { return Ok(()) };
+        let known = &self.session.state.grants;
+        if !grants::fit(known, &grants) {
+            tracing::warn!(session = %self.id, refusal = %Refusal::TooManyGrants, "no new grant is given");
+            grants::only_known(known, &mut grants);
+        }
+        self.take_fitting(batch, grants).map(drop)
     }
 
     /// The kv writes that come into force if the call that this input is about ends well.
@@ -431,6 +452,9 @@ impl SessionWriter {
             return Ok(());
         }
         let mut batch = batch;
+        if let Err(refusal) = self.follow_lists(&mut batch).await {
+            return Err(AppendError::Storage(refusal.to_string()));
+        }
         let mut appended = self.append(&mut batch).await;
         if let Err(error @ AppendError::Quota { .. }) = &appended {
             // Nothing was written. Without the contents there is room, and the calls that made them fail.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use harness_core::change::Manifest;
 use harness_core::envelope::{Payload, SealedEvent, Tip};
 use harness_core::event::{ApplyResult, Changes, Context, ModelFailure, ModelStop};
-use harness_core::grant::Capability;
+use harness_core::grant::{Capability, Grant};
 use harness_core::item::{AssistantPart, Item, ToolSpec, Usage};
 use harness_core::mode::{HistorySummary, HookAnswer, HookPoint, PolicyAnswer, PolicyQuestion};
 pub use harness_core::outcome::Resume;
@@ -449,6 +449,15 @@ pub trait Hands: Send + Sync + 'static {
     /// what is in place already stays. `contents` holds what the manifest names. Changes that are taken back
     /// come the same way, with the undoing in place of the call.
     async fn put(&self, call: CallId, manifest: &Manifest, contents: &dyn Blobs) -> ApplyResult;
+}
+
+/// Where the configuration's grants are written down, for a session that goes on while they change.
+#[async_trait]
+pub trait GrantLists: Send + Sync + 'static {
+    /// All that the configuration gives now, as for [`crate::Session::set_grants`]; none where that is what was told
+    /// last. Asked whenever calls are about to start, so it costs next to nothing while nothing changes. What cannot be
+    /// read gives nothing.
+    async fn changed(&self) -> Option<Vec<Grant>>;
 }
 
 /// The policies of modes, and hooks: components without any capability, whose answers become inputs.

@@ -6,7 +6,7 @@
 
 use crate::actor::Wake;
 use crate::load::{LoadError, LoadedSession};
-use crate::ports::{Blobs, CallProgress, EventLog, Ids, ModelDelta, StoreError};
+use crate::ports::{Blobs, CallProgress, EventLog, GrantLists, Ids, ModelDelta, StoreError};
 use harness_core::budget::{Budget, Price};
 use harness_core::envelope::{SealedEvent, VerifyError, verify};
 use harness_core::event::{Answer, PlanAnswer, TurnLimits};
@@ -199,6 +199,13 @@ impl Session {
     /// they stay. A call that runs keeps what it started with.
     pub async fn set_grants(&self, grants: Vec<Grant>) -> Result<(), SessionError> {
         self.ask(|reply| Wake::Grants { grants, reply }).await?.map_err(SessionError::from)
+    }
+
+    /// Has the configuration's grants brought in line with these lists whenever calls start from now on: what was
+    /// given or revoked since is in force for those calls, and logged as by [`Self::set_grants`]. Where there are more
+    /// than a session can have, what was revoked is gone and nothing new is given.
+    pub async fn follow_grants(&self, lists: Arc<dyn GrantLists>) -> Result<(), SessionError> {
+        self.wakes.send(Wake::FollowGrants { lists }).await.map_err(|_| self.closed())
     }
 
     /// Gives a grant of the session's own, whatever source it names. The same grant again replaces it.

@@ -6,6 +6,7 @@ pub mod conformance;
 pub mod fake_hands;
 pub mod files;
 pub mod gate;
+pub mod grant_lists;
 pub mod http_server;
 pub mod ids;
 pub mod memory_store;

@@ -23,6 +23,7 @@ mod log;
 mod open;
 mod process;
 mod reader;
+mod recovered;
 mod schema;
 mod store;
 mod writer;

@@ -191,6 +191,20 @@ async fn a_reader_in_another_process_sees_what_was_acknowledged() {
 }
 
 #[tokio::test]
+async fn opening_waits_for_no_transaction_of_those_who_have_it_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut writer = Writer::acquire(&ports(&store), session(1)).await;
+    writer.append(&["one"]).await.unwrap();
+    let other = database(folder.path());
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let second = SqliteStore::open(folder.path(), StoreOptions { busy_timeout_ms: 1, ..StoreOptions::default() });
+    assert_eq!(titles(&second.unwrap(), session(1)).await, whole(&["one"]));
+    other.execute_batch("ROLLBACK").unwrap();
+    writer.append(&["two"]).await.unwrap();
+}
+
+#[tokio::test]
 async fn erased_bytes_are_in_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let secret = "s3cr3t-that-must-go";

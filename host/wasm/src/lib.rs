@@ -50,5 +50,5 @@ pub use plain::NotOffered;
 pub use runtime::{LoadedComponent, PREPARING_CODE, Runtime, RuntimeSettings};
 pub use tools::{
     COMPONENT_TOOLS_MAX, Component, ComponentSource, DESCRIPTION_BYTES_MAX, Kind, MANIFEST_BYTES_MAX, MANIFEST_SECTION,
-    ReadComponentError, TOOL_NAME_CHARS_MAX, TOOLS_SECTION, TOOLS_SECTION_BYTES_MAX,
+    OwnWords, ReadComponentError, TOOL_NAME_CHARS_MAX, TOOLS_SECTION, TOOLS_SECTION_BYTES_MAX,
 };

@@ -12,10 +12,12 @@ mod declared;
 mod error;
 mod kind;
 mod manifest;
+mod sections;
 
 pub use error::ReadComponentError;
 pub use kind::Kind;
 pub use manifest::{MANIFEST_BYTES_MAX, MANIFEST_SECTION};
+pub use sections::OwnWords;
 
 pub(crate) use declared::is_tool_name;
 pub(crate) use manifest::{Manifest, ToolWords};
@@ -220,14 +222,9 @@ pub(crate) fn facts(
     vouched: Option<Digest>,
 ) -> Result<(Digest, Facts), ReadComponentError> {
     let ComponentSource { name, bytes } = source;
-    if bytes.len() > COMPONENT_BYTES_MAX {
-        return Err(ReadComponentError::TooLarge { name: name.clone(), bytes: bytes.len() });
-    }
+    check_binary(source)?;
     let malformed =
         |problem: String| ReadComponentError::Malformed { name: name.clone(), problem: error::text(problem) };
-    if !Parser::is_component(bytes) {
-        return Err(malformed(what_it_is(bytes).to_owned()));
-    }
     let anatomy = Anatomy::of(bytes).map_err(malformed)?;
     let (kind, describe) = kind::kind(&anatomy.exports).map_err(|unknown| ReadComponentError::Contract {
         name: name.clone(),
@@ -271,6 +268,19 @@ pub(crate) fn facts(
             .map_err(|problem| ReadComponentError::Tools { name: name.clone(), problem: error::text(problem) })?;
     }
     Ok((digest, facts))
+}
+
+/// Refuses what is too large, or no component at all.
+fn check_binary(source: &ComponentSource) -> Result<(), ReadComponentError> {
+    let ComponentSource { name, bytes } = source;
+    if bytes.len() > COMPONENT_BYTES_MAX {
+        return Err(ReadComponentError::TooLarge { name: name.clone(), bytes: bytes.len() });
+    }
+    if !Parser::is_component(bytes) {
+        let problem = what_it_is(bytes).to_owned();
+        return Err(ReadComponentError::Malformed { name: name.clone(), problem });
+    }
+    Ok(())
 }
 
 fn what_it_is(bytes: &[u8]) -> &'static str {

@@ -5,6 +5,7 @@ use super::spending::{REPEAT_MARKS_MAX, repeat_mark};
 use crate::budget::{Reservation, Spent};
 use crate::change::Manifest;
 use crate::event::{ApplyResult, Changes, Event, ModelFailure, ModelStop, TurnEnd, TurnLimits};
+use crate::grant::Capability;
 use crate::ids::{ApprovalId, CallId, Digest, PlanId, QuestionId, TurnId};
 use crate::item::{Effects, ModelRef, ToolResult, Usage};
 use crate::limits::NESTED_PATHS_SHOWN_MAX;
@@ -69,6 +70,8 @@ pub enum CallStage {
         child: CallId,
         /// What the component left for itself.
         state: String,
+        /// What was in force for this one, as its hand said: that call gets no more. Empty where it did not say.
+        in_force: Vec<Capability>,
     },
     /// What it needed is there: it is to go on.
     Answered,
@@ -157,12 +160,14 @@ impl Call {
         matches!(self.stage, CallStage::Ended(_))
     }
 
-    /// Takes the state that the component left when it said what it needs.
-    fn take_need(&mut self) -> Result<String, &'static str> {
+    /// Takes the state that the component left when it said what it needs, and what was in force for it.
+    fn take_need(&mut self) -> Result<(String, Vec<Capability>), &'static str> {
         let reported = self.reported.take().ok_or("it has not reported")?;
         self.rounds = self.rounds.saturating_add(1);
         match reported.outcome {
-            Outcome::NeedsInput { state, .. } | Outcome::NeedsCall { state, .. } => Ok(state),
+            Outcome::NeedsInput { state, .. } | Outcome::NeedsCall { state, .. } => {
+                Ok((state, reported.record.in_force))
+            }
             _ => Err("it needs nothing"),
         }
     }
@@ -363,7 +368,7 @@ impl Turn {
             }
             Event::QuestionAsked { question, call, component, words, choices, several } => {
                 let call = self.call_mut(*call)?;
-                let state = call.take_need()?;
+                let (state, _) = call.take_need()?;
                 call.stage = CallStage::Questioned {
                     question: *question,
                     component: component.clone(),
@@ -409,8 +414,8 @@ impl Turn {
     /// Has a call wait for another that it needs. Gives that one's depth.
     fn await_child(&mut self, id: CallId, child: CallId) -> Result<u32, &'static str> {
         let call = self.call_mut(id)?;
-        let state = call.take_need()?;
-        call.stage = CallStage::Awaiting { child, state };
+        let (state, in_force) = call.take_need()?;
+        call.stage = CallStage::Awaiting { child, state, in_force };
         let depth = call.depth.saturating_add(1);
         let root = self.root_of(id).ok_or("there is no such call")?;
         let root = self.call_mut(root)?;
@@ -480,7 +485,7 @@ impl Turn {
                 call.nested_paths.push(path);
             }
         }
-        if let CallStage::Awaiting { child: awaited, state } = &mut call.stage
+        if let CallStage::Awaiting { child: awaited, state, .. } = &mut call.stage
             && *awaited == child
         {
             let reply = Reply::Outcome { text: result.text, is_error: result.is_error };

@@ -9,6 +9,7 @@
 pub mod blobs;
 pub mod clock;
 pub mod event_log;
+pub mod grant_lists;
 pub mod hands;
 pub mod ids;
 pub mod index;

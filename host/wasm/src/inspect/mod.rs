@@ -248,10 +248,18 @@ fn warnings(facts: &Facts, used: &[Used]) -> Vec<String> {
             }
         }
     } else if used.iter().any(|(power, _)| power.needs_grant() && *power != Power::Environment) {
-        warnings.push("it has no manifest: it may ask for all that its imports could be used for".to_owned());
+        warnings.push(
+            "it has no manifest: it may ask for all that its imports could be used for. One with what it needs is put \
+             into it by: harness-host component describe FILE --manifest manifest.json"
+                .to_owned(),
+        );
     }
     if facts.describe.is_some() {
-        warnings.push("its tools are known only by a call: a section `harness:tools` would need none".to_owned());
+        warnings.push(
+            "its tools are known only by a call; a section needs none: harness-host component describe FILE --tools \
+             tools.json"
+                .to_owned(),
+        );
     }
     warnings
 }
