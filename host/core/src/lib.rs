@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod change;
+pub mod command_line;
 pub mod decide;
 pub mod envelope;
 pub mod event;
