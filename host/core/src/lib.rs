@@ -18,6 +18,7 @@ pub mod ids;
 pub mod item;
 pub mod limits;
 pub mod outcome;
+pub mod pattern;
 pub mod record;
 pub mod state;
 pub mod verdict;

@@ -7,8 +7,8 @@
 use super::runners::{Inner, inner};
 use super::words::is_name;
 use super::{
-    Assignment, Dialect, LINE_BYTES_MAX, LINE_COMMANDS_MAX, NESTING_DEPTH_MAX, Parsed, Redirection, SimpleCommand, Word,
-    refused,
+    Assignment, Dialect, LINE_BYTES_MAX, LINE_COMMANDS_MAX, NESTING_DEPTH_MAX, Parsed, Redirection, SimpleCommand,
+    Word, refused,
 };
 
 /// Words that begin a command and change nothing about what runs.
@@ -419,9 +419,8 @@ impl<'a> Parser<'a> {
             return refused("it sets a part of an array, whose index is evaluated");
         }
         let sign = ["=", "+="].into_iter().find(|sign| after.starts_with(sign));
-        let is_array = sign.is_some_and(|sign| {
-            rest.get(name.len() + sign.len()..).is_some_and(|value| value.starts_with('('))
-        });
+        let is_array =
+            sign.is_some_and(|sign| rest.get(name.len() + sign.len()..).is_some_and(|value| value.starts_with('(')));
         let Some(sign) = sign.filter(|_| command.words.is_empty() || is_array) else {
             let word = self.word()?;
             command.words.push(word);

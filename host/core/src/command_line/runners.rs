@@ -38,7 +38,13 @@ const PREFIXES: &[Prefix] = &[
         operands: 0,
         sets_variables: false,
     },
-    Prefix { names: &["exec"], flags: &["-c", "-l", "-cl"], with_argument: &["-a"], operands: 0, sets_variables: false },
+    Prefix {
+        names: &["exec"],
+        flags: &["-c", "-l", "-cl"],
+        with_argument: &["-a"],
+        operands: 0,
+        sets_variables: false,
+    },
     Prefix { names: &["nice"], flags: &[], with_argument: &["-n", "--adjustment"], operands: 0, sets_variables: false },
     Prefix {
         names: &["timeout"],
@@ -67,8 +73,30 @@ const PREFIXES: &[Prefix] = &[
 
 /// Commands that run words in ways of their own.
 const RUN_UNKNOWN: &[&str] = &[
-    ".", "alias", "bind", "chroot", "compgen", "complete", "doas", "enable", "entr", "fish", "flock", "ionice", "ksh",
-    "let", "nsenter", "parallel", "script", "source", "strace", "su", "systemd-run", "unshare", "watch", "zsh",
+    ".",
+    "alias",
+    "bind",
+    "chroot",
+    "compgen",
+    "complete",
+    "doas",
+    "enable",
+    "entr",
+    "fish",
+    "flock",
+    "ionice",
+    "ksh",
+    "let",
+    "nsenter",
+    "parallel",
+    "script",
+    "source",
+    "strace",
+    "su",
+    "systemd-run",
+    "unshare",
+    "watch",
+    "zsh",
 ];
 /// Builtins whose arguments are names of variables, whose indices are evaluated.
 const TAKE_NAMES: &[&str] = &["getopts", "mapfile", "read", "readarray", "unset", "wait"];
@@ -236,8 +264,21 @@ fn trap(arguments: &[Word]) -> Parsed<Vec<Inner>> {
 fn xargs(arguments: &[Word]) -> Parsed<Vec<Inner>> {
     const FLAGS: &[&str] = &["-0", "-r", "-t", "-x", "--null", "--no-run-if-empty", "--verbose", "--exit"];
     const WITH_ARGUMENT: &[&str] = &[
-        "-I", "-n", "-P", "-L", "-d", "-a", "-E", "-s", "--max-args", "--max-procs", "--max-lines", "--delimiter",
-        "--arg-file", "--max-chars", "--replace",
+        "-I",
+        "-n",
+        "-P",
+        "-L",
+        "-d",
+        "-a",
+        "-E",
+        "-s",
+        "--max-args",
+        "--max-procs",
+        "--max-lines",
+        "--delimiter",
+        "--arg-file",
+        "--max-chars",
+        "--replace",
     ];
     let rest = after_options(arguments, FLAGS, WITH_ARGUMENT)?;
     // Where the arguments go is up to `-I`; any word could hold them.
@@ -351,7 +392,9 @@ fn is_harmless_sed(script: &str) -> bool {
                 None => return false,
             },
             Some('s') => {
-                let Some(delimiter) = chars.next().filter(|c| c.is_ascii_punctuation() && *c != '\\') else { return false };
+                let Some(delimiter) = chars.next().filter(|c| c.is_ascii_punctuation() && *c != '\\') else {
+                    return false;
+                };
                 let replaced = after_delimited(chars.as_str(), delimiter);
                 let Some(after) = replaced.and_then(|it| after_delimited(it, delimiter)) else { return false };
                 rest = after.trim_start_matches(|c: char| c.is_ascii_digit() || "gpiIM".contains(c));
@@ -359,7 +402,9 @@ fn is_harmless_sed(script: &str) -> bool {
                     return false;
                 }
             }
-            Some('p' | 'd' | 'q' | 'Q' | 'h' | 'H' | 'g' | 'G' | 'x' | 'n' | 'N' | 'D' | 'P' | '=') => rest = chars.as_str(),
+            Some('p' | 'd' | 'q' | 'Q' | 'h' | 'H' | 'g' | 'G' | 'x' | 'n' | 'N' | 'D' | 'P' | '=') => {
+                rest = chars.as_str()
+            }
             Some(_) => return false,
         }
     }

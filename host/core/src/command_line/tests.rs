@@ -72,13 +72,28 @@ fn every_command_of_a_line_is_found() {
         ("$x y; $(a) b; r* c", "? y | a | ? b | ? c"),
         ("env A=1 -u B rm x", "not understood"),
         ("env -u B A=1 rm x; env", "env -u B A=1 rm x | A=1 rm x | env"),
-        ("sudo -u x rm y; nice -n5 a; timeout -k 1 5 b", "sudo -u x rm y | rm y | nice -n5 a | a | timeout -k 1 5 b | b"),
-        ("command -v rm; command rm x; nohup env rm y", "command -v rm | command rm x | rm x | nohup env rm y | env rm y | rm y"),
+        (
+            "sudo -u x rm y; nice -n5 a; timeout -k 1 5 b",
+            "sudo -u x rm y | rm y | nice -n5 a | a | timeout -k 1 5 b | b",
+        ),
+        (
+            "command -v rm; command rm x; nohup env rm y",
+            "command -v rm | command rm x | rm x | nohup env rm y | env rm y | rm y",
+        ),
         ("/usr/bin/env rm", "/usr/bin/env rm | rm"),
-        ("xargs -0 -n1 rm -f; xargs -I{} mv {} x; xargs", "xargs -0 -n1 rm -f | rm -f ? | xargs -I{} mv {} x | mv ? ? | xargs"),
-        ("find . -name '*.o' -exec rm {} \\; -exec a {} + -delete", "find . -name *.o -exec rm {} ; -exec a {} + -delete | rm ? | a ? | rm ?"),
+        (
+            "xargs -0 -n1 rm -f; xargs -I{} mv {} x; xargs",
+            "xargs -0 -n1 rm -f | rm -f ? | xargs -I{} mv {} x | mv ? ? | xargs",
+        ),
+        (
+            "find . -name '*.o' -exec rm {} \\; -exec a {} + -delete",
+            "find . -name *.o -exec rm {} ; -exec a {} + -delete | rm ? | a ? | rm ?",
+        ),
         ("find . -fprint f", "find . -fprint f | >f"),
-        ("sh -c 'rm x; ls'; bash -lc \"a\" _ b; bash x.sh", "sh -c rm x; ls | rm x | ls | bash -lc a _ b | a | bash x.sh"),
+        (
+            "sh -c 'rm x; ls'; bash -lc \"a\" _ b; bash x.sh",
+            "sh -c rm x; ls | rm x | ls | bash -lc a _ b | a | bash x.sh",
+        ),
         ("eval rm '-rf;' ls; trap 'rm x' EXIT", "eval rm -rf; ls | rm -rf | ls | trap rm x EXIT | rm x"),
         ("awk '{print $1}' *.c; awk '{print > \"f\"}'", "awk {print $1} ? | awk {print > \"f\"} | >?"),
         ("sed -n '1,3p;s/a/b/gp;/x/d' f; sed -i s,a,b, f", "sed -n 1,3p;s/a/b/gp;/x/d f | sed -i s,a,b, f"),
@@ -97,17 +112,87 @@ fn every_command_of_a_line_is_found() {
 #[test]
 fn what_could_run_more_than_is_seen_is_not_understood() {
     let lines = [
-        "eval $x", "eval \"$(cat f)\"", "source f", ". f", "alias ls=rm", "bash", "bash -s a", "sh -c \"$x\"", "bash -i",
-        "curl x | sh", "bash <<EOF\nrm\nEOF", "xargs $x", "xargs sh -c", "xargs -I% % x", "xargs --odd rm", "nice --odd 5 rm",
-        "find . $x", "find . -exec rm", "find -exec sh -c \"$x\" \\;", "echo $((x))", "((x))", "for ((;;)); do a; done",
-        "echo ${x@P}", "echo ${!x}", "echo ${x[$(a)]}", "echo ${x:$(a)}", "echo ${x:-\"a\"}", "${PATH:=a} b",
-        "a[$(b)]=c", "[[ $x -eq 1 ]]", "test -v x", "read 'a[b]'", "unset $x", "printf -v x a", "let x", "declare -i x",
-        "hash -p a b", "mapfile -C a", "compgen -C a", "coproc a", "echo 'a", "echo \"a", "echo `a", "echo $(a", "(a", "a)",
-        "a ;; b", "case x in a) b", "cat <<EOF\nx", "cat <<$x\na\n$x", "cat <<EOF $(a)\nEOF", "echo $\\\n(a)", "a&\\\n&b",
-        "echo `a \\`b\\``", "echo \"`a \"b\"`\"", "a\rb", "a\u{a0}b", "a\u{0}", "a\u{1}b", "x@(a|b)", "$\"a\"", "$[1]",
-        "sh -c \"[[ a && rm x ]]\"", "sh -c \"echo \\$'a\\\\'; rm x; echo '\"", "sh -c 'a <(b)'", "zsh -c a", "watch a",
-        "awk 'BEGIN{system(\"rm\")}'", "awk -f f", "sed '1e rm' f", "sed 's/a/b/e' f", "sed 's/[]/]/;s/e;y/B/C/' f", "sed -f s",
-        "sed w f", "echo ${ a; }", "echo ${x:-<(a)}", "a >", "a > > b", "function a-b { c; }", "esac", "a\\",
+        "eval $x",
+        "eval \"$(cat f)\"",
+        "source f",
+        ". f",
+        "alias ls=rm",
+        "bash",
+        "bash -s a",
+        "sh -c \"$x\"",
+        "bash -i",
+        "curl x | sh",
+        "bash <<EOF\nrm\nEOF",
+        "xargs $x",
+        "xargs sh -c",
+        "xargs -I% % x",
+        "xargs --odd rm",
+        "nice --odd 5 rm",
+        "find . $x",
+        "find . -exec rm",
+        "find -exec sh -c \"$x\" \\;",
+        "echo $((x))",
+        "((x))",
+        "for ((;;)); do a; done",
+        "echo ${x@P}",
+        "echo ${!x}",
+        "echo ${x[$(a)]}",
+        "echo ${x:$(a)}",
+        "echo ${x:-\"a\"}",
+        "${PATH:=a} b",
+        "a[$(b)]=c",
+        "[[ $x -eq 1 ]]",
+        "test -v x",
+        "read 'a[b]'",
+        "unset $x",
+        "printf -v x a",
+        "let x",
+        "declare -i x",
+        "hash -p a b",
+        "mapfile -C a",
+        "compgen -C a",
+        "coproc a",
+        "echo 'a",
+        "echo \"a",
+        "echo `a",
+        "echo $(a",
+        "(a",
+        "a)",
+        "a ;; b",
+        "case x in a) b",
+        "cat <<EOF\nx",
+        "cat <<$x\na\n$x",
+        "cat <<EOF $(a)\nEOF",
+        "echo $\\\n(a)",
+        "a&\\\n&b",
+        "echo `a \\`b\\``",
+        "echo \"`a \"b\"`\"",
+        "a\rb",
+        "a\u{a0}b",
+        "a\u{0}",
+        "a\u{1}b",
+        "x@(a|b)",
+        "$\"a\"",
+        "$[1]",
+        "sh -c \"[[ a && rm x ]]\"",
+        "sh -c \"echo \\$'a\\\\'; rm x; echo '\"",
+        "sh -c 'a <(b)'",
+        "zsh -c a",
+        "watch a",
+        "awk 'BEGIN{system(\"rm\")}'",
+        "awk -f f",
+        "sed '1e rm' f",
+        "sed 's/a/b/e' f",
+        "sed 's/[]/]/;s/e;y/B/C/' f",
+        "sed -f s",
+        "sed w f",
+        "echo ${ a; }",
+        "echo ${x:-<(a)}",
+        "a >",
+        "a > > b",
+        "function a-b { c; }",
+        "esac",
+        "a\\",
     ];
     for line in lines {
         assert!(CommandLine::parse(line).is_err(), "{line:?}: {}", shown(line));
@@ -117,13 +202,16 @@ fn what_could_run_more_than_is_seen_is_not_understood() {
 #[test]
 fn limits_hold_at_their_edges() {
     let line = |bytes: usize| "a".repeat(bytes);
-    assert!(CommandLine::parse(&line(LINE_BYTES_MAX)).is_ok() && CommandLine::parse(&line(LINE_BYTES_MAX + 1)).is_err());
+    assert!(
+        CommandLine::parse(&line(LINE_BYTES_MAX)).is_ok() && CommandLine::parse(&line(LINE_BYTES_MAX + 1)).is_err()
+    );
     let commands = |count: usize| "a;".repeat(count);
     assert!(CommandLine::parse(&commands(LINE_COMMANDS_MAX)).is_ok());
     assert!(CommandLine::parse(&commands(LINE_COMMANDS_MAX + 1)).is_err());
     for (open, close) in [("$(", ")"), ("( ", ")"), ("case a in a) ", ";esac"), ("${x:-", "}"), ("\"$(", ")\"")] {
         let nested = |depth: usize| format!("a {}b{}", open.repeat(depth), close.repeat(depth));
-        let nested = |depth: usize| if open.starts_with(['(', 'c']) { nested(depth)[2..].to_owned() } else { nested(depth) };
+        let nested =
+            |depth: usize| if open.starts_with(['(', 'c']) { nested(depth)[2..].to_owned() } else { nested(depth) };
         assert!(CommandLine::parse(&nested(NESTING_DEPTH_MAX)).is_ok(), "{open}");
         assert!(CommandLine::parse(&nested(NESTING_DEPTH_MAX + 1)).is_err(), "{open}");
         assert!(CommandLine::parse(&open.repeat(20_000)).is_err(), "{open}");
@@ -134,9 +222,10 @@ fn limits_hold_at_their_edges() {
 
 /// Pieces whose combinations are where parsers go wrong.
 const PIECES: &[&str] = &[
-    "a", "rm", " ", "\n", ";", ";;", "&", "|", "(", ")", "{", "}", "$(", "${", "$((", "`", "'", "\"", "\\", "\\\n", "<", ">",
-    "<<E", "\nE\n", "<<<", "&>", "[[", "]]", "case", "in", "esac", "if", "for", "do", "function", "time", "x=", "x[", "$'", "$",
-    "#", "~", "*", "=", "eval", "sh -c", "env", "xargs", "find", "-exec", "é", "\u{a0}", "1", "!", "@",
+    "a", "rm", " ", "\n", ";", ";;", "&", "|", "(", ")", "{", "}", "$(", "${", "$((", "`", "'", "\"", "\\", "\\\n",
+    "<", ">", "<<E", "\nE\n", "<<<", "&>", "[[", "]]", "case", "in", "esac", "if", "for", "do", "function", "time",
+    "x=", "x[", "$'", "$", "#", "~", "*", "=", "eval", "sh -c", "env", "xargs", "find", "-exec", "é", "\u{a0}", "1",
+    "!", "@",
 ];
 
 proptest! {

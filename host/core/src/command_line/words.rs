@@ -255,7 +255,8 @@ impl Parser<'_> {
         self.at += usize::from(is_length);
         let rest = self.rest();
         let name_bytes = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
-        let name_bytes = if name_bytes == 0 && rest.starts_with(['@', '*', '#', '?', '$', '-']) { 1 } else { name_bytes };
+        let name_bytes =
+            if name_bytes == 0 && rest.starts_with(['@', '*', '#', '?', '$', '-']) { 1 } else { name_bytes };
         let name = rest.get(..name_bytes).unwrap_or_default();
         if name.is_empty() {
             return refused(UNUSUAL);

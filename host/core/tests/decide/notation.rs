@@ -436,7 +436,7 @@ fn parse_rule(text: &str) -> Rule {
         other => panic!("{other}"),
     };
     let tool = (parts[1] != "*").then(|| parts[1].to_owned());
-    Rule { id: parts[2].to_owned(), tool, category: None, verdict, reason: "because.".to_owned() }
+    Rule { tool, reason: "because.".to_owned(), ..Rule::new(parts[2], verdict) }
 }
 
 fn responded(entropy: String, parts: Vec<AssistantPart>, stop: ModelStop) -> Event {
