@@ -184,7 +184,7 @@ fn after_options<'a>(words: &'a [Word], flags: &[&str], with_argument: &[&str]) 
                 Some(_) => option.strip_prefix(*known).is_some_and(|value| value.starts_with('=')),
                 None => known.len() == 2 && option.starts_with(*known),
             };
-            if !with_argument.iter().any(|known| is_joined(known)) {
+            if !with_argument.iter().any(is_joined) {
                 return refused("a command that runs another has an option that is not known");
             }
             rest = after;
