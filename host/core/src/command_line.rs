@@ -41,7 +41,7 @@ pub struct CommandLine {
 pub struct SimpleCommand {
     /// Variables that are set for it, or in the shell where there are no words.
     pub assignments: Vec<Assignment>,
-    /// Its name and arguments, quotes removed.
+    /// Its name and arguments, quotes removed. Where the name is not known, what it runs in its turn is not either.
     pub words: Vec<Word>,
     /// The files that it is connected to. Copies of descriptors, here-documents and `/dev/null` are no files.
     pub redirections: Vec<Redirection>,
