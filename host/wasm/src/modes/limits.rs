@@ -1,7 +1,8 @@
 //! Limits of one question to a policy: their own small table.
 //!
-//! Promise: each has its unit last in its name and is enforced on every question. Fuel ends what does not end long
-//! before the deadline does, so that a slow machine gets the same answer as a fast one.
+//! Promise: each has its unit last in its name and is enforced on every question. Fuel ends what computes
+//! without an end long before the deadline does, so that a slow machine gets the same answer as a fast one; the deadline
+//! is there for what waits.
 //!
 //! Not here: what an answer may hold (`answer`), limits of tools' calls.
 

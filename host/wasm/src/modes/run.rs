@@ -118,15 +118,27 @@ pub(crate) async fn run(
         Err(error) => return Asked::not(format!("no room for another guest: {error}")),
     };
     let answering = enter(loaded, &mut store, ask);
+    let mut is_late = false;
     let said = match tokio::time::timeout(Duration::from_millis(limits.deadline_ms), answering).await {
         Err(_elapsed) => {
-            let limit = LimitName::DeadlineMs;
-            Err(words(&Outcome::OverLimit { limit, maximum: limits.maximum(limit) }))
+            is_late = true;
+            Err(words(&over_deadline(limits)))
         }
-        Ok(Err(error)) => Err(words(&fault::outcome(component.name(), &error, limits, &store.data().log))),
+        Ok(Err(error)) => {
+            let outcome = fault::outcome(component.name(), &error, limits, &store.data().log);
+            is_late = outcome == over_deadline(limits);
+            Err(words(&outcome))
+        }
         Ok(Ok(said)) => Ok(said),
     };
-    Asked { said, fuel: limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0)) }
+    // How far it came until its deadline depends on the machine: all of its fuel counts as burnt.
+    let fuel_left = if is_late { 0 } else { store.get_fuel().unwrap_or(0) };
+    Asked { said, fuel: limits.fuel.saturating_sub(fuel_left) }
+}
+
+fn over_deadline(limits: &CallLimits) -> Outcome {
+    let limit = LimitName::DeadlineMs;
+    Outcome::OverLimit { limit, maximum: limits.maximum(limit) }
 }
 
 async fn enter(loaded: &Loaded, store: &mut Store<GuestState>, ask: Ask) -> wasmtime::Result<Said> {
