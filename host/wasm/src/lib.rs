@@ -43,7 +43,7 @@ pub use call::{Call, WORKSPACE_PREOPEN};
 pub use describe::DescribeError;
 pub use hands::{ComponentHands, DuplicateTool, HandsSettings};
 pub use host::kv::KvOwners;
-pub use inspect::{Ability, Inspection, inspect, inspect_source};
+pub use inspect::{Ability, Inspection, inspect, inspect_policy, inspect_source};
 pub use limits::{COMPONENT_BYTES_MAX, CallLimits};
 pub use link::MissingImport;
 pub use load::{LoadError, Progress, ProgressSink, Readiness};

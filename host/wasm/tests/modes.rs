@@ -189,10 +189,10 @@ async fn whatever_a_policy_does_ends_as_an_answer() {
     let table = [
         ("endless-loop", "crossed fuel = 100000000"),
         ("endless-recursion", "stopped: out of bounds memory access"),
-        ("memory", "crossed memory_bytes = 33554432"),
+        ("memory", "crossed memory-bytes = 33554432"),
         ("trap", "stopped: unreachable; what it wrote on standard error"),
         ("exit", "exited with status"),
-        ("words-huge", "crossed output_bytes = 2097152"),
+        ("words-huge", "crossed output-bytes = 2097152"),
         ("rule-empty", "its rule `` is no id"),
         ("rule-words", "its rule `it is fine` is no id"),
         ("rule-long", "is no id of 1 to 48"),
@@ -325,48 +325,17 @@ async fn hooks_run_in_their_order_and_break_alone() {
 
 /// Hooks without a mode, as text: they go on.
 fn hooks_alone(name: &str) -> PolicyComponent {
-    let bytes = wat::parse_str(HOOKS.replace("@version", "0.1.0")).unwrap();
+    let bytes = wat::parse_str(HOOKS).unwrap();
     let source = ComponentSource { name: name.to_owned(), bytes: bytes.into() };
     PolicyComponent::read(source, PolicyLimits::DEFAULT).unwrap()
 }
 
-const HOOKS: &str = r#"(component
-  (core module $m
-    (memory (export "memory") 1)
-    (global $next (mut i32) (i32.const 4096))
-    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
-      (local $at i32)
-      (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
-      (global.set $next (i32.add (local.get $at) (local.get 3)))
-      (local.get $at))
-    (func (export "points") (result i32) (i32.const 16))
-    (func (export "run") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 64)))
-  (core instance $i (instantiate $m))
-  (type $hook-point0 (enum "session-start" "session-end" "prompt" "before-step" "after-step" "before-call" "after-call"
-    "before-compaction" "after-compaction" "stop"))
-  (export $hook-point "hook-point" (type $hook-point0))
-  (type $history0 (record (field "turn" u32) (field "steps" u32) (field "calls" u32) (field "failed-calls" u32)
-    (field "denied-calls" u32)))
-  (export $history "history" (type $history0))
-  (type $occasion0 (record (field "point" $hook-point) (field "mode" string) (field "details" string)
-    (field "history" $history)))
-  (export $occasion "occasion" (type $occasion0))
-  (type $wish0 (variant (case "go-on") (case "stop" string) (case "mode" string)))
-  (export $wish "wish" (type $wish0))
-  (type $hook-answer0 (record (field "wish" $wish) (field "note" string)))
-  (export $hook-answer "hook-answer" (type $hook-answer0))
-  (func $points (result (list $hook-point)) (canon lift (core func $i "points") (memory (core memory $i "memory"))))
-  (func $run (param "occasion" $occasion) (result $hook-answer)
-    (canon lift (core func $i "run") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
-  (instance $hooks (export "points" (func $points)) (export "run" (func $run)))
-  (export "harness:mode/hooks@@version" (instance $hooks))
-  (@custom "harness:mode" "{\"points\":[\"prompt\",\"session_end\"]}")
-)"#;
+const HOOKS: &str = include_str!("../../../tests/components-read/hooks.wat");
 
 #[test]
 fn what_does_not_fit_is_refused_with_both_versions_named() {
     let read = |source: ComponentSource| PolicyComponent::read(source, PolicyLimits::DEFAULT).unwrap_err().to_string();
-    let later = wat::parse_str(HOOKS.replace("@version", "0.2.0")).unwrap();
+    let later = wat::parse_str(HOOKS.replace("hooks@0.1.0", "hooks@0.2.0")).unwrap();
     let problem = read(ComponentSource { name: "later".to_owned(), bytes: later.into() });
     assert!(
         problem.contains("`harness:mode/hooks@0.2.0`") && problem.contains("`harness:mode/hooks@0.1.0`"),

@@ -47,7 +47,7 @@ impl Kind {
             Self::Plain => "plain component",
             Self::Mode => "mode",
             Self::ModeWithHooks => "mode with hooks",
-            Self::Hooks => "hooks",
+            Self::Hooks => "set of hooks",
         }
     }
 
