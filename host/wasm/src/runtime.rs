@@ -224,7 +224,7 @@ impl Runtime {
             Ok(loaded) => loaded,
             Err(error) => return Asked::not(error.to_string()),
         };
-        let limits = self.settings.limits.lowered_to(policy.component().limits());
+        let limits = policy.limits().of_call(&self.settings.limits);
         let (component, egress) = (policy.component().clone(), self.settings.egress.clone());
         let work = async move { modes::run(&loaded, &component, &egress, &limits, ask).await };
         core.threads.run_for(limits.deadline_ms, work).await.unwrap_or_else(|outcome| Asked::ended(&outcome))

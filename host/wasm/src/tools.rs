@@ -151,15 +151,15 @@ impl Component {
         Ok(Arc::new(component))
     }
 
-    /// Reads a mode or hooks: `described` is what it answered when it was asked what it is.
+    /// Reads a mode or hooks, which have limits of their own: `described` is what it answered when it was asked what it
+    /// is.
     pub(crate) fn read_policy(
         source: ComponentSource,
-        limits: CallLimits,
         described: Option<&str>,
         vouched: Option<Digest>,
     ) -> Result<Self, ReadComponentError> {
         let (digest, facts) = facts(&source, described, vouched)?;
-        let component = Self::of_facts(source, digest, facts, limits)?;
+        let component = Self::of_facts(source, digest, facts, CallLimits::DEFAULT)?;
         if !component.kind().is_policy() {
             let (name, found) = (component.name, component.facts.kind.word());
             return Err(ReadComponentError::OtherKind { name, found, wanted: "mode" });

@@ -62,7 +62,7 @@ impl PolicyComponent {
         described: Option<&str>,
         vouched: Option<Digest>,
     ) -> Result<Self, ReadComponentError> {
-        let component = Arc::new(Component::read_policy(source, limits.of_call(), described, vouched)?);
+        let component = Arc::new(Component::read_policy(source, described, vouched)?);
         Ok(Self { component, limits })
     }
 

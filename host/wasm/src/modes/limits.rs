@@ -24,24 +24,24 @@ pub struct PolicyLimits {
 }
 
 impl PolicyLimits {
-    /// The defaults: an everyday answer takes less than a hundredth of them.
+    /// The defaults. An everyday answer takes less than a hundredth of the fuel; CPython and its heap fit too.
     pub const DEFAULT: Self = Self {
-        fuel: 100_000_000,
+        fuel: 200_000_000,
         deadline_ms: 5_000,
-        memory_bytes: 32 << 20,
+        memory_bytes: 64 << 20,
         question_bytes: 8 << 20,
         answer_bytes: 2 << 20,
     };
 
-    /// For interpreters, which take most of it before they come to the policy itself: CPython's fit.
-    pub const INTERPRETED: Self = Self { fuel: 2_000_000_000, memory_bytes: 64 << 20, ..Self::DEFAULT };
-
-    /// The limits of the Store that answers.
-    pub(super) const fn of_call(&self) -> CallLimits {
+    /// The limits of the Store that answers, in an engine that was made for calls of these limits. What a person
+    /// allows tools is no concern of a policy, but it fits where they fit.
+    pub(crate) fn of_call(&self, engine: &CallLimits) -> CallLimits {
         CallLimits {
             fuel: self.fuel,
             deadline_ms: self.deadline_ms,
-            memory_bytes: self.memory_bytes,
+            memory_bytes: self.memory_bytes.min(engine.memory_bytes),
+            table_elements: engine.table_elements,
+            stack_bytes: engine.stack_bytes,
             host_bytes: self.answer_bytes,
             output_bytes: self.answer_bytes,
             open_handles: 32,

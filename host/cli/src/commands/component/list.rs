@@ -164,7 +164,7 @@ async fn inspected(settings: &Settings, file: &Path) -> Result<Inspection, Failu
     }
     let wiring = wiring::wire(settings)?;
     if inspection.kind.is_policy() {
-        let policy = PolicyComponent::read(source.clone(), PolicyLimits::INTERPRETED).map_err(failed)?;
+        let policy = PolicyComponent::read(source.clone(), PolicyLimits::DEFAULT).map_err(failed)?;
         let described = wiring.runtime.describe_policy(&policy).await;
         let described = described.map_err(|error| Failure::failed(chain(&error)))?;
         return inspect_source(&source, Some(&described)).map_err(failed);
