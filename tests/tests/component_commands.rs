@@ -396,6 +396,32 @@ fn a_call_takes_standard_input_and_says_what_was_wrong_with_it() {
 }
 
 #[test]
+fn a_mode_is_told_from_a_tool() {
+    let place = Place::new();
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../components/dist/mode-plan.wasm");
+    place.write("mode-plan.wasm", std::fs::read(dist).unwrap());
+    check(
+        &place,
+        &[
+            step(
+                &["component", "check", "mode-plan.wasm"],
+                0,
+                &["mode     plan: Reads freely", "it can run here"],
+                &[],
+            ),
+            step(
+                &["component", "inspect", "mode-plan.wasm"],
+                0,
+                &["mode-plan: mode,", "have you asked about it", "always refused", "leads to:\n  - build\n  - auto"],
+                &[],
+            ),
+            step(&["component", "add", "mode-plan.wasm"], 2, &[], &["is a mode, not a tool"]),
+            step(&["component", "call", "mode-plan.wasm", "plan"], 2, &[], &["is a mode, not a tool"]),
+        ],
+    );
+}
+
+#[test]
 fn a_projects_components_hold_once_it_is_trusted() {
     let place = Place::new();
     place.write("adder.wasm", adder(&["question"], 1));

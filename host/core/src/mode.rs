@@ -161,6 +161,24 @@ pub enum HookPoint {
     Stop,
 }
 
+impl HookPoint {
+    /// The word for people, the same as in a log.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::SessionStart => "session_start",
+            Self::SessionEnd => "session_end",
+            Self::Prompt => "prompt",
+            Self::BeforeStep => "before_step",
+            Self::AfterStep => "after_step",
+            Self::BeforeCall => "before_call",
+            Self::AfterCall => "after_call",
+            Self::BeforeCompaction => "before_compaction",
+            Self::AfterCompaction => "after_compaction",
+            Self::Stop => "stop",
+        }
+    }
+}
+
 /// What a hook wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "wants", rename_all = "snake_case")]
