@@ -79,6 +79,6 @@ fn network(question: &Question) -> Answer {
 mod tests {
     #[test]
     fn the_table() {
-        mode_kit::cases::check(include_str!("../cases.toml"), super::DECLARATION, super::judge);
+        mode_kit::cases::check(include_str!("../cases.toml"), super::DECLARATION, super::JUDGE);
     }
 }

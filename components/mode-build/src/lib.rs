@@ -39,6 +39,6 @@ fn is_trusted(question: &Question) -> bool {
 mod tests {
     #[test]
     fn the_table() {
-        mode_kit::cases::check(include_str!("../cases.toml"), super::DECLARATION, super::judge);
+        mode_kit::cases::check(include_str!("../cases.toml"), super::DECLARATION, super::JUDGE);
     }
 }

@@ -55,7 +55,7 @@ fn answer(verdict: Verdict, rule: &str, words: String) -> Answer {
 /// `judge` is a `fn(&Question) -> Answer`. The texts are literals without quotes, backslashes and line breaks: they
 /// are also the JSON of the section `harness:mode`, where a host reads them without running anything.
 ///
-/// Natively this is the constant `DECLARATION`, so that the same crate can be tested.
+/// Natively this is the constants `DECLARATION` and `JUDGE`, so that the same crate can be tested.
 #[macro_export]
 macro_rules! export_mode {
     (
@@ -65,10 +65,14 @@ macro_rules! export_mode {
         leads_to: [$first:literal $(, $more:literal)*],
         judge: $judge:path $(,)?
     ) => {
-        const DECLARATION: &str = concat!(
+        /// What this mode says of itself, as its section has it.
+        pub const DECLARATION: &str = concat!(
             "{\"mode\":{\"name\":\"", $name, "\",\"description\":\"", $description, "\",\"instructions\":\"",
             $instructions, "\",\"leads_to\":[\"", $first, "\"", $(",\"", $more, "\"",)* "]}}"
         );
+
+        /// What this mode thinks of a call.
+        pub const JUDGE: fn(&$crate::Question) -> $crate::Answer = $judge;
 
         #[cfg(target_family = "wasm")]
         const _: () = {
@@ -97,7 +101,7 @@ macro_rules! export_mode {
 
             impl $crate::bindings::exports::harness::mode::judge::Guest for Component {
                 fn judge(question: $crate::Question) -> $crate::Answer {
-                    $judge(&question)
+                    JUDGE(&question)
                 }
             }
 

@@ -48,6 +48,6 @@ fn judge(question: &Question) -> Answer {
 mod tests {
     #[test]
     fn the_table() {
-        mode_kit::cases::check(include_str!("../cases.toml"), super::DECLARATION, super::judge);
+        mode_kit::cases::check(include_str!("../cases.toml"), super::DECLARATION, super::JUDGE);
     }
 }

@@ -484,6 +484,8 @@ pub struct HookOccasion {
     pub point: HookPoint,
     /// The mode.
     pub mode: String,
+    /// The mode's policy component in force, whose hooks run too: not another one that has come in its place since.
+    pub policy: Option<Digest>,
     /// A JSON object, by point as the contract says (`wit/mode/mode.wit`); long texts cut.
     pub details: serde_json::Value,
     /// What happened so far.

@@ -168,12 +168,20 @@ async fn the_same_question_gets_the_same_answer_for_the_same_fuel() {
     for _ in 0..3 {
         // In another engine, and with others beside it.
         let runtime = runtime();
-        let policies = policies(&runtime, &[&plan, &hostile]);
-        let mut answers = Vec::new();
+        let policies = Arc::new(policies(&runtime, &[&plan, &hostile]));
+        let mut questions = vec![question(&plan, "shell", r#"{"command":"ls ; sort"}"#)];
         for tool in ["chance", "clock", "environment", "trap", "endless-loop", "memory", "anything"] {
-            answers.push(policies.judge(question(&hostile, tool, r#"{"a":1}"#)).await);
+            questions.push(question(&hostile, tool, r#"{"a":1}"#));
         }
-        answers.push(policies.judge(question(&plan, "shell", r#"{"command":"ls ; sort"}"#)).await);
+        let ask = |question: PolicyQuestion| {
+            let policies = policies.clone();
+            tokio::spawn(async move { policies.judge(question).await })
+        };
+        let asked: Vec<_> = questions.into_iter().map(ask).collect();
+        let mut answers = Vec::new();
+        for answer in asked {
+            answers.push(answer.await.unwrap());
+        }
         if first.is_empty() {
             first.clone_from(&answers);
         }
@@ -297,9 +305,10 @@ async fn hooks_run_in_their_order_and_break_alone() {
     let policies = policies(&runtime, &[&mode, &alone("b"), &alone("a")]);
     assert!(policies.has_hooks(HookPoint::Prompt) && policies.has_hooks(HookPoint::SessionEnd));
     assert!(!policies.has_hooks(HookPoint::AfterStep));
-    let run = async |point: HookPoint, mode: &str, text: &str| {
+    let run = async |point: HookPoint, mode_name: &str, text: &str| {
         let details = serde_json::json!({ "text": text });
-        let occasion = HookOccasion { point, mode: mode.to_owned(), details, history: Default::default() };
+        let policy = (mode_name == "hostile").then(|| mode.digest());
+        let occasion = HookOccasion { point, mode: mode_name.to_owned(), policy, details, history: Default::default() };
         policies.run_hooks(occasion).await
     };
     let names = |answers: &[harness_core::mode::HookAnswer]| -> Vec<String> {

@@ -72,7 +72,7 @@ struct Known {
     modes: BTreeMap<String, Arc<PolicyComponent>>,
     /// Hooks without a mode, by their component's name.
     hooks: BTreeMap<String, Arc<PolicyComponent>>,
-    /// Where anybody wants to be called.
+    /// Where anybody wants to be called, those included that others were put in the place of.
     points: BTreeSet<HookPoint>,
 }
 
@@ -161,7 +161,8 @@ impl Known {
             Some(mode) => self.modes.insert(mode, component),
             None => self.hooks.insert(name, component),
         };
-        self.points = self.in_force().flat_map(|component| component.hook_points()).copied().collect();
+        let hooks = self.hooks.values().chain(self.by_digest.values());
+        self.points = hooks.flat_map(|component| component.hook_points()).copied().collect();
         Ok(before)
     }
 
@@ -202,7 +203,7 @@ impl Policy for ComponentPolicies {
 
     async fn run_hooks(&self, occasion: HookOccasion) -> Vec<HookAnswer> {
         let components: Vec<_> = self.read(|known| {
-            let of_mode = known.modes.get(&occasion.mode);
+            let of_mode = occasion.policy.and_then(|policy| known.by_digest.get(&policy));
             let wants = |component: &&Arc<PolicyComponent>| component.hook_points().contains(&occasion.point);
             known.hooks.values().chain(of_mode).filter(wants).cloned().collect()
         });
