@@ -126,7 +126,7 @@ fn refused<T>(why: &'static str) -> Parsed<T> {
 
 /// Whether a variable steers nothing but the line itself. Those that programs and shells look at have upper-case
 /// names, apart from proxies.
-pub(crate) fn is_own_variable(name: &str) -> bool {
+pub fn is_own_variable(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     name.chars().all(is_plain) && !name.ends_with("_proxy")
 }

@@ -48,9 +48,8 @@ pub use limits::{COMPONENT_BYTES_MAX, CallLimits};
 pub use link::MissingImport;
 pub use load::{LoadError, Progress, ProgressSink, Readiness};
 pub use modes::{
-    CommandLine, CommandLines, ComponentPolicies, Direction, HOOKS_COMPONENTS_MAX, MODE_SECTION,
-    MODE_SECTION_BYTES_MAX, NoCommandLines, POLICIES_MAX, PoliciesError, PolicyComponent, PolicyLimits, Redirection,
-    SimpleCommand,
+    ComponentPolicies, HOOKS_COMPONENTS_MAX, MODE_SECTION, MODE_SECTION_BYTES_MAX, POLICIES_MAX, PoliciesError,
+    PolicyComponent, PolicyLimits,
 };
 pub use plain::NotOffered;
 pub use runtime::{LoadedComponent, PREPARING_CODE, Runtime, RuntimeSettings};

@@ -4,14 +4,14 @@
 mod support;
 
 use harness_core::change::{Change, FileState, Manifest};
+use harness_core::command_line::{CommandLine, NotUnderstood};
 use harness_core::item::{Category, Effects};
 use harness_core::mode::{HookPoint, HookWish, PolicyAnswer, PolicyQuestion};
 use harness_core::{Digest, VerdictKind};
 use harness_engine::ports::{HookOccasion, Policy};
 use harness_wasm::{
-    CACHE_BYTES_MAX_DEFAULT, CacheSettings, CallLimits, CommandLine, Component, ComponentPolicies, ComponentSource,
-    Direction, Kind, NoCommandLines, PoliciesError, PolicyComponent, PolicyLimits, Redirection, Runtime,
-    RuntimeSettings, SimpleCommand,
+    CACHE_BYTES_MAX_DEFAULT, CacheSettings, CallLimits, Component, ComponentPolicies, ComponentSource, Kind,
+    PoliciesError, PolicyComponent, PolicyLimits, Runtime, RuntimeSettings,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -58,31 +58,15 @@ async fn described(runtime: &Runtime, source: ComponentSource, limits: PolicyLim
     Arc::new(PolicyComponent::read_described(source, limits, &json).unwrap())
 }
 
-/// Commands separated by `;`, words by spaces, `?` for what is not known, `>x` for what is written; `(` makes no sense.
-fn shell_lines(tool: &str, arguments: &str) -> CommandLine {
-    if tool != "shell" {
-        return CommandLine::None;
-    }
-    let arguments: serde_json::Value = serde_json::from_str(arguments).unwrap();
-    let line = arguments["command"].as_str().unwrap();
-    if line.contains('(') {
-        return CommandLine::NotUnderstood;
-    }
-    let known = |word: &str| (word != "?").then(|| word.to_owned());
-    let command = |text: &str| {
-        let (written, words): (Vec<_>, Vec<_>) = text.split_whitespace().partition(|word| word.starts_with('>'));
-        let redirection = |word: &str| Redirection { direction: Direction::Writes, path: known(&word[1..]) };
-        SimpleCommand {
-            words: words.into_iter().map(known).collect(),
-            redirections: written.into_iter().map(redirection).collect(),
-        }
-    };
-    CommandLine::Commands(line.split(';').map(command).collect())
-}
-
 fn policies(runtime: &Arc<Runtime>, components: &[&Arc<PolicyComponent>]) -> ComponentPolicies {
     let components = components.iter().map(|component| (*component).clone()).collect();
-    ComponentPolicies::new(runtime.clone(), components, Arc::new(shell_lines)).unwrap()
+    ComponentPolicies::new(runtime.clone(), components).unwrap()
+}
+
+/// The command line of a call, as the core finds it.
+fn line(arguments: &str) -> Option<Result<CommandLine, NotUnderstood>> {
+    let arguments: serde_json::Value = serde_json::from_str(arguments).ok()?;
+    Some(CommandLine::parse(arguments.get("command")?.as_str()?))
 }
 
 fn question(policy: &PolicyComponent, tool: &str, arguments: &str) -> PolicyQuestion {
@@ -96,6 +80,7 @@ fn question(policy: &PolicyComponent, tool: &str, arguments: &str) -> PolicyQues
         category: Category::Execute,
         effects: Effects::Staged,
         arguments: arguments.into(),
+        command_line: line(arguments),
         staged: None,
         is_tainted: false,
         trust: Default::default(),
@@ -130,7 +115,7 @@ async fn built_in_modes_are_small_and_say_what_their_section_says() {
         assert!(Component::read(source(mode, &format!("components/dist/mode-{mode}.wasm"))).is_err());
     }
     let components: Vec<_> = BUILT_IN.map(built_in).to_vec();
-    let policies = ComponentPolicies::new(runtime, components, Arc::new(NoCommandLines)).unwrap();
+    let policies = ComponentPolicies::new(runtime, components).unwrap();
     assert_eq!(policies.modes().iter().map(|mode| mode.name.as_str()).collect::<Vec<_>>(), BUILT_IN);
     assert!(!policies.has_hooks(HookPoint::Prompt));
 }
@@ -141,12 +126,13 @@ async fn plan_holds_against_arguments_and_staged_changes() {
     let plan = built_in("plan");
     let policies = policies(&runtime, &[&plan]);
     let table = [
-        ("ls ; sort", None, VerdictKind::Allow, "reads"),
-        ("ls ; rm x", None, VerdictKind::Deny, "changes"),
-        ("ls >x", None, VerdictKind::Deny, "writes-file"),
-        ("ls ; tee x", None, VerdictKind::Deny, "changes"),
-        ("? x", None, VerdictKind::Deny, "dynamic-program"),
-        ("(", None, VerdictKind::Deny, "not-understood"),
+        ("ls | sort", None, VerdictKind::Allow, "reads"),
+        ("ls && rm x", None, VerdictKind::Deny, "changes"),
+        ("echo $(rm x)", None, VerdictKind::Deny, "changes"),
+        ("ls > x", None, VerdictKind::Deny, "writes-file"),
+        ("ls | tee x", None, VerdictKind::Deny, "changes"),
+        ("PATH=. ls", None, VerdictKind::Deny, "dynamic-program"),
+        ("ls 'x", None, VerdictKind::Deny, "not-understood"),
         ("ls", staged(&[]), VerdictKind::Allow, "no-changes"),
         ("ls", staged(&["a", "b"]), VerdictKind::Deny, "changes"),
     ];
@@ -169,7 +155,7 @@ async fn the_same_question_gets_the_same_answer_for_the_same_fuel() {
         // In another engine, and with others beside it.
         let runtime = runtime();
         let policies = Arc::new(policies(&runtime, &[&plan, &hostile]));
-        let mut questions = vec![question(&plan, "shell", r#"{"command":"ls ; sort"}"#)];
+        let mut questions = vec![question(&plan, "shell", r#"{"command":"ls | sort"}"#)];
         for tool in ["chance", "clock", "environment", "trap", "endless-loop", "memory", "anything"] {
             questions.push(question(&hostile, tool, r#"{"a":1}"#));
         }
@@ -246,7 +232,7 @@ async fn a_policy_sees_nothing_but_its_question() {
         staged: staged(&["a/b"]),
         is_tainted: true,
         trust: harness_core::mode::TrustLevel::SemiAutonomous,
-        ..question(&hostile, "shell", r#"{"command":"ls ? >x"}"#)
+        ..question(&hostile, "shell", r#"{"command":"ls $y > x"}"#)
     };
     let told = policies.judge(asked).await.words;
     for part in [
@@ -367,7 +353,7 @@ async fn one_mode_takes_anothers_place() {
     let own = PolicyComponent::read_described(self::hostile(), PolicyLimits::DEFAULT, as_plan).unwrap();
     let (own, plan) = (Arc::new(own), built_in("plan"));
     let both = vec![plan.clone(), own.clone()];
-    let error = ComponentPolicies::new(runtime.clone(), both, Arc::new(NoCommandLines)).err().unwrap();
+    let error = ComponentPolicies::new(runtime.clone(), both).err().unwrap();
     assert!(matches!(&error, PoliciesError::DuplicateMode { mode, .. } if mode == "plan"), "{error}");
     let policies = policies(&runtime, &[&plan]);
     let before = policies.put(own.clone()).unwrap().unwrap();

@@ -4,11 +4,12 @@ use crate::host::{Shared, executor};
 use crate::quantity::Durations;
 use crate::table::{Row, Table};
 use harness_core::change::{Change, FileState, Manifest};
+use harness_core::command_line::CommandLine;
 use harness_core::item::{Category, Effects};
 use harness_core::mode::PolicyQuestion;
 use harness_core::{Digest, VerdictKind};
 use harness_engine::ports::Policy;
-use harness_wasm::{CommandLine, ComponentPolicies, ComponentSource, PolicyComponent, PolicyLimits, SimpleCommand};
+use harness_wasm::{ComponentPolicies, ComponentSource, PolicyComponent, PolicyLimits};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,6 +19,8 @@ const MODE: &str = "mode-plan";
 /// Questions before measuring, and measured.
 const WARM_UP: usize = 500;
 const QUESTIONS: usize = 5_000;
+/// A line of three programs.
+const LINE: &str = "git log --oneline | grep fix | head -5";
 /// Staged changes of one call.
 const CHANGES: usize = 100;
 
@@ -29,7 +32,7 @@ pub(crate) fn measure(shared: &Shared, table: &mut Table) {
     };
     let mode = Arc::new(PolicyComponent::read(source, PolicyLimits::DEFAULT).unwrap());
     let runtime = shared.place("judge").component_runtime();
-    let policies = ComponentPolicies::new(runtime, vec![mode.clone()], Arc::new(line)).unwrap();
+    let policies = ComponentPolicies::new(runtime, vec![mode.clone()]).unwrap();
     let edit = question(&mode, "edit_file", Category::Edit, None);
     let shell = question(&mode, "shell", Category::Execute, None);
     let staged = question(&mode, "shell", Category::Execute, Some(changes()));
@@ -70,6 +73,7 @@ fn question(mode: &PolicyComponent, tool: &str, category: Category, staged: Opti
         category,
         effects: Effects::Staged,
         arguments: arguments.into(),
+        command_line: (tool == "shell").then(|| CommandLine::parse(LINE)),
         staged,
         is_tainted: false,
         trust: Default::default(),
@@ -82,18 +86,4 @@ fn changes() -> Manifest {
     let after = Some(FileState::File { digest: Digest::of(b"x"), bytes: 1, executable: false });
     let change = |number: usize| Change { path: format!("src/{number}.rs"), before: None, after: after.clone() };
     Manifest::new((0..CHANGES).map(change).collect())
-}
-
-/// What a parser would find in `git log --oneline | grep fix | head -5`.
-fn line(tool: &str, _arguments: &str) -> CommandLine {
-    let words = |words: &[&str]| words.iter().map(|word| Some((*word).to_owned())).collect();
-    let command = |it: &[&str]| SimpleCommand { words: words(it), redirections: Vec::new() };
-    match tool {
-        "shell" => CommandLine::Commands(vec![
-            command(&["git", "log", "--oneline"]),
-            command(&["grep", "fix"]),
-            command(&["head", "-5"]),
-        ]),
-        _ => CommandLine::None,
-    }
 }

@@ -11,7 +11,6 @@ mod answer;
 mod component;
 mod declared;
 mod limits;
-mod line;
 mod policies;
 mod question;
 mod run;
@@ -19,7 +18,6 @@ mod run;
 pub use component::PolicyComponent;
 pub use declared::{MODE_SECTION, MODE_SECTION_BYTES_MAX};
 pub use limits::PolicyLimits;
-pub use line::{CommandLine, CommandLines, Direction, NoCommandLines, Redirection, SimpleCommand};
 pub use policies::{ComponentPolicies, HOOKS_COMPONENTS_MAX, POLICIES_MAX, PoliciesError};
 
 pub(crate) use declared::PolicyDeclaration;

@@ -6,7 +6,6 @@
 //!
 //! Not here: when somebody is asked (the engine), what an answer is worth (harness-core).
 
-use super::line::CommandLines;
 use super::{Ask, Asked, PolicyComponent, answer, question};
 use crate::runtime::Runtime;
 use async_trait::async_trait;
@@ -59,7 +58,6 @@ pub enum PoliciesError {
 /// Modes and hooks of a host, as components. Shared by all its sessions.
 pub struct ComponentPolicies {
     runtime: Arc<Runtime>,
-    lines: Arc<dyn CommandLines>,
     known: RwLock<Known>,
 }
 
@@ -77,15 +75,11 @@ struct Known {
 }
 
 impl ComponentPolicies {
-    /// The policies of these components. `lines` finds the command line in a call's arguments.
+    /// The policies of these components.
     ///
     /// # Errors
     /// If two are the same mode or have the same name, one was not described, or there are too many.
-    pub fn new(
-        runtime: Arc<Runtime>,
-        components: Vec<Arc<PolicyComponent>>,
-        lines: Arc<dyn CommandLines>,
-    ) -> Result<Self, PoliciesError> {
+    pub fn new(runtime: Arc<Runtime>, components: Vec<Arc<PolicyComponent>>) -> Result<Self, PoliciesError> {
         let mut known = Known::default();
         for component in components {
             let (name, second) = (component.name().to_owned(), component.name().to_owned());
@@ -99,7 +93,7 @@ impl ComponentPolicies {
                 (Some(_), None) => return Err(PoliciesError::DuplicateHooks { name }),
             }
         }
-        Ok(Self { runtime, lines, known: RwLock::new(known) })
+        Ok(Self { runtime, known: RwLock::new(known) })
     }
 
     /// The modes in force, by name, each with the digest of its component.
@@ -190,7 +184,7 @@ impl Policy for ComponentPolicies {
         let Some(component) = self.read(|known| known.by_digest.get(&asked.policy).cloned()) else {
             return answer::fault(&asked, format!("its component {} is not installed here", asked.policy), 0);
         };
-        let said = match question::question(&asked, &*self.lines, component.limits().question_bytes) {
+        let said = match question::question(&asked, component.limits().question_bytes) {
             Ok(question) => self.runtime.ask(&component, Ask::Judge(Box::new(question))).await,
             Err(problem) => Asked::not(problem),
         };

@@ -4,10 +4,10 @@
 //!
 //! Not here: answers.
 
-use super::line::{self, CommandLines};
 use crate::contract::mode::harness::mode::types as wit;
 use crate::limits::as_size;
 use harness_core::change::{Change, ChangeKind, FileState};
+use harness_core::command_line::{CommandLine, NotUnderstood, Redirection, SimpleCommand, Word, is_own_variable};
 use harness_core::item::{Category, Effects};
 use harness_core::mode::{BudgetLeft, HistorySummary, HookPoint, PolicyQuestion, TrustLevel};
 use harness_engine::ports::HookOccasion;
@@ -23,11 +23,7 @@ const DETAILS_CUTS_CHARS: [usize; 4] = [8_192, 1_024, 128, 32];
 const CHANGE_BYTES: usize = 32;
 
 /// The question, or words for why it cannot be asked.
-pub(super) fn question(
-    asked: &PolicyQuestion,
-    lines: &dyn CommandLines,
-    question_bytes_max: u64,
-) -> Result<wit::Question, String> {
+pub(super) fn question(asked: &PolicyQuestion, question_bytes_max: u64) -> Result<wit::Question, String> {
     let changes = asked.staged.as_ref().map(|manifest| manifest.entries()).unwrap_or_default();
     let changes_bytes = changes.iter().map(|change| change.path.len().saturating_add(CHANGE_BYTES)).sum::<usize>();
     let bytes = [asked.tool.len(), asked.component.len(), asked.arguments.len(), changes_bytes].iter().sum::<usize>();
@@ -40,7 +36,7 @@ pub(super) fn question(
         category: category(asked.category),
         effects: effects(asked.effects),
         arguments: asked.arguments.to_string(),
-        command_line: command_line(lines.command_line(&asked.tool, &asked.arguments)),
+        command_line: command_line(asked.command_line.as_ref()),
         subject: match &asked.staged {
             None => wit::Subject::Arguments,
             Some(_) => wit::Subject::Staged(changes.iter().map(change).collect()),
@@ -87,25 +83,24 @@ fn cut(value: &Value, chars_max: usize) -> Value {
     }
 }
 
-fn command_line(found: line::CommandLine) -> wit::CommandLine {
-    let redirection = |found: line::Redirection| wit::Redirection {
-        direction: match found.direction {
-            line::Direction::Reads => wit::Direction::Reads,
-            line::Direction::Writes => wit::Direction::Writes,
-        },
-        path: found.path,
-    };
-    let command = |found: line::SimpleCommand| wit::SimpleCommand {
-        words: found.words,
-        redirections: found.redirections.into_iter().map(redirection).collect(),
-    };
-    match found {
-        line::CommandLine::None => wit::CommandLine::None,
-        line::CommandLine::NotUnderstood => wit::CommandLine::NotUnderstood,
-        line::CommandLine::Commands(commands) => {
-            wit::CommandLine::Commands(commands.into_iter().map(command).collect())
-        }
+fn command_line(line: Option<&Result<CommandLine, NotUnderstood>>) -> wit::CommandLine {
+    match line {
+        None => wit::CommandLine::None,
+        Some(Err(NotUnderstood { .. })) => wit::CommandLine::NotUnderstood,
+        Some(Ok(line)) => wit::CommandLine::Commands(line.commands.iter().map(simple_command).collect()),
     }
+}
+
+fn simple_command(command: &SimpleCommand) -> wit::SimpleCommand {
+    let known = |word: &Word| word.known().map(str::to_owned);
+    let redirection = |it: &Redirection| wit::Redirection {
+        direction: if it.writes { wit::Direction::Writes } else { wit::Direction::Reads },
+        path: known(&it.path),
+    };
+    // Under variables that programs look at, the first word does not say what runs.
+    let steers = command.assignments.iter().any(|it| !is_own_variable(&it.name));
+    let words = steers.then_some(None).into_iter().chain(command.words.iter().map(known)).collect();
+    wit::SimpleCommand { words, redirections: command.redirections.iter().map(redirection).collect() }
 }
 
 fn change(change: &Change) -> wit::StagedChange {
