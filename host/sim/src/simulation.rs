@@ -8,6 +8,8 @@
 mod action;
 mod core_world;
 mod coverage;
+mod engine_ports;
+mod engine_world;
 mod evidence;
 mod inputs;
 mod invariants;
@@ -18,6 +20,7 @@ pub use evidence::Evidence;
 pub use invariants::{Broken, INVARIANTS, Invariant, Seen, check};
 
 use core_world::CoreWorld;
+use engine_world::EngineWorld;
 use std::fmt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,6 +39,8 @@ const REST_ONE_IN: u64 = 4;
 pub enum World {
     /// The core, under a simulated engine: for millions of seeds.
     Core,
+    /// The engine as well, over a store in memory, with several hosts: for thousands.
+    Engine,
 }
 
 impl World {
@@ -43,18 +48,28 @@ impl World {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Core => "core",
+            Self::Engine => "engine",
         }
     }
 
     /// The world of that name.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Core].into_iter().find(|world| world.word() == word)
+        [Self::Core, Self::Engine].into_iter().find(|world| world.word() == word)
     }
 
     /// What happens only here and must be reached as well.
     pub const fn reaches(self) -> &'static [&'static str] {
         match self {
-            Self::Core => &["refused: stale call", "refused: not a choice"],
+            Self::Core => &["refused: stale call", "refused: not a choice", "batch lost", "batch kept, not told"],
+            Self::Engine => &[
+                "append fenced",
+                "append failed, nothing written",
+                "append failed, written all the same",
+                "append refused by the quota",
+                "crash with the disk at work",
+                "refused: closed session",
+                "taken over from a live host",
+            ],
         }
     }
 }
@@ -92,6 +107,11 @@ pub fn play(world: World, seed: u64, actions: &[Planned], coverage: &mut Coverag
         let evidence = match world {
             World::Core => {
                 let mut session = CoreWorld::new(seed, coverage);
+                actions.iter().for_each(|planned| session.act(*planned));
+                session.end(seed, rest)
+            }
+            World::Engine => {
+                let mut session = EngineWorld::new(seed, coverage);
                 actions.iter().for_each(|planned| session.act(*planned));
                 session.end(seed, rest)
             }

@@ -13,8 +13,7 @@ use crate::random::Random;
 use harness_core::change::Change;
 use harness_core::envelope::{Lineage, SealContext, Tip, seal, verify};
 use harness_core::event::{Changes, Context};
-use harness_core::item::{Effects, ToolSpec};
-use harness_core::outcome::Resume;
+use harness_core::item::ToolSpec;
 use harness_core::{
     Actor, ApprovalId, CallId, Command, Digest, Epoch, Event, Grant, Manifest, QuestionId, Refusal, SessionId,
     SessionState, TenantId, TimeMs, decide,
@@ -213,7 +212,7 @@ impl<'a> CoreWorld<'a> {
         let first = self.tip.sequence.0 + 1 - decision.events.len() as u64;
         for (sequence, event) in (first..).zip(decision.events) {
             self.notice(&event);
-            self.evidence.told.push(Told { sequence, epoch, event: Arc::new(event) });
+            self.evidence.told.push(Told { sequence, epoch: Some(epoch), event: Arc::new(event) });
         }
         decision.commands.into_iter().for_each(|command| self.carry_out(command));
         Ok(())
@@ -265,10 +264,7 @@ impl<'a> CoreWorld<'a> {
                     self.evidence.wrong.push(format!("{call} runs `{tool}`, which there is not"));
                     return;
                 };
-                let round = round_of(resume.as_ref());
-                if spec.effects != Effects::Staged {
-                    self.coverage.reach("outside effect");
-                }
+                let round = inputs::round_of(resume.as_ref());
                 self.evidence.executions.push(Execution { call, round, effects: spec.effects });
                 open.out.push(Work::Call { call, spec, round });
             }
@@ -467,7 +463,6 @@ impl<'a> CoreWorld<'a> {
             tip = next;
             self.notice(&event);
         }
-        let before = tip.sequence.0;
         self.epoch += 1;
         let is_new = state.workspace.is_empty();
         self.open = Some(Open { state, epoch: Epoch(self.epoch), out: Vec::new(), stopped: Vec::new() });
@@ -481,21 +476,12 @@ impl<'a> CoreWorld<'a> {
         // As the engine does: a context is logged only where it differs.
         let same = self.state().and_then(|state| state.context.as_deref()) == Some(&self.context);
         let context = (!same).then(|| Arc::new(self.context.clone()));
-        let what = if same { "opened again, nothing changed" } else { "opened again with another context" };
         drop(self.feed(Event::SessionOpened { host: "sim".to_owned(), epoch: Epoch(self.epoch), context }));
-        if !is_new {
-            self.coverage.reach(what);
-        }
         if let Some(open) = &self.open {
-            let opened = Opened::of(before, self.tip.sequence.0, &open.state);
+            let opened = Opened::of(open.epoch, self.tip.sequence.0, &open.state);
             self.evidence.openings.push(opened);
         }
     }
-}
-
-/// How often a call went on before: its own state says so.
-pub(crate) fn round_of(resume: Option<&Resume>) -> u32 {
-    resume.and_then(|resume| resume.state.parse().ok()).unwrap_or(0)
 }
 
 /// The name under which a refusal is counted.

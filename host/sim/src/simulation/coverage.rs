@@ -63,6 +63,8 @@ const OF_A_LOG: &[&str] = &[
     "put: conflict",
     "put: failed",
     "nested call",
+    "opened again with another context",
+    "opened again, nothing changed",
     "turn: done",
     "turn: failed",
     "turn: limit",
@@ -77,16 +79,11 @@ const OF_EVERY_WORLD: &[&str] = &[
     "crash with a put out",
     "crash with an approval waiting",
     "crash with a question waiting",
-    "batch lost",
-    "batch kept, not told",
-    "opened again, nothing changed",
-    "opened again with another context",
     "several approvals waiting at once",
     "refused: stale approval",
     "refused: wrong subject",
     "refused: stale question",
     "refused: turn running",
-    "outside effect",
     "came to rest at the end",
 ];
 
@@ -119,6 +116,10 @@ impl Coverage {
         for event in log {
             self.reach(event.kind());
             let inside = match event {
+                Event::SessionOpened { context: Some(_), epoch, .. } if epoch.0 > 1 => {
+                    Some("opened again with another context")
+                }
+                Event::SessionOpened { .. } => Some("opened again, nothing changed"),
                 Event::CallEnded { outcome, .. } => ended(outcome),
                 Event::CallJudged { verdict, .. } => Some(match verdict.kind {
                     VerdictKind::Allow => "judged: allow",

@@ -12,8 +12,8 @@ use std::sync::Arc;
 pub struct Told {
     /// Where it stands in the log.
     pub sequence: u64,
-    /// Whose writer told it.
-    pub epoch: Epoch,
+    /// The writer whose append was acknowledged; none where it was told by a subscription.
+    pub epoch: Option<Epoch>,
     /// What it says.
     pub event: Arc<Event>,
 }
@@ -39,9 +39,9 @@ pub struct Request {
 /// A taking up of the session by a host, seen right after it.
 #[derive(Debug, Clone)]
 pub struct Opened {
-    /// Where the log ended before.
-    pub before: u64,
-    /// Where it ended when the session was looked at.
+    /// With which epoch.
+    pub epoch: Epoch,
+    /// Where the log ended when the session was looked at.
     pub after: u64,
     /// The approvals that wait, in order.
     pub approvals: Vec<ApprovalId>,
@@ -51,10 +51,10 @@ pub struct Opened {
 
 impl Opened {
     /// What waits for a person in a state.
-    pub fn of(before: u64, after: u64, state: &SessionState) -> Self {
+    pub fn of(epoch: Epoch, after: u64, state: &SessionState) -> Self {
         let approvals = state.pending().iter().map(|pending| pending.approval).collect();
         let questions = state.questions().iter().map(|question| question.question).collect();
-        Self { before, after, approvals, questions }
+        Self { epoch, after, approvals, questions }
     }
 }
 
@@ -65,6 +65,17 @@ pub struct Live {
     pub state: SessionState,
     /// Pieces of work that are out: requests, waits, calls and puts.
     pub out: usize,
+}
+
+/// Something that a person was told is accepted: from then on it must be in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// A prompt of these words.
+    Prompt(String),
+    /// The answer to an approval.
+    Approval(ApprovalId),
+    /// The answer to a question.
+    Question(QuestionId),
 }
 
 /// Everything that was seen.
@@ -78,6 +89,8 @@ pub struct Evidence {
     pub tip: Option<Tip>,
     /// What was told.
     pub told: Vec<Told>,
+    /// What persons were told is accepted.
+    pub accepted: Vec<Accepted>,
     /// What hands ran, in order.
     pub executions: Vec<Execution>,
     /// The puts that hands were asked for, in order.

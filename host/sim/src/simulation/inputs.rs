@@ -8,7 +8,7 @@ use harness_core::event::{
     Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, TurnLimits,
 };
 use harness_core::item::{AssistantPart, Category, Effects, ToolSpec, Usage};
-use harness_core::outcome::{CallUsage, FailureKind, LimitName, Outcome, Part};
+use harness_core::outcome::{CallUsage, FailureKind, LimitName, Outcome, Part, Resume};
 use harness_core::record::{KvSpace, KvWrite, RequestMade};
 use harness_core::verdict::{HOST_FOLDER, Rule};
 use harness_core::{ApproveMode, CallRecord, Digest, Grant, Scope, VerdictKind};
@@ -54,14 +54,23 @@ fn tools(shape: u64) -> Vec<ToolSpec> {
 
 /// A context out of some thirty: other tools, other rules, another wish to be asked.
 pub(crate) fn context(random: &mut Random) -> Context {
-    let approve = [ApproveMode::Ask, ApproveMode::Ask, ApproveMode::Edits, ApproveMode::All, ApproveMode::None]
-        [random.index(5)];
+    let approve = match random.below(10) {
+        0 => ApproveMode::None,
+        1 => ApproveMode::All,
+        2 | 3 => ApproveMode::Edits,
+        _ => ApproveMode::Ask,
+    };
     let tools = tools(random.below(24));
     let mut rules = Vec::new();
     for number in 0..random.below(3) {
-        let tool = tools.get(random.index(tools.len() * 2)).map(|tool| tool.name.clone());
-        let category = [None, None, Some(Category::Edit), Some(Category::Network)][random.index(4)];
-        let verdict = [VerdictKind::Allow, VerdictKind::Ask, VerdictKind::Deny][random.index(3)];
+        let tool = tools.get(random.index(tools.len() + 4)).map(|tool| tool.name.clone());
+        let category = [None, None, Some(Category::Read), Some(Category::Network)][random.index(4)];
+        let verdict = match random.below(8) {
+            // Who refuses everything learns nothing.
+            0 if tool.is_some() || category.is_some() => VerdictKind::Deny,
+            1..=3 => VerdictKind::Allow,
+            _ => VerdictKind::Ask,
+        };
         rules.push(Rule { id: format!("rule-{number}"), tool, category, verdict, reason: "so.".to_owned() });
     }
     Context {
@@ -283,4 +292,9 @@ pub(crate) fn grant(random: &mut Random) -> Option<Grant> {
 /// Whether a manifest names the host's own files.
 pub(crate) fn touches_the_hosts_own(manifest: &Manifest) -> bool {
     manifest.entries().iter().any(|change| change.path.split('/').any(|part| part == HOST_FOLDER))
+}
+
+/// How often a call went on before: the state that [`report`] left says so.
+pub(crate) fn round_of(resume: Option<&Resume>) -> u32 {
+    resume.and_then(|resume| resume.state.parse().ok()).unwrap_or(0)
 }

@@ -8,7 +8,7 @@
 
 mod calls;
 
-use super::evidence::{Evidence, Told};
+use super::evidence::{Accepted, Evidence, Told};
 use crate::provider::valid_for_provider;
 use harness_core::envelope::{Header, Tip, verify};
 use harness_core::item::Effects;
@@ -45,6 +45,7 @@ macro_rules! invariants {
 invariants![
     nothing_was_wrong_on_the_way => nothing_was_wrong_on_the_way,
     no_acknowledged_event_is_lost => no_acknowledged_event_is_lost,
+    what_a_person_was_told_is_accepted_is_in_the_log => what_a_person_was_told_is_accepted_is_in_the_log,
     a_fenced_writer_writes_nothing => a_fenced_writer_writes_nothing,
     the_live_state_is_the_fold_of_the_log => the_live_state_is_the_fold_of_the_log,
     a_replay_gives_the_same_events => a_replay_gives_the_same_events,
@@ -114,6 +115,22 @@ fn no_acknowledged_event_is_lost(seen: &Seen<'_>) -> Result<(), String> {
     Ok(())
 }
 
+fn what_a_person_was_told_is_accepted_is_in_the_log(seen: &Seen<'_>) -> Result<(), String> {
+    for accepted in &seen.evidence.accepted {
+        let count = seen.log.iter().filter(|event| match (accepted, event) {
+            (Accepted::Prompt(text), Event::PromptReceived { text: kept, .. }) => text == kept,
+            (Accepted::Approval(id), Event::ApprovalAnswered { approval, .. }) => id == approval,
+            (Accepted::Question(id), Event::QuestionAnswered { question, .. }) => id == question,
+            _ => false,
+        });
+        let count = count.count();
+        if count != 1 {
+            return Err(format!("{accepted:?} is {count} times in the log"));
+        }
+    }
+    Ok(())
+}
+
 /// From the event on with which a writer opened the session, nothing of an earlier writer's is in the log.
 fn a_fenced_writer_writes_nothing(seen: &Seen<'_>) -> Result<(), String> {
     let opened = (1u64..).zip(&seen.log).filter_map(|(sequence, event)| match event {
@@ -126,7 +143,7 @@ fn a_fenced_writer_writes_nothing(seen: &Seen<'_>) -> Result<(), String> {
     }
     for told in &seen.evidence.told {
         let in_force = opened.iter().rev().find(|(sequence, _)| *sequence <= told.sequence);
-        if in_force.is_some_and(|(_, epoch)| *epoch > told.epoch) {
+        if in_force.is_some_and(|(_, epoch)| told.epoch.is_some_and(|by| *epoch > by)) {
             return Err(format!("event {} was written by {:?} after {in_force:?}", told.sequence, told.epoch));
         }
     }
@@ -226,18 +243,20 @@ fn what_waits_for_a_person_still_waits_after_a_crash(seen: &Seen<'_>) -> Result<
     }
     let after = |sequence: u64| usize::try_from(sequence).ok().and_then(|index| waited.get(index));
     for opened in &seen.evidence.openings {
-        let (Some(before), Some(now)) = (after(opened.before), after(opened.after)) else {
-            return Err(format!("the log ends before {opened:?}"));
+        let opens = |event: &Event| matches!(event, Event::SessionOpened { epoch, .. } if *epoch == opened.epoch);
+        let from = seen.log.iter().position(opens);
+        let (Some(from), Some(now)) = (from, after(opened.after)) else {
+            return Err(format!("the log does not hold {opened:?}"));
         };
         let found = Waiting::ids(&opened.approvals, &opened.questions);
         if found != now.all() {
             return Err(format!("{:?} should wait at {}, {found:?} do", now.all(), opened.after));
         }
         // Only another context may have made asking a person needless.
-        let batch = seen.log.iter().take(opened.after as usize).skip(opened.before as usize);
-        let is_same = batch.into_iter().all(|it| !matches!(it, Event::SessionOpened { context: Some(_), .. }));
-        if is_same && !before.all().is_subset(&now.all()) {
-            return Err(format!("{:?} waited before event {}, {found:?} do after", before.all(), opened.before));
+        let is_same = matches!(seen.log.get(from), Some(Event::SessionOpened { context: None, .. }));
+        let before = waited.get(from).map_or_else(BTreeSet::new, Waiting::all);
+        if is_same && !before.is_subset(&now.all()) {
+            return Err(format!("{before:?} waited before event {}, {found:?} do after", from + 1));
         }
     }
     Ok(())
@@ -248,14 +267,11 @@ fn every_request_is_valid_for_a_provider(seen: &Seen<'_>) -> Result<(), String> 
     seen.evidence.requests.iter().try_for_each(valid)
 }
 
+/// What was ever asked is the beginning of what is asked now.
 fn a_conversation_only_grows(seen: &Seen<'_>) -> Result<(), String> {
-    for two in seen.evidence.requests.windows(2) {
-        let [earlier, later] = two else { continue };
-        if later.items.get(..earlier.items.len()) != Some(&earlier.items[..]) {
-            return Err(format!("{:?} does not begin with {:?}", later.items, earlier.items));
-        }
-    }
-    Ok(())
+    let history = fold(&seen.log)?.history;
+    let strays = seen.evidence.requests.iter().find(|it| history.get(..it.items.len()) != Some(&it.items[..]));
+    strays.map_or(Ok(()), |stray| Err(format!("{:?} does not begin with {:?}", history, stray.items)))
 }
 
 /// What is under way waits for the model, a timer, a hand or a person.
