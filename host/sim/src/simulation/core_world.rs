@@ -289,12 +289,22 @@ impl<'a> CoreWorld<'a> {
     fn give_back(&mut self, random: &mut Random) {
         let Some(open) = &mut self.open else { return };
         if open.out.is_empty() {
-            return;
+            return self.go_on(random);
         }
         let work = open.out.swap_remove(random.index(open.out.len()));
         let input = self.result_of(work, random);
         if let Err(refusal) = self.feed(input) {
             self.evidence.wrong.push(format!("what was out was not waited for: {refusal}"));
+        }
+    }
+
+    /// Nothing is out: a person goes on, in whatever way there is.
+    fn go_on(&mut self, random: &mut Random) {
+        match self.state() {
+            Some(state) if !state.pending().is_empty() => self.answer(random),
+            Some(state) if !state.questions().is_empty() => self.answer_question(random),
+            Some(state) if !self.changed.is_empty() && state.turn.is_none() && random.one_in(4) => self.undo(random),
+            _ => self.prompt(random),
         }
     }
 
@@ -405,7 +415,7 @@ impl<'a> CoreWorld<'a> {
     }
 
     fn undo(&mut self, random: &mut Random) {
-        let count = random.index(self.changed.len() + 1);
+        let count = 1 + random.index(self.changed.len());
         let of: Vec<(CallId, Manifest)> = self.changed.iter().rev().take(count).cloned().collect();
         let reverse = |change: &Change| Change {
             path: change.path.clone(),

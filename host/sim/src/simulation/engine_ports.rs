@@ -22,6 +22,9 @@ use tokio::sync::oneshot;
 /// How likely an append fails in each of three ways, in thousandths.
 const APPEND_FAILS_PER_MILLE: u64 = 6;
 
+/// How likely putting in place fails, in thousandths.
+const PUT_FAILS_PER_MILLE: u64 = 80;
+
 /// Work that is out, with the way back.
 pub(crate) enum Slip {
     Model { tools: Vec<ToolSpec>, reply: oneshot::Sender<Result<ModelResponse, ModelFailure>> },
@@ -168,6 +171,9 @@ impl Hands for SimPorts {
         let (reply, may) = oneshot::channel();
         self.desk.put(Slip::Put { reply });
         let _ = may.await;
+        if self.desk.draw(PUT_FAILS_PER_MILLE) {
+            return ApplyResult::Failed { message: "the disk is full".to_owned() };
+        }
         let mut after = Vec::new();
         for change in manifest.entries() {
             let digest = change.after.as_ref().and_then(FileState::content);

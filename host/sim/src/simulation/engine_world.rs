@@ -272,7 +272,7 @@ impl<'a> EngineWorld<'a> {
 
     fn give_back(&mut self, chosen: usize, random: &mut Random) {
         let Some(process) = self.processes.get(chosen) else { return };
-        let Some(slip) = process.ports.desk.take(random) else { return };
+        let Some(slip) = process.ports.desk.take(random) else { return self.go_on(chosen, random) };
         // Whoever waited may be gone by now.
         match slip {
             Slip::Model { reply, .. } if random.one_in(5) => drop(reply.send(Err(inputs::failure(random)))),
@@ -299,6 +299,16 @@ impl<'a> EngineWorld<'a> {
                 let changes = inputs::placed(spec.effects, manifest);
                 drop(reply.send(CallReport { outcome, changes, contents, usage, record }));
             }
+        }
+    }
+
+    /// Nothing is out: a person goes on, in whatever way there is.
+    fn go_on(&mut self, chosen: usize, random: &mut Random) {
+        match &self.state {
+            state if !state.pending().is_empty() => self.answer(chosen, random),
+            state if !state.questions().is_empty() => self.answer_question(chosen, random),
+            state if state.turn.is_none() && random.one_in(4) => self.undo(chosen, random),
+            _ => self.prompt(chosen, random),
         }
     }
 

@@ -73,6 +73,11 @@ pub(crate) fn context(random: &mut Random) -> Context {
         };
         rules.push(Rule { id: format!("rule-{number}"), tool, category, verdict, reason: "so.".to_owned() });
     }
+    if random.one_in(4) {
+        // Calls that only read are asked about together.
+        let (category, verdict) = (Some(Category::Read), VerdictKind::Ask);
+        rules.push(Rule { id: "reads".to_owned(), tool: None, category, verdict, reason: "so.".to_owned() });
+    }
     Context {
         model: harness_core::ModelRef { provider: "sim".to_owned(), name: "one".to_owned() },
         model_reason: "sim".to_owned(),
