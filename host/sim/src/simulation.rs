@@ -13,11 +13,14 @@ mod engine_world;
 mod evidence;
 mod inputs;
 mod invariants;
+mod pilot;
 
 pub use action::{Action, Planned, plan};
 pub use coverage::Coverage;
-pub use evidence::Evidence;
+pub use engine_ports::Store;
+pub use evidence::{Accepted, Acquired, Evidence, Execution, Live, Opened, Request, Told};
 pub use invariants::{Broken, INVARIANTS, Invariant, Seen, check};
+pub use pilot::{Listener, Note, Pilot};
 
 use core_world::CoreWorld;
 use engine_world::EngineWorld;

@@ -2,19 +2,21 @@
 //!
 //! Promise: nothing returns by itself, and what the host does outside is seen when it begins.
 
-use super::evidence::{Evidence, Execution, Request, Told};
-use super::inputs::{file_state, round_of};
-use crate::memory_store::MemoryStore;
+use super::evidence::{Acquired, Evidence, Execution, Request, Told};
+use super::pilot::{Listener, Note};
+use super::inputs::{self, file_state, round_of};
+use crate::ids::SeededIds;
 use crate::random::Random;
 use async_trait::async_trait;
 use harness_core::change::{FileState, Manifest};
 use harness_core::event::{ApplyResult, ModelFailure, ModelFailureKind};
-use harness_core::item::ToolSpec;
-use harness_core::{CallId, Outcome, Sequence, SessionId, TimeMs, Tip};
+use harness_core::item::{Effects, ToolSpec};
+use harness_core::{CallId, Epoch, Outcome, Sequence, SessionId, TimeMs, Tip};
 use harness_engine::ports::{
-    AppendError, Blobs, CallReport, CallRequest, Clock, DeltaSink, EventLog, Hands, Model, ModelDelta, ModelRequest,
-    ModelResponse, SessionAppend, StoreError, StoredEvent,
+    AppendError, Blob, Blobs, CallReport, CallRequest, Clock, DeltaSink, EventLog, Hands, Holder, Index, Kv, Lease, LeaseError,
+    Model, ModelDelta, ModelRequest, ModelResponse, SessionAppend, StoreError, StoredEvent, Takeover,
 };
+use harness_engine::Ports;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
@@ -44,12 +46,59 @@ impl Slip {
     }
 }
 
+impl Slip {
+    /// Gives a result back. Whoever waited may be gone by now. `number` keeps the provider's ids apart.
+    pub(crate) fn give_back(self, random: &mut Random, number: u64, files: &mut BTreeMap<String, Vec<u8>>) {
+        match self {
+            Self::Model { reply, .. } if random.one_in(5) => drop(reply.send(Err(inputs::failure(random)))),
+            Self::Model { tools, reply } => drop(reply.send(Ok(inputs::response(random, &tools, number)))),
+            Self::Wait { reply } | Self::Put { reply } | Self::Disk { reply } => drop(reply.send(())),
+            Self::Call { spec, round, tools, reply } => {
+                let inputs::Reported { outcome, usage, record } = inputs::report(random, &spec, round, &tools);
+                let (manifest, wanted) = inputs::edits(random, |path| files.get(path).cloned());
+                let mut contents: Vec<Blob> = Vec::new();
+                for (path, after) in wanted {
+                    let before = files.get(&path).cloned();
+                    contents.extend([before, after.clone()].into_iter().flatten().map(Blob::new));
+                    match after.filter(|_| spec.effects == Effects::Direct) {
+                        Some(after) => drop(files.insert(path, after)),
+                        None if spec.effects == Effects::Direct => drop(files.remove(&path)),
+                        None => {}
+                    }
+                }
+                let changes = inputs::placed(spec.effects, manifest);
+                drop(reply.send(CallReport { outcome, changes, contents, usage, record }));
+            }
+        }
+    }
+}
+
 /// What all hosts of a play share: what is seen of them, and the world outside.
 #[derive(Default)]
 pub(crate) struct Outside {
     pub(crate) evidence: Evidence,
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) reached: Vec<&'static str>,
+    /// Hears of what must hold, at once.
+    pub(crate) listener: Option<Listener>,
+}
+
+impl Outside {
+    fn note(&mut self, note: Note) {
+        if let Some(listener) = &self.listener {
+            listener(&note);
+        }
+        match note {
+            Note::Told(told) => self.evidence.told.push(told),
+            Note::Ran(execution) => self.evidence.executions.push(execution),
+            Note::Acquired(acquired) => self.evidence.acquired.push(acquired),
+        }
+    }
+
+    /// Somebody was told of an event.
+    pub(crate) fn tell(shared: &SharedOutside, told: Told) {
+        locked(shared).note(Note::Told(told));
+    }
 }
 
 /// The world outside, shared.
@@ -106,16 +155,36 @@ impl Desk {
     }
 }
 
-/// Everything that one host stands on, besides the store.
+/// What keeps sessions: the real store, or one in memory.
+pub trait Store: EventLog + Lease + Index + Blobs + Kv {}
+
+impl<S: EventLog + Lease + Index + Blobs + Kv> Store for S {}
+
+/// Everything that one host stands on. Log and lease go through here, the rest of the store does not.
 #[derive(Clone)]
 pub(crate) struct SimPorts {
     pub(crate) desk: Arc<Desk>,
     pub(crate) outside: SharedOutside,
-    pub(crate) store: MemoryStore,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) tools: Arc<Vec<ToolSpec>>,
 }
 
 impl SimPorts {
+    /// The ports of a host that stands on these and on `store`.
+    pub(crate) fn over<S: Store>(&self, store: Arc<S>, seed: u64) -> Ports {
+        let all = Arc::new(self.clone());
+        Ports {
+            log: Arc::clone(&all) as _,
+            lease: Arc::clone(&all) as _,
+            index: Arc::clone(&store) as _,
+            blobs: Arc::clone(&store) as _,
+            kv: store,
+            model: Arc::clone(&all) as _,
+            clock: all,
+            ids: Arc::new(SeededIds::new(seed)),
+        }
+    }
+
     fn outside(&self) -> MutexGuard<'_, Outside> {
         locked(&self.outside)
     }
@@ -161,7 +230,7 @@ impl Hands for SimPorts {
         };
         let round = round_of(call.resume.as_ref());
         let (reply, report) = oneshot::channel();
-        self.outside().evidence.executions.push(Execution { call: call.call, round, effects: spec.effects });
+        self.outside().note(Note::Ran(Execution { call: call.call, round, effects: spec.effects }));
         self.desk.put(Slip::Call { spec, round, tools: self.tools.to_vec(), reply });
         report.await.unwrap_or_else(|_| CallReport::of(Outcome::Interrupted))
     }
@@ -231,7 +300,7 @@ impl EventLog for SimPorts {
             return Err(failed("append failed, written all the same"));
         }
         // From here on the writer may say so: what it is told late is acknowledged all the same.
-        self.outside().evidence.told.extend(told);
+        told.into_iter().for_each(|told| self.outside().note(Note::Told(told)));
         self.desk.disk().await;
         Ok(())
     }
@@ -251,6 +320,27 @@ impl EventLog for SimPorts {
 
     async fn erase_payload(&self, session: SessionId, sequence: Sequence) -> Result<(), StoreError> {
         self.store.erase_payload(session, sequence).await
+    }
+}
+
+#[async_trait]
+impl Lease for SimPorts {
+    async fn acquire(&self, session: SessionId, holder: &Holder, takeover: Takeover) -> Result<Epoch, LeaseError> {
+        let epoch = self.store.acquire(session, holder, takeover).await?;
+        if let Ok(Tip { sequence, .. }) = self.store.tip(session).await {
+            self.outside().note(Note::Acquired(Acquired { epoch, after: sequence.0 }));
+        }
+        // Others may go on in between.
+        self.desk.disk().await;
+        Ok(epoch)
+    }
+
+    async fn release(&self, session: SessionId, epoch: Epoch) -> Result<(), LeaseError> {
+        self.store.release(session, epoch).await
+    }
+
+    async fn holder(&self, session: SessionId) -> Result<Option<Holder>, LeaseError> {
+        self.store.holder(session).await
     }
 }
 

@@ -9,13 +9,12 @@ use super::core_world::refused;
 use super::engine_ports::{Desk, Outside, SharedOutside, SimPorts, Slip, locked};
 use super::evidence::{Accepted, Evidence, Live, Opened, Told};
 use super::inputs;
-use crate::ids::SeededIds;
 use crate::memory_store::MemoryStore;
 use crate::random::Random;
 use harness_core::event::{Context, TurnLimits};
-use harness_core::{ApprovalId, Digest, Epoch, Event, Grant, QuestionId, Sequence, SessionId, SessionState};
-use harness_engine::ports::{Blob, CallReport, EventLog, Hands, Holder, StoredEvent, Takeover};
-use harness_engine::{Host, NewSession, Ports, Selection, Session, SessionError, Update};
+use harness_core::{ApprovalId, Digest, Event, Grant, QuestionId, Sequence, SessionId, SessionState};
+use harness_engine::ports::{EventLog, Hands, Holder, StoredEvent, Takeover};
+use harness_engine::{Host, NewSession, Selection, Session, SessionError, Update};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -130,23 +129,9 @@ impl<'a> EngineWorld<'a> {
         let holder = Holder { machine: "sim".to_owned(), pid: self.started, process_start: 1 };
         let desk = Arc::new(Desk::new(self.ids.next(), is_faulty));
         let tools = Arc::new(self.context.tools.clone());
-        let ports = SimPorts { desk, outside: Arc::clone(&self.outside), store: self.store.clone(), tools };
-        let all = Arc::new(ports.clone());
         let store = Arc::new(self.store.clone());
-        let host = Host::new(
-            Ports {
-                log: Arc::clone(&all) as _,
-                lease: Arc::clone(&store) as _,
-                index: Arc::clone(&store) as _,
-                blobs: Arc::clone(&store) as _,
-                kv: store,
-                model: Arc::clone(&all) as _,
-                clock: all,
-                ids: Arc::new(SeededIds::new(self.ids.next())),
-            },
-            holder.clone(),
-            "sim",
-        );
+        let ports = SimPorts { desk, outside: Arc::clone(&self.outside), store: Arc::clone(&store) as _, tools };
+        let host = Host::new(ports.over(store, self.ids.next()), holder.clone(), "sim");
         #[allow(clippy::expect_used, reason = "without a thread's runtime there is nothing to simulate")]
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers");
         Process { runtime, ports, host, holder, session: Arc::default() }
@@ -273,33 +258,8 @@ impl<'a> EngineWorld<'a> {
     fn give_back(&mut self, chosen: usize, random: &mut Random) {
         let Some(process) = self.processes.get(chosen) else { return };
         let Some(slip) = process.ports.desk.take(random) else { return self.go_on(chosen, random) };
-        // Whoever waited may be gone by now.
-        match slip {
-            Slip::Model { reply, .. } if random.one_in(5) => drop(reply.send(Err(inputs::failure(random)))),
-            Slip::Model { tools, reply } => {
-                self.responses += 1;
-                drop(reply.send(Ok(inputs::response(random, &tools, self.responses))));
-            }
-            Slip::Wait { reply } | Slip::Put { reply } | Slip::Disk { reply } => drop(reply.send(())),
-            Slip::Call { spec, round, tools, reply } => {
-                let inputs::Reported { outcome, usage, record } = inputs::report(random, &spec, round, &tools);
-                let mut outside = locked(&self.outside);
-                let (manifest, wanted) = inputs::edits(random, |path| outside.files.get(path).cloned());
-                let mut contents: Vec<Blob> = Vec::new();
-                for (path, after) in wanted {
-                    let before = outside.files.get(&path).cloned();
-                    contents.extend([before, after.clone()].into_iter().flatten().map(Blob::new));
-                    if spec.effects == harness_core::item::Effects::Direct {
-                        match after {
-                            Some(after) => drop(outside.files.insert(path, after)),
-                            None => drop(outside.files.remove(&path)),
-                        }
-                    }
-                }
-                let changes = inputs::placed(spec.effects, manifest);
-                drop(reply.send(CallReport { outcome, changes, contents, usage, record }));
-            }
-        }
+        self.responses += 1;
+        slip.give_back(random, self.responses, &mut locked(&self.outside).files);
     }
 
     /// Nothing is out: a person goes on, in whatever way there is.
@@ -498,8 +458,8 @@ async fn watch(mut updates: harness_engine::Subscription, outside: &SharedOutsid
         match updates.next().await {
             Ok(Update::Event(logged)) => {
                 let Some(event) = logged.event.clone() else { continue };
-                let told = Told { sequence: logged.header.sequence.0, epoch: None::<Epoch>, event: Arc::new(event) };
-                locked(outside).evidence.told.push(told);
+                let told = Told { sequence: logged.header.sequence.0, epoch: None, event: Arc::new(event) };
+                Outside::tell(outside, told);
             }
             Ok(Update::Delta { .. } | Update::Progress { .. }) => {}
             Ok(Update::Closed { .. }) => return,

@@ -18,6 +18,15 @@ pub struct Told {
     pub event: Arc<Event>,
 }
 
+/// A host became the session's only writer.
+#[derive(Debug, Clone, Copy)]
+pub struct Acquired {
+    /// With which epoch.
+    pub epoch: Epoch,
+    /// Where the log ended right after: whoever wrote before writes nothing after this.
+    pub after: u64,
+}
+
 /// A run of a call by a hand.
 #[derive(Debug, Clone, Copy)]
 pub struct Execution {
@@ -89,6 +98,8 @@ pub struct Evidence {
     pub tip: Option<Tip>,
     /// What was told.
     pub told: Vec<Told>,
+    /// When the session got another writer.
+    pub acquired: Vec<Acquired>,
     /// What persons were told is accepted.
     pub accepted: Vec<Accepted>,
     /// What hands ran, in order.

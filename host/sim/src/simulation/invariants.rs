@@ -142,9 +142,11 @@ fn a_fenced_writer_writes_nothing(seen: &Seen<'_>) -> Result<(), String> {
         return Err(format!("the epochs do not rise: {two:?}"));
     }
     for told in &seen.evidence.told {
+        let Some(by) = told.epoch else { continue };
         let in_force = opened.iter().rev().find(|(sequence, _)| *sequence <= told.sequence);
-        if in_force.is_some_and(|(_, epoch)| told.epoch.is_some_and(|by| *epoch > by)) {
-            return Err(format!("event {} was written by {:?} after {in_force:?}", told.sequence, told.epoch));
+        let is_fenced = seen.evidence.acquired.iter().any(|it| it.epoch > by && told.sequence > it.after);
+        if is_fenced || in_force.is_some_and(|(_, epoch)| *epoch > by) {
+            return Err(format!("event {} was written by {by:?} after a later writer had the session", told.sequence));
         }
     }
     Ok(())
