@@ -37,6 +37,8 @@ pub enum Action {
     Revoke,
     /// A person takes back what calls changed.
     Undo,
+    /// Somebody else changes a file.
+    ChangeFile,
     /// The host is killed, at rest or in the middle of writing down or carrying out.
     Crash,
     /// The host closes the session in an orderly way.
@@ -65,6 +67,7 @@ impl Action {
         (Self::Grant, 15),
         (Self::Revoke, 12),
         (Self::Undo, 30),
+        (Self::ChangeFile, 40),
         (Self::Crash, 45),
         (Self::Close, 8),
         (Self::Open, 60),

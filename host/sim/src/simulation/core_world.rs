@@ -142,7 +142,8 @@ impl<'a> CoreWorld<'a> {
                 self.open = None;
                 self.open_session(random);
             }
-            Action::Open | Action::Run => {}
+            // There are no files here: how a put goes is drawn.
+            Action::Open | Action::Run | Action::ChangeFile => {}
         }
     }
 

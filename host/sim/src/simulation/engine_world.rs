@@ -168,6 +168,15 @@ impl<'a> EngineWorld<'a> {
                 self.tell(chosen, None, |session| async move { session.revoke(grant).await });
             }
             Action::Undo => self.undo(chosen, random),
+            Action::ChangeFile => {
+                let files = &mut locked(&self.outside).files;
+                for (path, content) in inputs::edits(random, |_| None).1 {
+                    match content {
+                        Some(content) => drop(files.insert(path, content)),
+                        None => drop(files.remove(&path)),
+                    }
+                }
+            }
             Action::Crash => self.crash(chosen),
             Action::Close => self.close(chosen),
             Action::Open if self.processes.iter().all(|process| process.session().is_none()) => {
