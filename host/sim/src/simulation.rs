@@ -99,7 +99,11 @@ impl fmt::Display for Failure {
         writeln!(f, "{}", self.broken.what)?;
         writeln!(f, "{} of {} actions are enough:", self.actions.len(), self.planned)?;
         self.actions.iter().try_for_each(|planned| writeln!(f, "  {planned}"))?;
-        write!(f, "again: HARNESS_SIM_SEED={seed} cargo run --release -p harness-sim --example simulate -- --world {world}")
+        writeln!(f, "their log: {}", self.broken.log.join(", "))?;
+        write!(
+            f,
+            "again: HARNESS_SIM_SEED={seed} cargo run --release -p harness-sim --example simulate -- --world {world}"
+        )
     }
 }
 
@@ -130,7 +134,7 @@ pub fn play(world: World, seed: u64, actions: &[Planned], coverage: &mut Coverag
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Err(Broken { invariant: "nothing_panics", what: text.unwrap_or_default() })
+            Err(Broken { invariant: "nothing_panics", what: text.unwrap_or_default(), log: Vec::new() })
         }
     }
 }

@@ -229,9 +229,8 @@ impl<'a> CoreWorld<'a> {
             actor: Actor::Host,
         };
         let ids = &mut self.ids;
-        let (sealed, tip) = seal(self.tip, &context, events, || {
-            (u128::from(ids.next()) << 64 | u128::from(ids.next())).to_be_bytes()
-        });
+        let (sealed, tip) =
+            seal(self.tip, &context, events, || (u128::from(ids.next()) << 64 | u128::from(ids.next())).to_be_bytes());
         let stored = sealed.into_iter().map(|it| StoredEvent { header_bytes: it.header_bytes, payload: it.payload });
         self.stored.extend(stored);
         self.tip = tip;
@@ -379,8 +378,8 @@ impl<'a> CoreWorld<'a> {
         let waiting = self.state().and_then(|state| state.pending().first().map(|it| (it.approval, it.binds_to)));
         let (approval, binds_to) = match (waiting, random.below(2)) {
             (Some((approval, shown)), 0) => {
-                let others = self.approvals.iter().map(|(_, digest)| *digest).filter(|digest| *digest != shown);
-                (approval, others.last().unwrap_or(Digest::ZERO))
+                let other = self.approvals.iter().rev().map(|(_, digest)| *digest).find(|digest| *digest != shown);
+                (approval, other.unwrap_or(Digest::ZERO))
             }
             _ => (ApprovalId::from_bits(u128::from(random.next())), Digest::ZERO),
         };

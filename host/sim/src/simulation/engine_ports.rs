@@ -3,8 +3,8 @@
 //! Promise: nothing returns by itself, and what the host does outside is seen when it begins.
 
 use super::evidence::{Acquired, Evidence, Execution, Request, Told};
-use super::pilot::{Listener, Note};
 use super::inputs::{self, file_state, round_of};
+use super::pilot::{Listener, Note};
 use crate::ids::SeededIds;
 use crate::random::Random;
 use async_trait::async_trait;
@@ -12,11 +12,11 @@ use harness_core::change::{FileState, Manifest};
 use harness_core::event::{ApplyResult, ModelFailure, ModelFailureKind};
 use harness_core::item::{Effects, ToolSpec};
 use harness_core::{CallId, Epoch, Outcome, Sequence, SessionId, TimeMs, Tip};
-use harness_engine::ports::{
-    AppendError, Blob, Blobs, CallReport, CallRequest, Clock, DeltaSink, EventLog, Hands, Holder, Index, Kv, Lease, LeaseError,
-    Model, ModelDelta, ModelRequest, ModelResponse, SessionAppend, StoreError, StoredEvent, Takeover,
-};
 use harness_engine::Ports;
+use harness_engine::ports::{
+    AppendError, Blob, Blobs, CallReport, CallRequest, Clock, DeltaSink, EventLog, Hands, Holder, Index, Kv, Lease,
+    LeaseError, Model, ModelDelta, ModelRequest, ModelResponse, SessionAppend, StoreError, StoredEvent, Takeover,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;

@@ -4,8 +4,8 @@
 //! the plan's. A crash drops the runtime with whatever is in it, wherever it stands.
 
 use super::action::{Action, Planned};
-use super::coverage::Coverage;
 use super::core_world::refused;
+use super::coverage::Coverage;
 use super::engine_ports::{Desk, Outside, SharedOutside, SimPorts, Slip, locked};
 use super::evidence::{Accepted, Evidence, Live, Opened, Told};
 use super::inputs;
@@ -476,4 +476,3 @@ async fn watch(mut updates: harness_engine::Subscription, outside: &SharedOutsid
         }
     }
 }
-

@@ -166,22 +166,22 @@ pub(crate) fn file_state(content: &[u8]) -> FileState {
     FileState::File { digest: Digest::of(content), bytes: content.len() as u64, executable: false }
 }
 
+/// A path and what its file is to hold; none where it is to be gone.
+pub(crate) type Edit = (String, Option<Vec<u8>>);
+
 /// Changes of some files: each path with what it is to hold, none where it is to be gone. What a file holds now
 /// is asked of `now`.
-pub(crate) fn edits(
-    random: &mut Random,
-    now: impl Fn(&str) -> Option<Vec<u8>>,
-) -> (Manifest, Vec<(String, Option<Vec<u8>>)>) {
+pub(crate) fn edits(random: &mut Random, now: impl Fn(&str) -> Option<Vec<u8>>) -> (Manifest, Vec<Edit>) {
     // The paths that somebody has to decide about come up less often.
     let reach = if random.one_in(6) { PATHS.len() } else { PATHS.len() - 2 };
-    let mut wanted: Vec<(String, Option<Vec<u8>>)> = Vec::new();
+    let mut wanted: Vec<Edit> = Vec::new();
     for _ in 0..random.below(3) {
         let Some(path) = PATHS.get(random.index(reach)) else { continue };
         let content = random.pick(&CONTENTS).filter(|_| !random.one_in(6)).map(|content| content.as_bytes().to_vec());
         wanted.retain(|(other, _)| other != path);
         wanted.push(((*path).to_owned(), content));
     }
-    let change = |(path, after): &(String, Option<Vec<u8>>)| Change {
+    let change = |(path, after): &Edit| Change {
         path: path.clone(),
         before: now(path).as_deref().map(file_state),
         after: after.as_deref().map(file_state),
@@ -231,9 +231,7 @@ pub(crate) fn report(random: &mut Random, spec: &ToolSpec, round: u32, tools: &[
 fn not_granted(random: &mut Random, spec: &ToolSpec) -> Outcome {
     let capability = CAPABILITIES.get(random.index(CAPABILITIES.len())).and_then(|text| text.parse().ok());
     match capability {
-        Some(capability) => {
-            Outcome::NotGranted { component: spec.component.clone(), capability: Box::new(capability) }
-        }
+        Some(capability) => Outcome::NotGranted { component: spec.component.clone(), capability: Box::new(capability) },
         None => Outcome::Interrupted,
     }
 }

@@ -66,13 +66,16 @@ pub struct Broken {
     pub invariant: &'static str,
     /// How.
     pub what: String,
+    /// The kinds of the log's events, in order, as far as it could be read.
+    pub log: Vec<&'static str>,
 }
 
 /// Judges an evidence by every invariant. Gives the log's events.
 pub fn check(evidence: &Evidence) -> Result<Vec<Event>, Broken> {
-    let seen = read(evidence).map_err(|what| Broken { invariant: "the_chain_is_valid", what })?;
+    let seen = read(evidence).map_err(|what| Broken { invariant: "the_chain_is_valid", what, log: Vec::new() })?;
     for Invariant { name, check } in INVARIANTS {
-        check(&seen).map_err(|what| Broken { invariant: name, what })?;
+        let log = || seen.log.iter().map(Event::kind).collect();
+        check(&seen).map_err(|what| Broken { invariant: name, what, log: log() })?;
     }
     Ok(seen.log)
 }
