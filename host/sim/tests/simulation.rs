@@ -7,9 +7,9 @@
 use harness_sim::simulation::{Coverage, World, plan, play, play_seed, sweep};
 
 /// Seeds of the core's world: a few seconds in a test build.
-const CORE_SEEDS: u64 = 1_000;
+const CORE_SEEDS: u64 = 800;
 /// Seeds of the engine's world.
-const ENGINE_SEEDS: u64 = 500;
+const ENGINE_SEEDS: u64 = 700;
 
 fn bounded(world: World, seeds: u64) {
     if let Some(seed) = std::env::var("HARNESS_SIM_SEED").ok().map(|text| text.parse().expect("a seed is a number")) {

@@ -376,8 +376,8 @@ impl<'a> CoreWorld<'a> {
 
     fn answer_foreign(&mut self, random: &mut Random) {
         let waiting = self.state().and_then(|state| state.pending().first().map(|it| (it.approval, it.binds_to)));
-        let (approval, binds_to) = match (waiting, random.below(2)) {
-            (Some((approval, shown)), 0) => {
+        let (approval, binds_to) = match (waiting, random.one_in(4)) {
+            (Some((approval, shown)), false) => {
                 let other = self.approvals.iter().rev().map(|(_, digest)| *digest).find(|digest| *digest != shown);
                 (approval, other.unwrap_or(Digest::ZERO))
             }

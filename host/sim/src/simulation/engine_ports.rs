@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 const APPEND_FAILS_PER_MILLE: u64 = 6;
 
 /// How likely putting in place fails, in thousandths.
-const PUT_FAILS_PER_MILLE: u64 = 80;
+const PUT_FAILS_PER_MILLE: u64 = 120;
 
 /// Work that is out, with the way back.
 pub(crate) enum Slip {

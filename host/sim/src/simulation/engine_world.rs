@@ -354,7 +354,7 @@ impl<'a> EngineWorld<'a> {
     fn answer_foreign(&mut self, chosen: usize, random: &mut Random) {
         let waiting = self.state.pending().first().map(|it| it.approval);
         let unknown = ApprovalId::from_bits(u128::from(random.next()));
-        let approval = waiting.filter(|_| random.one_in(2)).unwrap_or(unknown);
+        let approval = waiting.filter(|_| !random.one_in(4)).unwrap_or(unknown);
         let answer = inputs::answer(random);
         let tell = |session: Session| async move { session.answer(approval, Digest::ZERO, answer).await };
         self.must_refuse(chosen, "an answer to something else", tell);

@@ -118,7 +118,8 @@ pub(crate) fn response(random: &mut Random, tools: &[ToolSpec], number: u64) -> 
         _ => 2 + random.below(4),
     };
     for call in 0..calls {
-        let tool = match tools.get(random.index(tools.len() + 1)) {
+        let editing = tools.iter().find(|tool| tool.category == Category::Edit).filter(|_| random.one_in(3));
+        let tool = match editing.or_else(|| tools.get(random.index(tools.len() + 1))) {
             Some(tool) => tool.name.clone(),
             None => "unknown".to_owned(),
         };
@@ -175,7 +176,7 @@ pub(crate) fn edits(random: &mut Random, now: impl Fn(&str) -> Option<Vec<u8>>) 
     // The paths that somebody has to decide about come up less often.
     let reach = if random.one_in(6) { PATHS.len() } else { PATHS.len() - 2 };
     let mut wanted: Vec<Edit> = Vec::new();
-    for _ in 0..random.below(3) {
+    for _ in 0..random.below(4) {
         let Some(path) = PATHS.get(random.index(reach)) else { continue };
         let content = random.pick(&CONTENTS).filter(|_| !random.one_in(6)).map(|content| content.as_bytes().to_vec());
         wanted.retain(|(other, _)| other != path);
