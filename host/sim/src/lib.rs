@@ -11,5 +11,8 @@ pub mod http_server;
 pub mod ids;
 pub mod memory_store;
 pub mod native_hand;
+pub mod provider;
+pub mod random;
 pub mod scripted_model;
 pub mod scripted_policy;
+pub mod simulation;

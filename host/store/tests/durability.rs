@@ -206,9 +206,7 @@ fn run_seed(
             world.cut();
             world.unregister();
             let injected = world.injected();
-            tally.injected.syncs += injected.syncs;
-            tally.injected.full += injected.full;
-            tally.injected.short += injected.short;
+            tally.injected.add(injected);
         }
         let left = tempfile::tempdir().unwrap();
         world.leave_behind(left.path());
@@ -236,17 +234,19 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
 
 #[test]
 fn nor_does_one_on_a_disk_that_fails_now_and_then() {
-    let faults = Faults { sync_fails_per_mille: 60, disk_full_per_mille: 15, short_write_per_mille: 15 };
+    let faults =
+        Faults { sync_fails_per_mille: 60, disk_full_per_mille: 15, short_write_per_mille: 15, ..Faults::default() };
     let tally = run(1000..1040, faults, 0, Synchronous::Full);
     assert!(tally.broken.is_empty(), "{:#?}", tally.broken);
     assert!(tally.acknowledged > 300, "only {} events were acknowledged", tally.acknowledged);
-    let Injected { syncs, full, short } = tally.injected;
+    let Injected { syncs, full, short, .. } = tally.injected;
     assert!(syncs > 20 && full > 20 && short > 20, "too few faults: {:?}", tally.injected);
 }
 
 #[test]
 fn nor_does_one_after_kills_on_such_a_disk() {
-    let faults = Faults { sync_fails_per_mille: 100, disk_full_per_mille: 5, short_write_per_mille: 5 };
+    let faults =
+        Faults { sync_fails_per_mille: 100, disk_full_per_mille: 5, short_write_per_mille: 5, ..Faults::default() };
     let tally = run(2000..2030, faults, 2, Synchronous::Full);
     assert!(tally.broken.is_empty(), "{:#?}", tally.broken);
     assert!(tally.acknowledged > 300, "only {} events were acknowledged", tally.acknowledged);

@@ -16,27 +16,10 @@ use std::sync::Mutex;
 /// What a disk writes whole or not at all. Bytes.
 const SECTOR_BYTES: usize = 512;
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, seeded, good enough for choosing.
-pub(crate) struct Random(pub u64);
+/// How long a slow sync takes. Milliseconds.
+const SLOW_SYNC_MS: u64 = 3;
 
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// A number below `end`.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-
-    fn per_mille(&mut self, chance: u64) -> bool {
-        self.below(1000) < chance
-    }
-}
+pub(crate) use harness_sim::random::Random;
 
 /// How often an operation fails, in thousandths.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,6 +27,9 @@ pub(crate) struct Faults {
     pub(crate) sync_fails_per_mille: u64,
     pub(crate) disk_full_per_mille: u64,
     pub(crate) short_write_per_mille: u64,
+    pub(crate) read_fails_per_mille: u64,
+    /// Syncs that take [`SLOW_SYNC_MS`].
+    pub(crate) slow_sync_per_mille: u64,
 }
 
 /// How often each fault was injected.
@@ -52,6 +38,19 @@ pub(crate) struct Injected {
     pub(crate) syncs: u64,
     pub(crate) full: u64,
     pub(crate) short: u64,
+    pub(crate) reads: u64,
+    pub(crate) slow: u64,
+}
+
+impl Injected {
+    /// Adds what another disk injected.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.syncs += other.syncs;
+        self.full += other.full;
+        self.short += other.short;
+        self.reads += other.reads;
+        self.slow += other.slow;
+    }
 }
 
 #[derive(Clone)]
@@ -473,6 +472,10 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _flags: c_int) -> c_int 
         return ffi::SQLITE_IOERR_FSYNC;
     }
     let State { files, random, faults, injected, syncs_to_fail, .. } = &mut *state;
+    if random.per_mille(faults.slow_sync_per_mille) {
+        injected.slow += 1;
+        std::thread::sleep(std::time::Duration::from_millis(SLOW_SYNC_MS));
+    }
     let image = &mut files[image];
     let forgets = *syncs_to_fail > 0;
     *syncs_to_fail = syncs_to_fail.saturating_sub(1);
@@ -500,6 +503,14 @@ unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
     forward!(file, xClose)
 }
 unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, data: *mut c_void, amount: c_int, offset: i64) -> c_int {
+    let (world, image) = parts(file);
+    let mut state = world.state();
+    let faults = state.faults;
+    if image != UNTRACKED && state.random.per_mille(faults.read_fails_per_mille) {
+        state.injected.reads += 1;
+        return ffi::SQLITE_IOERR_READ;
+    }
+    drop(state);
     forward!(file, xRead, data, amount, offset)
 }
 unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut i64) -> c_int {
