@@ -6,6 +6,7 @@
 //!
 //! Not here: durability, carrying out.
 
+mod branch;
 mod call;
 mod need;
 mod turn;
@@ -14,11 +15,13 @@ mod undo;
 use crate::change::Manifest;
 use crate::event::Event;
 use crate::grant::{CAPABILITIES_MAX, Grant};
-use crate::ids::{ApprovalId, CallId, GrantId, QuestionId, SessionId};
+use crate::ids::{ApprovalId, CallId, GrantId, QuestionId, Sequence, SessionId};
 use crate::limits;
 use crate::outcome::Resume;
 use crate::state::{CallStage, Inconsistency, Phase, SessionState};
 use std::sync::Arc;
+
+pub use branch::decide_rewind;
 
 /// What the core asks the engine to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +90,9 @@ pub enum Refusal {
         /// Its size.
         bytes: usize,
     },
+    /// There is nothing to go back to.
+    #[error("event {0} is before the session began: name one of its events")]
+    NothingBefore(Sequence),
     /// The workspace is empty.
     #[error("a session works in a folder: give its absolute path")]
     Workspace,
@@ -174,6 +180,10 @@ fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
             if found { Ok(()) } else { Err(Refusal::UnknownGrant(*grant)) }
         }
         Event::SessionRenamed { title } => check_title(title),
+        Event::SessionArchived { .. } => Ok(()),
+        Event::SessionForked { title, files, .. } => branch::check_fork(title, files),
+        Event::SessionImported { workspace, .. } => branch::check_import(workspace),
+        Event::SessionRewound { .. } => Err(Refusal::NotAnInput(input.kind())),
         Event::PromptReceived { .. } if !opened => Err(Refusal::NotOpened),
         Event::PromptReceived { .. } if state.turn.is_some() => Err(Refusal::TurnRunning),
         Event::PromptReceived { .. } if state.undoing.is_some() => Err(Refusal::Undoing),
@@ -275,6 +285,9 @@ impl Draft<'_> {
         match input {
             Event::SessionCreated { .. }
             | Event::SessionRenamed { .. }
+            | Event::SessionArchived { .. }
+            | Event::SessionForked { .. }
+            | Event::SessionImported { .. }
             | Event::GrantGiven { .. }
             | Event::GrantRevoked { .. } => self.emit(input),
             Event::SessionOpened { .. } => {

@@ -7,7 +7,7 @@
 
 use crate::change::Manifest;
 use crate::grant::Grant;
-use crate::ids::{ApprovalId, CallId, Digest, Epoch, GrantId, QuestionId, TurnId};
+use crate::ids::{ApprovalId, CallId, Digest, Epoch, GrantId, QuestionId, Sequence, SessionId, TurnId};
 use crate::item::{AssistantPart, ModelRef, ToolSpec, Usage};
 use crate::outcome::{CallUsage, Outcome};
 use crate::record::CallRecord;
@@ -193,6 +193,34 @@ pub enum ApplyResult {
     },
 }
 
+/// Which files a fork works on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "files", rename_all = "snake_case")]
+pub enum ForkFiles {
+    /// Those of its origin, in the same folder.
+    Shared,
+    /// A copy of its origin's.
+    Copied {
+        /// The copy's folder, an absolute path.
+        workspace: String,
+    },
+    /// An overlay on the base that its origin stands on.
+    Overlaid {
+        /// The overlay's folder, an absolute path.
+        workspace: String,
+    },
+}
+
+impl ForkFiles {
+    /// The folder the fork works in, where it is another than its origin's.
+    pub fn workspace(&self) -> Option<&str> {
+        match self {
+            Self::Shared => None,
+            Self::Copied { workspace } | Self::Overlaid { workspace } => Some(workspace),
+        }
+    }
+}
+
 /// A fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -218,6 +246,38 @@ pub enum Event {
     SessionRenamed {
         /// The title.
         title: String,
+    },
+    /// Input: the session was put away, or taken out again.
+    SessionArchived {
+        /// Whether it is put away now.
+        archived: bool,
+    },
+    /// Input: the session begins as another one was; the first event of its own. The events before it are the
+    /// origin's, by reference.
+    SessionForked {
+        /// The session it was made from.
+        origin: SessionId,
+        /// The last of its events that both share.
+        at: Sequence,
+        /// The title.
+        title: String,
+        /// Which files it works on.
+        files: ForkFiles,
+    },
+    /// Input: the session was taken in from a file; the first event of its own. The events before it were written
+    /// elsewhere: what they granted, allowed or had under way is not in force here.
+    SessionImported {
+        /// The session that was exported.
+        origin: SessionId,
+        /// The last event that was in the file.
+        at: Sequence,
+        /// The folder it works in from now on, an absolute path.
+        workspace: String,
+    },
+    /// Input: the session goes on as it was after an earlier event. What that was is read from the log again.
+    SessionRewound {
+        /// That event.
+        to: Sequence,
     },
     /// Input: someone spoke to the session and a turn is to begin.
     PromptReceived {
@@ -505,6 +565,10 @@ impl Event {
             Self::SessionCreated { .. } => "session_created",
             Self::SessionOpened { .. } => "session_opened",
             Self::SessionRenamed { .. } => "session_renamed",
+            Self::SessionArchived { .. } => "session_archived",
+            Self::SessionForked { .. } => "session_forked",
+            Self::SessionImported { .. } => "session_imported",
+            Self::SessionRewound { .. } => "session_rewound",
             Self::PromptReceived { .. } => "prompt_received",
             Self::ModelResponded { .. } => "model_responded",
             Self::ModelFailed { .. } => "model_failed",

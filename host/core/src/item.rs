@@ -111,6 +111,16 @@ pub enum AssistantPart {
     },
 }
 
+impl AssistantPart {
+    /// The provider's id and the tool, where it is a call.
+    pub fn as_tool_call(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::ToolCall { provider_call, tool, .. } => Some((provider_call, tool)),
+            Self::Text { .. } | Self::Reasoning { .. } => None,
+        }
+    }
+}
+
 /// The answer to one call, as the model sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolResult {
