@@ -90,9 +90,9 @@ pub enum Refusal {
         /// Its size.
         bytes: usize,
     },
-    /// There is nothing to go back to.
-    #[error("event {0} is before the session began: name one of its events")]
-    NothingBefore(Sequence),
+    /// There is no such event to go back to.
+    #[error("there is no event {0} to go back to: name one of the session's, from 1")]
+    NoEvent(Sequence),
     /// The workspace is empty.
     #[error("a session works in a folder: give its absolute path")]
     Workspace,

@@ -112,6 +112,13 @@ pub enum AssistantPart {
 }
 
 impl AssistantPart {
+    fn text_bytes(&self) -> usize {
+        match self {
+            Self::Text { text } | Self::Reasoning { text, .. } => text.len(),
+            Self::ToolCall { arguments, .. } => arguments.len(),
+        }
+    }
+
     /// The provider's id and the tool, where it is a call.
     pub fn as_tool_call(&self) -> Option<(&str, &str)> {
         match self {
@@ -157,6 +164,17 @@ pub enum Item {
         /// One for each call.
         results: Vec<ToolResult>,
     },
+}
+
+impl Item {
+    /// About its size: the bytes of its texts.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Self::User { text } => text.len(),
+            Self::Assistant { parts, .. } => parts.iter().map(AssistantPart::text_bytes).sum(),
+            Self::ToolResults { results } => results.iter().map(|result| result.text.len()).sum(),
+        }
+    }
 }
 
 /// Tokens and money that a request cost. Providers count differently; these are made comparable:

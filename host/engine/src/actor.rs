@@ -4,22 +4,26 @@
 //! commands. Whatever is ready at the same time is appended together. After a failed append it is
 //! finished: what it believed is dropped and the log is read again by the next opener.
 //!
-//! Not here: carrying out (`work`).
+//! Not here: carrying out (`work`), going back and keeping checkpoints (`keep`).
+
+mod keep;
 
 use crate::arguments::Schemas;
 use crate::capture;
+use crate::checkpoint::{Kept, Made};
 use crate::crash;
 use crate::grants;
 use crate::host::{NewSession, OpenError, Ports};
-use crate::load::{LoadedSession, load};
-use crate::ports::{AppendError, Blob, CallReport, Hands, ModelResponse, SessionAppend};
-use crate::session::{Live, LoggedEvent, Session};
+use crate::load::{LoadedSession, load_to};
+use crate::ports::{AppendError, Blob, CallReport, Hands, ModelResponse, Said, SessionAppend};
+use crate::said;
+use crate::session::{Live, LoggedEvent, Session, SessionError};
 use crate::storable;
 use crate::work::Work;
 use harness_core::envelope::{SealContext, SealedEvent, seal};
 use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
 use harness_core::record::KvWrite;
-use harness_core::{Actor, CallId, Epoch, Event, Grant, Origin, Refusal, SessionId, Tip, decide};
+use harness_core::{Actor, CallId, Decision, Epoch, Event, Grant, Origin, Refusal, Sequence, SessionId, Tip, decide};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -51,6 +55,10 @@ pub(crate) enum Wake {
     Put { call: CallId, result: ApplyResult },
     /// Something was left in a state that only opening the session again can mend.
     Broken { what: String },
+    /// A person goes back to an earlier event.
+    Rewind { to: Sequence, reply: oneshot::Sender<Result<Sequence, SessionError>> },
+    /// A checkpoint was made, or could not be.
+    Checkpoint { made: Option<Box<Made>> },
     /// Someone wants to see the state.
     Snapshot { reply: oneshot::Sender<LoadedSession> },
     /// The owner closes the session.
@@ -66,6 +74,8 @@ pub(crate) struct Opening {
     /// The configuration's grants; none leaves them as they are.
     pub(crate) grants: Option<Vec<Grant>>,
     pub(crate) loaded: LoadedSession,
+    /// What is kept of its conversation.
+    pub(crate) kept: Kept,
 }
 
 struct SessionWriter {
@@ -75,6 +85,7 @@ struct SessionWriter {
     session: LoadedSession,
     updates: broadcast::Sender<Live>,
     work: Work,
+    keep: keep::Keep,
     /// Why the writer stopped, for everybody who still holds the session.
     fault: Arc<OnceLock<String>>,
 }
@@ -95,6 +106,7 @@ struct Batch {
     commands: Vec<harness_core::Command>,
     blobs: Vec<Blob>,
     kv: Vec<KvWrite>,
+    said: Vec<Said>,
     replies: Vec<Reply>,
 }
 
@@ -106,7 +118,7 @@ pub(crate) async fn start(
     hands: Arc<dyn Hands>,
     schemas: Arc<Schemas>,
 ) -> Result<Session, OpenError> {
-    let Opening { id, epoch, new, context, grants, loaded } = opening;
+    let Opening { id, epoch, new, context, grants, loaded, kept } = opening;
     let (wakes, inbox) = mpsc::channel(WAKES_MAX);
     let (updates, _) = broadcast::channel(UPDATES_MAX);
     let fault = Arc::new(OnceLock::new());
@@ -119,8 +131,9 @@ pub(crate) async fn start(
         blobs: Arc::clone(&ports.blobs),
         ids: Arc::clone(&ports.ids),
     };
+    let keep = keep::Keep::new(kept, wakes.clone());
     let work = Work::new(id, ports.clone(), hands, schemas, wakes, updates.clone());
-    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, fault };
+    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, keep, fault };
     let first = writer.opening_inputs(new, context, grants, version);
     if let Err(error) = writer.begin(first).await {
         writer.release().await;
@@ -176,6 +189,14 @@ impl SessionWriter {
                         }
                         let _ = reply.send(self.session.clone());
                     }
+                    Wake::Rewind { to, reply } => {
+                        // What is gone back to is read from the log: it must be there first.
+                        if self.commit(std::mem::take(&mut batch)).await.is_err() {
+                            break;
+                        }
+                        let _ = reply.send(self.rewind(to).await);
+                    }
+                    Wake::Checkpoint { made } => self.keep.made(made),
                     Wake::Broken { what } => self.stop(what),
                     Wake::Grants { grants, reply } => self.take_grants(&mut batch, grants, reply),
                     other => self.take_wake(&mut batch, other),
@@ -191,6 +212,9 @@ impl SessionWriter {
         }
         drop(inbox);
         self.work.stop_all().await;
+        if self.fault.get().is_none() {
+            self.keep_last().await;
+        }
         if let Some(fault) = self.fault.get() {
             tracing::error!(session = %self.id, %fault, "the session's writer stopped");
         }
@@ -281,7 +305,12 @@ impl SessionWriter {
                 crash::point("command.end");
                 Taken { actor: Actor::Host, event: Event::ChangesPut { call, result }, blobs: Vec::new(), reply: None }
             }
-            Wake::Grants { .. } | Wake::Broken { .. } | Wake::Snapshot { .. } | Wake::Close { .. } => return None,
+            Wake::Grants { .. }
+            | Wake::Rewind { .. }
+            | Wake::Checkpoint { .. }
+            | Wake::Broken { .. }
+            | Wake::Snapshot { .. }
+            | Wake::Close { .. } => return None,
         };
         Some(taken)
     }
@@ -349,24 +378,30 @@ impl SessionWriter {
         if decision.events.iter().any(|event| matches!(event, Event::KvWritten { .. })) {
             batch.kv.extend(kv);
         }
+        batch.blobs.extend(taken.blobs);
+        self.add(batch, decision, taken.actor);
+        Ok(())
+    }
+
+    /// Adds what follows from an input to the batch.
+    fn add(&mut self, batch: &mut Batch, decision: Decision, actor: Actor) {
         let context = SealContext {
             tenant: self.session.tenant.clone(),
             session: self.id,
             lineage: self.session.lineage,
             time: self.ports.clock.now(),
-            actor: taken.actor,
+            actor,
         };
         let (sealed, tip) = seal(self.tip_after(batch), &context, &decision.events, || self.ports.ids.entropy());
         debug_assert_eq!(tip.sequence.0, self.tip_after(batch).sequence.0 + sealed.len() as u64);
+        batch.said.extend(decision.events.iter().zip(&sealed).filter_map(|(event, sealed)| said::of(&sealed.header, event)));
         let events = decision.events.into_iter().zip(&sealed);
         batch.logged.extend(
             events.map(|(event, sealed)| Arc::new(LoggedEvent { header: sealed.header.clone(), event: Some(event) })),
         );
         batch.sealed.extend(sealed);
         batch.commands.extend(decision.commands);
-        batch.blobs.extend(taken.blobs);
         self.session.updated = context.time;
-        Ok(())
     }
 
     fn tip_after(&self, batch: &Batch) -> Tip {
@@ -398,6 +433,7 @@ impl SessionWriter {
             }
         };
         self.session.tip = tip;
+        self.keep_on();
         for event in batch.logged {
             // Without subscribers there is nobody to tell.
             let _ = self.updates.send(Live::Event(event));
@@ -422,14 +458,21 @@ impl SessionWriter {
             blobs: std::mem::take(&mut batch.blobs),
             kv: std::mem::take(&mut batch.kv),
             summary: Some(self.session.summary(self.id, tip)),
+            said: std::mem::take(&mut batch.said),
+            fork_of: None,
+            checkpoint: self.keep.give(),
         };
-        self.ports.log.append(vec![append]).await.map(|()| tip)
+        let appended = self.ports.log.append(vec![append]).await;
+        self.keep.given(appended.is_ok());
+        appended.map(|()| tip)
     }
 
     /// Forgets what a batch made this writer believe and decides on its inputs again, with reports that
     /// have no contents.
     async fn again_without_contents(&mut self, batch: &mut Batch, error: &AppendError) -> Result<(), String> {
-        self.session = load(self.ports.log.as_ref(), self.id).await.map_err(|error| error.to_string())?;
+        let loaded = load_to(self.ports.log.as_ref(), self.id, Sequence(u64::MAX)).await;
+        let (session, kept) = loaded.map_err(|error| error.to_string())?;
+        (self.session, self.keep.kept) = (session, kept);
         let mut again = Batch { replies: std::mem::take(&mut batch.replies), ..Batch::default() };
         let inputs = batch.logged.iter().filter(|logged| logged.header.origin == Origin::Input);
         for logged in inputs {

@@ -9,12 +9,15 @@
 mod actor;
 mod arguments;
 mod capture;
+pub mod checkpoint;
 pub mod crash;
 pub mod diff;
 mod grants;
 mod host;
 mod load;
+pub mod portable;
 pub mod ports;
+mod said;
 mod session;
 mod storable;
 pub mod undo;

@@ -33,7 +33,7 @@ pub fn decide_rewind(state: &mut SessionState, to: Sequence, past: SessionState)
         return Err(Refusal::Undoing);
     }
     if to == Sequence::START || past.workspace.is_empty() {
-        return Err(Refusal::NothingBefore(to));
+        return Err(Refusal::NoEvent(to));
     }
     state.rewind(past);
     Ok(Decision { events: vec![Event::SessionRewound { to }], commands: Vec::new() })
