@@ -394,7 +394,9 @@ impl SessionWriter {
         };
         let (sealed, tip) = seal(self.tip_after(batch), &context, &decision.events, || self.ports.ids.entropy());
         debug_assert_eq!(tip.sequence.0, self.tip_after(batch).sequence.0 + sealed.len() as u64);
-        batch.said.extend(decision.events.iter().zip(&sealed).filter_map(|(event, sealed)| said::of(&sealed.header, event)));
+        batch
+            .said
+            .extend(decision.events.iter().zip(&sealed).filter_map(|(event, sealed)| said::of(&sealed.header, event)));
         let events = decision.events.into_iter().zip(&sealed);
         batch.logged.extend(
             events.map(|(event, sealed)| Arc::new(LoggedEvent { header: sealed.header.clone(), event: Some(event) })),

@@ -134,8 +134,7 @@ pub(crate) fn make(snapshot: Snapshot) -> Option<Made> {
         return None;
     }
     let count = u32::try_from(segments.len()).ok()?;
-    let checkpoint =
-        Checkpoint { tip: session.tip, core: CORE_VERSION, format: STATE_FORMAT, state, segments: count };
+    let checkpoint = Checkpoint { tip: session.tip, core: CORE_VERSION, format: STATE_FORMAT, state, segments: count };
     let kept = Kept { segments, at: session.tip.sequence };
     Some(Made { write: CheckpointWrite { checkpoint, segments_kept, segments: fresh }, kept })
 }

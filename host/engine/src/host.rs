@@ -17,7 +17,9 @@ use crate::storable;
 use harness_core::envelope::{Lineage, SealContext, SealedEvent, Tip, seal, verify};
 use harness_core::event::{Context, ForkFiles};
 use harness_core::limits::TITLE_CHARS_MAX;
-use harness_core::{Actor, Digest, Epoch, Event, Grant, Header, Refusal, Sequence, SessionId, SessionState, TenantId, decide};
+use harness_core::{
+    Actor, Digest, Epoch, Event, Grant, Header, Refusal, Sequence, SessionId, SessionState, TenantId, decide,
+};
 use std::sync::Arc;
 
 /// Everything a host stands on.

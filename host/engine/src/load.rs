@@ -195,11 +195,7 @@ impl<'a> Walk<'a> {
 const REWOUND_KIND: &str = Event::SessionRewound { to: Sequence::START }.kind();
 
 /// Whose event may stand there, and what the first one after another session's must be.
-pub(crate) fn check_owner(
-    session: SessionId,
-    lineage: &[Ancestor],
-    sealed: &SealedEvent,
-) -> Result<(), VerifyError> {
+pub(crate) fn check_owner(session: SessionId, lineage: &[Ancestor], sealed: &SealedEvent) -> Result<(), VerifyError> {
     let sequence = sealed.header.sequence;
     let owner = lineage.iter().find(|ancestor| sequence <= ancestor.last).map_or(session, |found| found.session);
     let begins = lineage.iter().any(|ancestor| ancestor.last.next() == sequence);
@@ -370,8 +366,10 @@ pub(crate) async fn batch_end(log: &dyn EventLog, session: SessionId, at: Sequen
         let page = log.read(session, end, BATCH_EVENTS_READ).await?;
         let is_last = page.len() < BATCH_EVENTS_READ;
         for stored in page {
-            let header: Header = serde_json::from_slice(&stored.header_bytes).map_err(|error| {
-                LoadError::Damaged { session, after: end, source: VerifyError::Header(error) }
+            let header: Header = serde_json::from_slice(&stored.header_bytes).map_err(|error| LoadError::Damaged {
+                session,
+                after: end,
+                source: VerifyError::Header(error),
             })?;
             if header.origin == Origin::Input {
                 return Ok(end);

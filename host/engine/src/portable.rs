@@ -20,9 +20,7 @@
 
 use crate::host::{Host, OpenError};
 use crate::load::{LoadError, LoadedSession, check_owner};
-use crate::ports::{
-    Ancestor, AppendError, Blob, Import, ImportPage, SessionAppend, StoreError, StoredEvent, Takeover,
-};
+use crate::ports::{Ancestor, AppendError, Blob, Import, ImportPage, SessionAppend, StoreError, StoredEvent, Takeover};
 use crate::said;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -171,11 +169,7 @@ enum Line {
 
 impl Host {
     /// Writes a session as a file. Its chain is verified before anything is written.
-    pub async fn export(
-        &self,
-        id: SessionId,
-        writer: &mut (dyn Write + Send),
-    ) -> Result<Exported, ExportError> {
+    pub async fn export(&self, id: SessionId, writer: &mut (dyn Write + Send)) -> Result<Exported, ExportError> {
         let tip = self.verify(id).await?;
         let log = self.ports().log.as_ref();
         let mut out = Lines { writer, hash: Sha256::new() };
@@ -245,11 +239,8 @@ impl Host {
             return Err(ImportError::Exists(id));
         }
         let at = checked.tip;
-        let event = Event::SessionImported {
-            origin: checked.session,
-            at: at.sequence,
-            workspace: workspace.to_owned(),
-        };
+        let event =
+            Event::SessionImported { origin: checked.session, at: at.sequence, workspace: workspace.to_owned() };
         let (events, tip) = self.seal_own(id, at, event.clone());
         let mut loaded = checked.loaded;
         // Where a payload is missing the state is that before it: good enough for a row of the index.
@@ -260,8 +251,10 @@ impl Host {
         let epoch = self.ports().lease.acquire(id, self.holder(), Takeover::IfGone).await.map_err(OpenError::from)?;
         let append = SessionAppend { summary, ..SessionAppend::new(id, epoch, at, events) };
         let (sender, pages) = mpsc::channel(PAGES_AHEAD_MAX);
+        let mut whole = checked.lineage;
+        whole.push(Ancestor { session: checked.session, last: at.sequence });
         let feed = tokio::task::spawn_blocking(move || feed(reader, limits, checked.digest, &sender));
-        let imported = self.ports().log.import(Import { lineage: checked.lineage, pages, append }).await;
+        let imported = self.ports().log.import(Import { lineage: whole, pages, append }).await;
         let fed = feed.await.map_err(|error| std::io::Error::other(error.to_string()))?;
         self.give_back(id, epoch, imported.is_ok()).await.map_err(OpenError::from)?;
         // What the store says follows from what was wrong with the file.
@@ -432,7 +425,8 @@ impl<'a, R: Read + Seek> File<'a, R> {
     fn check_first(&self) -> Result<(), ImportError> {
         let First { version, session, events, lineage, .. } = &self.first;
         if *version != PORTABLE_VERSION {
-            let what = format!("it has format {version}, this host reads {PORTABLE_VERSION}: use the host that wrote it");
+            let what =
+                format!("it has format {version}, this host reads {PORTABLE_VERSION}: use the host that wrote it");
             return Err(self.unsound(what));
         }
         if *events == 0 || *events > self.limits.events_max {

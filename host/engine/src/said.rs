@@ -7,7 +7,7 @@ use crate::ports::Said;
 use harness_core::{AssistantPart, Event, Header};
 
 /// Words of one event that are searched; the rest of a longer text is not found. Bytes.
-pub const SAID_BYTES_MAX: usize = 8 << 10;
+pub(crate) const SAID_BYTES_MAX: usize = 8 << 10;
 
 /// The words of an event, if it has any.
 pub(crate) fn of(header: &Header, event: &Event) -> Option<Said> {

@@ -79,13 +79,9 @@ async fn work(store: SqliteStore, world: &'static World, number: u64, seed: u64,
         let events: Vec<Event> = titles.iter().map(|title| Event::SessionRenamed { title: title.clone() }).collect();
         let (events, _) = conformance::seal(id, tip, &events);
         let append = harness_engine::ports::SessionAppend {
-            session: id,
-            epoch,
-            after: tip,
-            events,
-            blobs: Vec::new(),
-            kv: Vec::new(),
             summary: Some(conformance::summary(id, &titles[0], "/w", index as i64)),
+            said: vec![harness_engine::ports::Said { sequence: tip.sequence.next(), text: titles[0].clone() }],
+            ..harness_engine::ports::SessionAppend::new(id, epoch, tip, events)
         };
         match store.append(vec![append]).await {
             Ok(()) => {

@@ -62,15 +62,7 @@ async fn write(bench: &Bench, events: u64) -> SessionId {
         story.turn();
         if story.sealed.len() >= APPEND_EVENTS || story.tip.sequence.0 >= events {
             let sealed = std::mem::take(&mut story.sealed);
-            let append = SessionAppend {
-                session,
-                epoch,
-                after,
-                events: sealed,
-                blobs: Vec::new(),
-                kv: Vec::new(),
-                summary: None,
-            };
+            let append = SessionAppend::new(session, epoch, after, sealed);
             ports.log.append(vec![append]).await.unwrap();
             after = story.tip;
         }

@@ -122,7 +122,9 @@ fn item_of(kept: KeptItem<'_>) -> Result<Item, KeptStateError> {
             model: ModelRef { provider: provider.into_owned(), name: name.into_owned() },
             parts: parts.into_iter().map(part_of).collect::<Result<_, _>>()?,
         },
-        KeptItem::ToolResults { results } => Item::ToolResults { results: results.into_iter().map(result_of).collect() },
+        KeptItem::ToolResults { results } => {
+            Item::ToolResults { results: results.into_iter().map(result_of).collect() }
+        }
     })
 }
 
