@@ -10,7 +10,7 @@ mod keep;
 
 use crate::arguments::Schemas;
 use crate::capture;
-use crate::checkpoint::{Kept, Made};
+use crate::checkpoint::{CheckpointPolicy, Kept, Made};
 use crate::crash;
 use crate::grants;
 use crate::host::{NewSession, OpenError, Ports};
@@ -76,6 +76,7 @@ pub(crate) struct Opening {
     pub(crate) loaded: LoadedSession,
     /// What is kept of its conversation.
     pub(crate) kept: Kept,
+    pub(crate) policy: CheckpointPolicy,
 }
 
 struct SessionWriter {
@@ -118,7 +119,7 @@ pub(crate) async fn start(
     hands: Arc<dyn Hands>,
     schemas: Arc<Schemas>,
 ) -> Result<Session, OpenError> {
-    let Opening { id, epoch, new, context, grants, loaded, kept } = opening;
+    let Opening { id, epoch, new, context, grants, loaded, kept, policy } = opening;
     let (wakes, inbox) = mpsc::channel(WAKES_MAX);
     let (updates, _) = broadcast::channel(UPDATES_MAX);
     let fault = Arc::new(OnceLock::new());
@@ -131,7 +132,7 @@ pub(crate) async fn start(
         blobs: Arc::clone(&ports.blobs),
         ids: Arc::clone(&ports.ids),
     };
-    let keep = keep::Keep::new(kept, wakes.clone());
+    let keep = keep::Keep::new(kept, policy, wakes.clone());
     let work = Work::new(id, ports.clone(), hands, schemas, wakes, updates.clone());
     let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, keep, fault };
     let first = writer.opening_inputs(new, context, grants, version);

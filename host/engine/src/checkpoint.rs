@@ -18,10 +18,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
-/// A running session makes a checkpoint after so many events.
-pub const CHECKPOINT_EVENTS: u64 = 1_000;
-/// Closing a session makes one if so many events came since the last.
-pub const CHECKPOINT_CLOSE_EVENTS: u64 = 100;
+/// When checkpoints are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointPolicy {
+    /// A running session makes one after so many events.
+    pub events: u64,
+    /// Closing a session makes one if so many events came since the last. It costs a commit.
+    pub close_events: u64,
+}
+
+impl Default for CheckpointPolicy {
+    fn default() -> Self {
+        Self { events: 1_000, close_events: 100 }
+    }
+}
+
 /// The size of a checkpoint without its conversation. A larger one is not kept. Bytes.
 pub const CHECKPOINT_BYTES_MAX: usize = 16 << 20;
 /// About the size of a segment: one item more may make it larger. Bytes.

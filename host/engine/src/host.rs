@@ -6,7 +6,7 @@
 use crate::LoggedEvent;
 use crate::actor::{self, Opening};
 use crate::arguments::Schemas;
-use crate::checkpoint::Kept;
+use crate::checkpoint::{CheckpointPolicy, Kept};
 use crate::load::{LoadError, LoadedSession, batch_end, load, load_to, verify_chain};
 use crate::ports::{
     AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Index, Kv, Lease, LeaseError, Model, SessionAppend,
@@ -79,12 +79,18 @@ pub struct Host {
     holder: Holder,
     version: String,
     schemas: Arc<Schemas>,
+    policy: CheckpointPolicy,
 }
 
 impl Host {
     /// A host over its ports. `holder` is this process, `version` goes into the log.
     pub fn new(ports: Ports, holder: Holder, version: impl Into<String>) -> Self {
-        Self { ports, holder, version: version.into(), schemas: Arc::default() }
+        Self { ports, holder, version: version.into(), schemas: Arc::default(), policy: CheckpointPolicy::default() }
+    }
+
+    /// The same host, with checkpoints made at other times.
+    pub fn with_checkpoints(self, policy: CheckpointPolicy) -> Self {
+        Self { policy, ..self }
     }
 
     /// The ports.
@@ -113,7 +119,7 @@ impl Host {
             updated: now,
         };
         let (grants, kept) = (Some(grants), Kept::default());
-        let opening = Opening { id, epoch, new: Some(new), context, grants, loaded: empty, kept };
+        let opening = Opening { id, epoch, new: Some(new), context, grants, loaded: empty, kept, policy: self.policy };
         self.start(opening, hands).await
     }
 
@@ -128,7 +134,8 @@ impl Host {
         takeover: Takeover,
     ) -> Result<Session, OpenError> {
         let (epoch, loaded, kept) = self.acquire(id, takeover).await?;
-        let opening = Opening { id, epoch, new: None, context, grants: Some(grants), loaded, kept };
+        let opening =
+            Opening { id, epoch, new: None, context, grants: Some(grants), loaded, kept, policy: self.policy };
         self.start(opening, hands).await
     }
 
@@ -150,7 +157,8 @@ impl Host {
                 return Err(refusal.into());
             }
         };
-        self.start(Opening { id, epoch, new: None, context, grants: None, loaded, kept }, hands).await
+        self.start(Opening { id, epoch, new: None, context, grants: None, loaded, kept, policy: self.policy }, hands)
+            .await
     }
 
     async fn start(&self, opening: Opening, hands: Arc<dyn Hands>) -> Result<Session, OpenError> {

@@ -23,8 +23,10 @@ mod storable;
 pub mod undo;
 mod work;
 
+pub use checkpoint::CheckpointPolicy;
 pub use host::{Host, NewSession, OpenError, Ports};
 pub use load::{LoadError, LoadedSession};
+pub use portable::{ExportError, Exported, ImportAs, ImportError, ImportLimits};
 pub use session::{LoggedEvent, Session, SessionError, Subscription, Update};
 #[doc(inline)]
 pub use undo::{CallChanges, Selection, UndoError, UndoPlan};

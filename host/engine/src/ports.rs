@@ -511,8 +511,8 @@ pub struct ModelRequest {
     pub session: SessionId,
     /// Model, system prompt and tools.
     pub context: Arc<Context>,
-    /// The conversation. From request to request of a session it only grows: earlier items stay the
-    /// same `Arc`s.
+    /// The conversation. From request to request of a session it only grows, unless the session was rewound:
+    /// earlier items stay the same `Arc`s.
     pub items: Vec<Arc<Item>>,
     /// Tokens of the response at most.
     pub output_tokens_max: Option<u32>,

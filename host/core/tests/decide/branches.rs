@@ -57,9 +57,8 @@ fn a_rewind_into_a_turn_ends_it_there() {
     let Some(Item::ToolResults { results }) = world.state.history.last().map(AsRef::as_ref) else {
         panic!("no results")
     };
-    let told: Vec<_> = results.iter().map(|result| (result.is_error, &result.text[..7])).collect();
-    assert_eq!(told[1], (true, "Cut off"));
-    assert!(!told[0].0, "what had come is kept");
+    let told: Vec<_> = results.iter().map(|result| (result.is_error, result.text.starts_with("Cut off"))).collect();
+    assert_eq!(told, [(false, false), (true, true)], "what had come is kept");
 }
 
 #[test]

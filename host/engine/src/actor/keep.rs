@@ -4,7 +4,7 @@
 //! it costs no commit of its own but when a session closes. Failing to make one changes nothing else.
 
 use super::{Batch, SessionWriter, Wake};
-use crate::checkpoint::{self, CHECKPOINT_CLOSE_EVENTS, CHECKPOINT_EVENTS, Kept, Made, Snapshot};
+use crate::checkpoint::{self, CheckpointPolicy, Kept, Made, Snapshot};
 use crate::load::{batch_end, load_to};
 use crate::ports::{CheckpointWrite, SessionAppend};
 use crate::session::SessionError;
@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 /// What a writer knows of its session's checkpoints.
 pub(super) struct Keep {
     pub(super) kept: Kept,
+    policy: CheckpointPolicy,
     wakes: mpsc::Sender<Wake>,
     /// One is being made, or waits for an append.
     is_busy: bool,
@@ -26,8 +27,8 @@ pub(super) struct Keep {
 }
 
 impl Keep {
-    pub(super) fn new(kept: Kept, wakes: mpsc::Sender<Wake>) -> Self {
-        Self { kept, wakes, is_busy: false, ready: None, giving: None, is_due: false }
+    pub(super) fn new(kept: Kept, policy: CheckpointPolicy, wakes: mpsc::Sender<Wake>) -> Self {
+        Self { kept, policy, wakes, is_busy: false, ready: None, giving: None, is_due: false }
     }
 
     /// One was made. Where none could be, the next attempt waits as long as after one.
@@ -69,7 +70,7 @@ impl SessionWriter {
     /// Begins a checkpoint where one is due. Everything believed is durable.
     pub(super) fn keep_on(&mut self) {
         let since = self.session.tip.sequence.0.saturating_sub(self.keep.kept.at.0);
-        if !self.keep.is_busy && (self.keep.is_due || since >= CHECKPOINT_EVENTS) {
+        if !self.keep.is_busy && (self.keep.is_due || since >= self.keep.policy.events) {
             let snapshot = checkpoint::snapshot(self.id, &mut self.session, &self.keep.kept);
             self.keep.start(snapshot);
         }
@@ -78,7 +79,7 @@ impl SessionWriter {
     /// Keeps a last checkpoint of a session that closes, where it is worth a commit.
     pub(super) async fn keep_last(&mut self) {
         let since = self.session.tip.sequence.0.saturating_sub(self.keep.kept.at.0);
-        if since < CHECKPOINT_CLOSE_EVENTS {
+        if since < self.keep.policy.close_events {
             return;
         }
         let snapshot = checkpoint::snapshot(self.id, &mut self.session, &self.keep.kept);
