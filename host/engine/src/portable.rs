@@ -25,7 +25,7 @@ use crate::said;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use harness_core::envelope::{Payload, SealedEvent, Tip, verify};
-use harness_core::limits::EVENT_PAYLOAD_BYTES_MAX;
+use harness_core::limits::{EVENT_PAYLOAD_BYTES_MAX, TITLE_CHARS_MAX};
 use harness_core::{Digest, Event, Fold, Sequence, SessionId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -46,6 +46,8 @@ const NAMES_MAX: usize = 500;
 const PART_BYTES: usize = 1 << 20;
 /// A line: JSON may write each byte of header and payload as two. Bytes.
 const LINE_BYTES_MAX: usize = 2 * EVENT_PAYLOAD_BYTES_MAX + (1 << 20);
+/// The path of a workspace (Linux: `PATH_MAX`). Bytes.
+const WORKSPACE_BYTES_MAX: usize = 4_096;
 /// Sessions whose events a log begins with.
 const ANCESTORS_MAX: usize = 1_000;
 
@@ -304,6 +306,9 @@ fn check<R: Read + Seek>(reader: &mut R, limits: ImportLimits) -> Result<Checked
         let Piece::Event(sealed, _) = piece else { continue };
         let unsound = |what: String| ImportError::Unsound { line: file.line, what };
         let event = sealed.event().map_err(|error| unsound(chain(&error)))?;
+        if let Some(what) = event.as_ref().and_then(too_long) {
+            return Err(unsound(what));
+        }
         let header = &sealed.header;
         let loaded = loaded.get_or_insert_with(|| LoadedSession::begun(file.first.session, header));
         loaded.updated = header.time;
@@ -323,6 +328,22 @@ fn check<R: Read + Seek>(reader: &mut R, limits: ImportLimits) -> Result<Checked
     let tip = file.tip;
     let digest = file.whole.ok_or(ImportError::Unsound { line: file.line, what: "its end is missing".to_owned() })?;
     Ok(Checked { session: first.session, tip, lineage: first.lineage, loaded: Box::new(loaded), digest })
+}
+
+/// What of an event is beyond what this host would have written, where that reaches the index.
+fn too_long(event: &Event) -> Option<String> {
+    let (title, workspace) = match event {
+        Event::SessionCreated { workspace, title } => (title.as_deref(), Some(workspace.as_str())),
+        Event::SessionRenamed { title } => (Some(title.as_str()), None),
+        Event::SessionForked { title, files, .. } => (Some(title.as_str()), files.workspace()),
+        Event::SessionImported { workspace, .. } => (None, Some(workspace.as_str())),
+        _ => return None,
+    };
+    if title.is_some_and(|title| title.chars().count() > TITLE_CHARS_MAX) {
+        return Some(format!("its title has more than {TITLE_CHARS_MAX} characters"));
+    }
+    let is_long = workspace.is_some_and(|workspace| workspace.len() > WORKSPACE_BYTES_MAX);
+    is_long.then(|| format!("its workspace has more than {WORKSPACE_BYTES_MAX} bytes"))
 }
 
 /// Hands a file on, page by page. Only where it is still the file of that digest its last page comes.

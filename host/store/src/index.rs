@@ -9,6 +9,7 @@
 
 use crate::append::status_word;
 use crate::said;
+use crate::schema::{SEQUENCE_BITS, SESSION_EVENTS_MAX};
 use crate::store::{SqliteStore, session_key, session_row, store_error};
 use crate::writer::{Desk, Kind};
 use async_trait::async_trait;
@@ -62,14 +63,14 @@ impl Index for SqliteStore {
     }
 }
 
-/// The condition of a filter and its parameters, beginning with `?1`.
+/// The condition of a filter and the values of its parameters, from `?1` on.
 fn condition(filter: &SessionFilter) -> (String, Vec<Value>) {
-    let mut sql = "tip_sequence > 0".to_owned();
+    let mut conditions = vec!["tip_sequence > 0".to_owned()];
     let mut values: Vec<Value> = Vec::new();
+    // `#` stands for the number of the parameter.
     let mut and = |condition: &str, value: Value| {
         values.push(value);
-        sql.push_str(" AND ");
-        sql.push_str(&condition.replace("?#", &format!("?{}", values.len())));
+        conditions.push(condition.replace('#', &values.len().to_string()));
     };
     if let Some(workspace) = &filter.workspace {
         and("workspace = ?#", workspace.clone().into());
@@ -87,20 +88,23 @@ fn condition(filter: &SessionFilter) -> (String, Vec<Value>) {
     }
     if let Some(search) = &filter.search {
         // instr() and not LIKE: `%` and `_` are letters here, and our folding covers more than ASCII.
-        let folded = search.to_lowercase().into();
-        match said::query(search) {
-            None => and("instr(folded, ?#) > 0", folded),
-            Some(query) => {
-                and("(instr(folded, ?#) > 0", folded);
-                // Said in the session's own events, or in those that it shares.
-                let said = "OR summary.session IN (SELECT said.rowid >> 32 FROM said WHERE said MATCH ?#
-                    UNION SELECT part.session FROM said JOIN part ON part.owner = said.rowid >> 32
-                    AND said.rowid & 4294967295 BETWEEN part.first AND part.last WHERE said MATCH ?#))";
-                and(said, query.into());
-            }
+        let in_row = "instr(folded, ?#) > 0";
+        and(in_row, search.to_lowercase().into());
+        if let Some(query) = said::query(search) {
+            // Or said in the session's own events, or in those that it shares.
+            let in_row = conditions.pop().unwrap_or_default();
+            values.push(query.into());
+            let query = values.len();
+            conditions.push(format!(
+                "({in_row} OR summary.session IN (
+                    SELECT said.rowid >> {SEQUENCE_BITS} FROM said WHERE said MATCH ?{query}
+                    UNION SELECT part.session FROM said JOIN part ON part.owner = said.rowid >> {SEQUENCE_BITS}
+                        AND said.rowid & {SESSION_EVENTS_MAX} BETWEEN part.first AND part.last
+                    WHERE said MATCH ?{query}))"
+            ));
         }
     }
-    (sql.replace(" AND OR ", " OR "), values)
+    (conditions.join(" AND "), values)
 }
 
 fn list(connection: &Connection, filter: &SessionFilter) -> rusqlite::Result<Vec<SessionSummary>> {
