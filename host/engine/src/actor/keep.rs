@@ -22,13 +22,13 @@ pub(super) struct Keep {
     ready: Option<Box<Made>>,
     /// What an append that is under way would leave kept.
     giving: Option<Kept>,
-    /// Whatever the number of events: the next one is due.
-    is_due: bool,
+    /// Whatever the number of events: one at this event or after it is due.
+    due: Option<Sequence>,
 }
 
 impl Keep {
     pub(super) fn new(kept: Kept, policy: CheckpointPolicy, wakes: mpsc::Sender<Wake>) -> Self {
-        Self { kept, policy, wakes, is_busy: false, ready: None, giving: None, is_due: false }
+        Self { kept, policy, wakes, is_busy: false, ready: None, giving: None, due: None }
     }
 
     /// One was made. Where none could be, the next attempt waits as long as after one.
@@ -48,13 +48,14 @@ impl Keep {
     /// The append is over.
     pub(super) fn given(&mut self, is_kept: bool) {
         if let Some(kept) = self.giving.take().filter(|_| is_kept) {
+            self.due = self.due.filter(|due| kept.at < *due);
             self.kept = kept;
         }
     }
 
     /// Makes one on another thread.
     fn start(&mut self, snapshot: Snapshot) {
-        (self.is_busy, self.is_due) = (true, false);
+        self.is_busy = true;
         // A session that is closed meanwhile makes its last one itself.
         let wakes = self.wakes.downgrade();
         tokio::task::spawn_blocking(move || {
@@ -70,7 +71,7 @@ impl SessionWriter {
     /// Begins a checkpoint where one is due. Everything believed is durable.
     pub(super) fn keep_on(&mut self) {
         let since = self.session.tip.sequence.0.saturating_sub(self.keep.kept.at.0);
-        if !self.keep.is_busy && (self.keep.is_due || since >= self.keep.policy.events) {
+        if !self.keep.is_busy && (self.keep.due.is_some() || since >= self.keep.policy.events) {
             let snapshot = checkpoint::snapshot(self.id, &mut self.session, &self.keep.kept);
             self.keep.start(snapshot);
         }
@@ -79,7 +80,7 @@ impl SessionWriter {
     /// Keeps a last checkpoint of a session that closes, where it is worth a commit.
     pub(super) async fn keep_last(&mut self) {
         let since = self.session.tip.sequence.0.saturating_sub(self.keep.kept.at.0);
-        if since < self.keep.policy.close_events {
+        if since < self.keep.policy.close_events && self.keep.due.is_none() {
             return;
         }
         let snapshot = checkpoint::snapshot(self.id, &mut self.session, &self.keep.kept);
@@ -104,7 +105,7 @@ impl SessionWriter {
         let mut batch = Batch::default();
         self.add(&mut batch, decision, Actor::Principal("person".to_owned()));
         // Waking must not have to read what was left behind.
-        self.keep.is_due = true;
+        self.keep.due = Some(self.session.tip.sequence.next());
         self.commit(batch).await.map_err(|error| SessionError::Closed(Some(error.to_string())))?;
         Ok(to)
     }

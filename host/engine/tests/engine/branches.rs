@@ -148,7 +148,10 @@ async fn a_rewind_waits_for_the_turn_to_end() {
     finish(&session).await.unwrap();
     session.rewind(Sequence(2)).await.unwrap();
     assert_eq!(session.snapshot().await.unwrap().state.history.len(), 0);
+    let id = session.id();
     session.close().await;
+    let newest = world.store.checkpoint(id, Sequence(u64::MAX)).await.unwrap();
+    assert_eq!(newest.map(|newest| newest.tip), world.store.tip(id).await.ok(), "waking need not read what was left");
 }
 
 #[tokio::test]

@@ -19,11 +19,14 @@ pub(crate) const ALWAYS: CheckpointPolicy = CheckpointPolicy { events: 1, close_
 /// What a log makes of a checkpoint that is read.
 type Twist = fn(Checkpoint) -> Option<Checkpoint>;
 
+/// What it makes of a segment.
+type TwistBytes = fn(Vec<u8>) -> Vec<u8>;
+
 /// A log whose checkpoints are twisted, and that counts the events it is read.
 struct TwistedLog {
     store: MemoryStore,
     twist: Twist,
-    segment: fn(Vec<u8>) -> Vec<u8>,
+    segment: TwistBytes,
     events_read: AtomicU64,
 }
 
@@ -61,7 +64,7 @@ impl EventLog for TwistedLog {
 }
 
 /// The state that a host over a twisted log loads, and how many events it read for it.
-async fn load_with(world: &World, id: SessionId, twist: Twist, segment: fn(Vec<u8>) -> Vec<u8>) -> (SessionState, u64) {
+async fn load_with(world: &World, id: SessionId, twist: Twist, segment: TwistBytes) -> (SessionState, u64) {
     let log = Arc::new(TwistedLog { store: world.store.clone(), twist, segment, events_read: AtomicU64::new(0) });
     let ports = Ports { log: Arc::clone(&log) as _, ..world.host.ports().clone() };
     let loaded = Host::new(ports, world.holder.clone(), "test").load(id).await.unwrap();
@@ -201,7 +204,7 @@ async fn an_odd_checkpoint_is_as_if_it_were_not_there() {
         let (state, read) = load_with(&world, id, twist, |segment| segment).await;
         assert!(state == whole && read >= events, "{what}: {read} of {events} events read");
     }
-    let segments: [(&str, fn(Vec<u8>) -> Vec<u8>); 3] = [
+    let segments: [(&str, TwistBytes); 3] = [
         ("changed", |mut it| {
             let last = it.len() - 1;
             it[last] ^= 0x20;
