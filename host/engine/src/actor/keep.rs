@@ -2,6 +2,8 @@
 //!
 //! Promise: a checkpoint is made beside the writer and travels in the next append, so no turn waits for it and
 //! it costs no commit of its own but when a session closes. Failing to make one changes nothing else.
+//!
+//! Not here: making and reading one (`checkpoint`), reading the log (`load`).
 
 use super::{Batch, SessionWriter, Wake};
 use crate::checkpoint::{self, CheckpointPolicy, Kept, Made, Snapshot};
