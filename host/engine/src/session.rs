@@ -101,6 +101,7 @@ impl From<LoadError> for SessionError {
         match error {
             LoadError::Store(error) => Self::Store(error),
             LoadError::Damaged { source, .. } => Self::Damaged(source),
+            LoadError::NoEvent { sequence, .. } => Self::Refused(Refusal::NoEvent(sequence)),
             other => Self::Store(StoreError::Damaged(other.to_string())),
         }
     }
@@ -233,6 +234,17 @@ impl Session {
     /// Gives the session a title.
     pub async fn rename(&self, title: impl Into<String>) -> Result<(), SessionError> {
         self.tell(Event::SessionRenamed { title: title.into() }).await
+    }
+
+    /// Puts the session away, or takes it out again.
+    pub async fn archive(&self, archived: bool) -> Result<(), SessionError> {
+        self.tell(Event::SessionArchived { archived }).await
+    }
+
+    /// Goes back to what the session was after an event and everything that derives from the same input; gives the
+    /// last event of those. What came after stays in the log. Files stay as they are. Refused while a turn is under way.
+    pub async fn rewind(&self, to: Sequence) -> Result<Sequence, SessionError> {
+        self.ask(|reply| Wake::Rewind { to, reply }).await?
     }
 
     /// The session as it is now. Everything in it is durable.

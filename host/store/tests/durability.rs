@@ -79,13 +79,9 @@ async fn work(store: SqliteStore, world: &'static World, number: u64, seed: u64,
         let events: Vec<Event> = titles.iter().map(|title| Event::SessionRenamed { title: title.clone() }).collect();
         let (events, _) = conformance::seal(id, tip, &events);
         let append = SessionAppend {
-            session: id,
-            epoch,
-            after: tip,
-            events,
-            blobs: Vec::new(),
-            kv: Vec::new(),
             summary: Some(conformance::summary(id, &titles[0], "/w", index as i64)),
+            said: vec![harness_engine::ports::Said { sequence: tip.sequence.next(), text: titles[0].clone() }],
+            ..harness_engine::ports::SessionAppend::new(id, epoch, tip, events)
         };
         match store.append(vec![append]).await {
             Ok(()) => {
@@ -259,8 +255,7 @@ async fn append_one(store: &SqliteStore, epoch: harness_core::Epoch, title: &str
     let Ok(tip) = store.tip(id).await else { return false };
     truth.attempted.insert(title.to_owned());
     let (events, next) = conformance::seal(id, tip, &[Event::SessionRenamed { title: title.to_owned() }]);
-    let append =
-        SessionAppend { session: id, epoch, after: tip, events, blobs: Vec::new(), kv: Vec::new(), summary: None };
+    let append = SessionAppend::new(id, epoch, tip, events);
     let is_acknowledged = store.append(vec![append]).await.is_ok();
     if is_acknowledged {
         truth.acknowledged.insert((id, next.sequence.0), title.to_owned());

@@ -12,10 +12,11 @@ use crate::limits::NESTED_PATHS_SHOWN_MAX;
 use crate::outcome::{CallUsage, Outcome, Reply, Resume};
 use crate::record::CallRecord;
 use crate::verdict::arguments_digest;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// How far a call has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallStage {
     /// The model asked for it.
     Requested,
@@ -81,7 +82,8 @@ pub enum CallStage {
 }
 
 /// What a hand reported of a call that has not ended yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReportedCall {
     /// What came of it.
     pub outcome: Outcome,
@@ -106,7 +108,8 @@ impl ReportedCall {
 }
 
 /// A call of the step under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Call {
     /// Our id for it.
     pub id: CallId,
@@ -195,7 +198,7 @@ pub struct Pending<'a> {
 }
 
 /// What a turn is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Nothing yet, or between a step's last result and the next request.
     Between,
@@ -228,7 +231,8 @@ pub enum Phase {
 }
 
 /// A turn under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Turn {
     /// The turn.
     pub id: TurnId,

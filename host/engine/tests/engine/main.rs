@@ -4,12 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod approvals;
+mod branches;
+mod checkpoints;
 mod components;
 mod crashes;
 mod durability;
 mod failures;
 mod messages;
 mod policies;
+mod portable;
 mod streams;
 mod turns;
 mod undo;
