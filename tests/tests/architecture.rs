@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Which crates of ours a crate may depend on, tests aside. Dependencies point inward only.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("harness-core", &[]),
-    ("harness-config", &[]),
+    ("harness-config", &["harness-core"]),
     ("harness-engine", &["harness-core"]),
     ("harness-store", &["harness-core", "harness-engine"]),
     ("harness-wasm", &["harness-core", "harness-egress", "harness-engine"]),

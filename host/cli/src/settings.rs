@@ -5,13 +5,12 @@
 
 use crate::args::{ApproveWord, Cli, ColorWhen};
 use crate::failure::Failure;
-use crate::installed::core_category;
 use harness_config::{
     Approve, Color, ConfigFiles, Environment, Flags, Inputs, KeySource, Keyring, KeyringEntry, KeyringError, Paths,
     ProviderKey, Resolved, SecretString, TrustStore, resolve,
 };
 use harness_core::event::TurnLimits;
-use harness_core::verdict::{Rule, VerdictKind};
+use harness_core::verdict::Rule;
 use harness_core::{ApproveMode, ModelRef};
 use std::path::{Path, PathBuf};
 
@@ -155,7 +154,7 @@ impl Settings {
 
     /// The user's rules.
     pub(crate) fn rules(&self) -> Vec<Rule> {
-        self.resolved.rules.iter().map(|rule| core_rule(&rule.value)).collect()
+        self.resolved.rules.iter().map(|rule| rule.value.to_core(&rule.source)).collect()
     }
 
     /// Directories that no guest may see, wherever the workspace is.
@@ -168,20 +167,6 @@ impl Settings {
         ];
         folders.dedup();
         folders
-    }
-}
-
-fn core_rule(rule: &harness_config::Rule) -> Rule {
-    Rule {
-        id: rule.id.clone(),
-        tool: rule.tool.clone(),
-        category: rule.category.map(core_category),
-        verdict: match rule.verdict {
-            harness_config::RuleVerdict::Allow => VerdictKind::Allow,
-            harness_config::RuleVerdict::Ask => VerdictKind::Ask,
-            harness_config::RuleVerdict::Deny => VerdictKind::Deny,
-        },
-        reason: rule.reason.clone().unwrap_or_else(|| format!("rule {} says so.", rule.id)),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::model::{ModelRef, OFFLINE, ParseModelRefError};
 use crate::paths::Paths;
 use crate::problem::{Fault, Problem};
 use crate::raw::{RawProvider, RawRule, RawSecret};
+use crate::rule::pattern_faults;
 use crate::source::Source;
 
 /// The problems of one layer.
@@ -107,6 +108,7 @@ fn rule_faults(path: &str, rule: &RawRule, faults: &mut Vec<(String, Fault)>) {
         let fault = invalid("`tool`, `category` or both; `tool = \"*\"` is for all calls");
         faults.push((path.to_owned(), fault));
     }
+    faults.extend(pattern_faults(rule).into_iter().map(|(key, fault)| (format!("{path}.{key}"), fault)));
 }
 
 fn invalid(expected: &str) -> Fault {

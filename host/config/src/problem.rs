@@ -128,6 +128,18 @@ pub enum Fault {
         /// What there should be, in words.
         expected: String,
     },
+    /// A pattern that cannot be read.
+    #[error("{message}")]
+    BadPattern {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// An example that its rule does not judge as it says.
+    #[error("{message}")]
+    Example {
+        /// The example, and what the rule makes of it.
+        message: String,
+    },
     /// Two keys that exclude each other.
     #[error("`{key}` and `{other}` exclude each other: keep one")]
     Exclusive {

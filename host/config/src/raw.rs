@@ -176,6 +176,19 @@ pub(crate) struct RawRule {
     /// Only tools that do this kind of thing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) category: Option<Category>,
+    /// Only calls with these commands, for a tool that takes a line of shell. Each pattern is one command: `git status *`,
+    /// `LANG=C sort * > build/**`. An allow needs every command of the line covered; an ask or a deny any one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) command: Vec<String>,
+    /// Only calls with these arguments, by name or JSON Pointer: globs such as `src/**`, over paths as they are meant.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) arguments: BTreeMap<String, String>,
+    /// Examples that the rule has to match: lines of shell, or arguments as JSON.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) matches: Vec<String>,
+    /// Examples that the rule may not match.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) matches_not: Vec<String>,
     /// What is said of the calls.
     pub(crate) verdict: RuleVerdict,
     /// Why, in words for the person and the model.

@@ -10,6 +10,7 @@
 
 pub mod budget;
 pub mod change;
+pub mod command_line;
 pub mod decide;
 pub mod envelope;
 pub mod event;
@@ -20,6 +21,7 @@ pub mod limits;
 pub mod message;
 pub mod mode;
 pub mod outcome;
+pub mod pattern;
 pub mod record;
 pub mod state;
 pub mod todo;

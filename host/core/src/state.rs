@@ -15,7 +15,7 @@ mod turn;
 use crate::budget::{Budget, Price, Spent};
 use crate::change::Manifest;
 use crate::event::{ApplyResult, Context, Event, GitState, ModelStop, TurnEnd};
-use crate::grant::Grant;
+use crate::grant::{Grant, Scope};
 use crate::ids::{ApprovalId, CallId, Epoch, QuestionId};
 use crate::item::{AssistantPart, Item, ModelRef, ToolResult, ToolSpec, Usage};
 use crate::limits::TITLE_CHARS_MAX;
@@ -204,7 +204,7 @@ impl SessionState {
                 self.apply_response(parts, *stop, *usage).map_err(wrong)?
             }
             Event::AllowanceGranted { tool, rule } => {
-                let allowance = Allowance { tool: tool.clone(), rule: rule.clone() };
+                let allowance = Allowance::of_tool(tool.clone(), rule.clone());
                 if !self.allowances.contains(&allowance) {
                     self.allowances.push(allowance);
                 }
@@ -215,6 +215,7 @@ impl SessionState {
                     return Err(wrong("calls are under way"));
                 }
                 self.turn = None;
+                self.allowances.retain(|allowance| allowance.scope != Scope::Turn);
                 self.last_end = Some(end.clone());
             }
             Event::GrantGiven { grant } => {

@@ -1,13 +1,26 @@
 //! Judging a call: on its arguments before it runs, and on its staged changes before they are applied.
 //!
 //! Promise: any deny is final; a boundary's ask is a person's each time; a user's ask yields only to an
-//! allowance made from that very ask; then any allow; then the default by category. `judge` is total and pure.
+//! allowance made from that very ask; a mode's ask yields to an allow rule or an allowance; then any allow, where
+//! trust stands in for nothing but the default's ask; then the default by category. `judge` is total and pure.
 //!
-//! Not here: asking (the loop does), policy components.
+//! Not here: asking (the loop does), running a mode's policy (its answer is given), what earns trust.
+
+mod allowance;
+mod boundary;
+mod explain;
+mod rule;
 
 use crate::change::Manifest;
+use crate::command_line::SimpleCommand;
 use crate::grant::{AccessKind, Capability, HttpScope, Methods};
+use crate::ids::TimeMs;
 use crate::item::{Category, Effects, ToolSpec};
+use crate::pattern::{Arguments, is_harmless};
+pub use allowance::{Allowance, Coverage, arguments_digest};
+pub use boundary::{DELETIONS_UNASKED_FILES_MAX, HOST_FOLDER};
+pub use explain::{Explanation, Heard, Silence, SilentRule, Standing};
+pub use rule::{Example, ExampleFault, Rule, RuleLayer, test_examples};
 use serde::{Deserialize, Serialize};
 
 /// How much a person wants to be asked in a session.
@@ -82,7 +95,7 @@ pub enum VerdictKind {
     Deny,
 }
 
-/// Who speaks, in the order of design: hard boundaries, the user's rules, grants and allowances, defaults.
+/// Who speaks. Which word counts is a question of the order, see the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Voice {
@@ -94,6 +107,8 @@ pub enum Voice {
     Mode,
     /// What a person allowed before.
     Allowance,
+    /// Trust that was earned.
+    Trust,
     /// The default for the category.
     Default,
 }
@@ -111,37 +126,32 @@ pub struct Verdict {
     pub words: String,
 }
 
-/// A rule of the user's.
+/// What the policy of the session's mode said of a call, or of its staged changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rule {
-    /// Its id, as in the configuration.
-    pub id: String,
-    /// The tool it is about; none for any.
-    pub tool: Option<String>,
-    /// The category it is about; none for any.
-    pub category: Option<Category>,
-    /// What it says.
-    pub verdict: VerdictKind,
+pub struct ModeAnswer {
+    /// What it said.
+    pub kind: VerdictKind,
+    /// The policy's rule, with the mode's name before it.
+    pub rule: String,
     /// Words for people and for the model.
-    pub reason: String,
+    pub words: String,
 }
 
-impl Rule {
-    fn covers(&self, tool: &ToolSpec) -> bool {
-        // A category is the component's own word: whatever makes requests is held to what is said of the network.
-        let is_network = tool.effects == Effects::Requesting && self.verdict != VerdictKind::Allow;
-        let covers = |it| it == tool.category || (it == Category::Network && is_network);
-        self.tool.as_ref().is_none_or(|name| *name == tool.name) && self.category.is_none_or(covers)
+impl ModeAnswer {
+    /// What counts for a policy that faulted, ran out or gave no sense.
+    pub fn faulted(mode: &str, why: &str) -> Self {
+        let words = format!("the policy of mode {mode} gave no answer ({why}), and nothing is allowed without one.");
+        Self { kind: VerdictKind::Deny, rule: format!("{mode}.fault"), words }
     }
 }
 
-/// What a person allowed for later calls: a tool, within the session, as an answer to the ask of one rule.
+/// What earned trust says of a call: it need not be asked about by default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Allowance {
-    /// The tool it covers.
-    pub tool: String,
-    /// The rule whose ask it answered.
+pub struct TrustAnswer {
+    /// The entry of the trust ledger.
     pub rule: String,
+    /// The evidence, in words.
+    pub words: String,
 }
 
 /// What is judged.
@@ -153,19 +163,8 @@ pub enum Subject<'a> {
     Staged(&'a Manifest),
 }
 
-/// What the mode says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModeAnswer {
-    /// Allow, ask or deny.
-    pub kind: VerdictKind,
-    /// The rule's id.
-    pub rule: String,
-    /// Words for people and for the model.
-    pub words: String,
-}
-
-/// Everything a judgement depends on besides the subject.
-#[derive(Debug, Clone, Copy)]
+/// Everything a judgement depends on besides the call and the subject.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Judge<'a> {
     /// How much the person wants to be asked.
     pub approve: ApproveMode,
@@ -173,118 +172,243 @@ pub struct Judge<'a> {
     pub rules: &'a [Rule],
     /// What was allowed before.
     pub allowances: &'a [Allowance],
-    /// What the mode says; none where it has no opinion.
+    /// What the mode's policy said of this subject; none where the mode has no policy.
     pub mode: Option<&'a ModeAnswer>,
+    /// What earned trust says; none where nothing was earned.
+    pub trust: Option<&'a TrustAnswer>,
+    /// The time; without one, allowances that end count as ended.
+    pub now: Option<TimeMs>,
 }
 
-/// The folder in a workspace that holds the host's own configuration.
-pub const HOST_FOLDER: &str = ".harness-host";
-/// Folders whose change asks a person each time: version control's own files can run code.
-const ASK_FOLDERS: &[&str] = &[".git"];
-
 impl Judge<'_> {
-    /// The verdict on a call of `tool`.
-    pub fn judge(&self, tool: &ToolSpec, subject: Subject<'_>) -> Verdict {
-        let voices = self.voices(tool, subject);
-        decide_among(&voices, self.allowances, &tool.name)
+    /// The verdict on a call of `tool` with `arguments`, the JSON text that the model wrote.
+    pub fn judge(&self, tool: &ToolSpec, arguments: &str, subject: Subject<'_>) -> Verdict {
+        Hearing::new(self, tool, arguments, subject).decide().0
     }
 
-    /// Every voice that speaks, for explanation.
-    pub fn voices(&self, tool: &ToolSpec, subject: Subject<'_>) -> Vec<Verdict> {
-        let mut voices = Vec::new();
-        if let Subject::Staged(manifest) = subject {
-            voices.extend(boundary(manifest));
+    /// Every voice that speaks, strongest kind of voice first.
+    pub fn voices(&self, tool: &ToolSpec, arguments: &str, subject: Subject<'_>) -> Vec<Verdict> {
+        Hearing::new(self, tool, arguments, subject).voices()
+    }
+
+    /// The verdict with everything that led to it.
+    pub fn explain(&self, tool: &ToolSpec, arguments: &str, subject: Subject<'_>) -> Explanation {
+        explain::explain(&Hearing::new(self, tool, arguments, subject))
+    }
+}
+
+/// One judgement: the call, and what is known of it.
+struct Hearing<'a> {
+    judge: &'a Judge<'a>,
+    tool: &'a ToolSpec,
+    text: &'a str,
+    subject: Subject<'a>,
+    /// Read only where a pattern is in force.
+    arguments: Option<Arguments>,
+    /// Nothing changes if it goes on now.
+    harmless: bool,
+    /// It has run and changed nothing.
+    unchanged: bool,
+}
+
+impl<'a> Hearing<'a> {
+    fn new(judge: &'a Judge<'a>, tool: &'a ToolSpec, text: &'a str, subject: Subject<'a>) -> Self {
+        let has_patterns = judge.rules.iter().any(|rule| !rule.arguments.is_empty())
+            || judge.allowances.iter().any(|it| matches!(it.coverage, Coverage::Pattern { .. }));
+        Self {
+            judge,
+            tool,
+            text,
+            subject,
+            arguments: has_patterns.then(|| Arguments::of(tool, text)),
+            // A tool whose effects are staged is harmless until its changes are judged, and one that makes
+            // requests until it makes them, each judged by its grants: before it runs only a refusal counts.
+            harmless: matches!(subject, Subject::Arguments) && tool.effects != Effects::Direct,
+            unchanged: matches!(subject, Subject::Staged(manifest) if manifest.is_empty()),
         }
-        // A tool whose effects are staged is harmless until its changes are judged, and one that makes
-        // requests until it makes them, each judged by its grants: before it runs only a refusal counts.
-        let harmless = matches!(subject, Subject::Arguments) && tool.effects != Effects::Direct;
-        let unchanged = matches!(subject, Subject::Staged(manifest) if manifest.is_empty());
-        let rules = self.rules.iter().filter(|rule| rule.covers(tool)).filter(|rule| match rule.verdict {
-            VerdictKind::Deny => true,
-            VerdictKind::Ask => {
-                // An edit is asked about once, with its changes to look at; anything else before it runs.
-                let before_it_runs = tool.category != Category::Edit && matches!(subject, Subject::Arguments);
-                before_it_runs || !(harmless || unchanged)
-            }
-            VerdictKind::Allow => !harmless,
-        });
-        voices.extend(rules.map(|rule| Verdict {
+    }
+
+    fn voices(&self) -> Vec<Verdict> {
+        let mut voices = match self.subject {
+            Subject::Staged(manifest) => boundary::voices(manifest),
+            Subject::Arguments => Vec::new(),
+        };
+        voices.extend(self.judge.rules.iter().filter(|rule| self.silence(rule).is_none()).map(|rule| Verdict {
             kind: rule.verdict,
             voice: Voice::User,
             rule: rule.id.clone(),
             words: rule.reason.clone(),
         }));
-        voices.extend(self.mode.map(|answer| Verdict {
-            kind: answer.kind,
-            voice: Voice::Mode,
-            rule: answer.rule.clone(),
-            words: answer.words.clone(),
+        voices.extend(self.approve_voice());
+        voices.extend(self.judge.mode.filter(|mode| mode.kind != VerdictKind::Ask || !self.unchanged).map(|mode| {
+            Verdict { kind: mode.kind, voice: Voice::Mode, rule: mode.rule.clone(), words: mode.words.clone() }
         }));
-        voices.extend(self.approve_voice(tool, harmless, unchanged));
-        voices.extend(self.allowances.iter().filter(|it| it.tool == tool.name).map(|it| Verdict {
-            kind: VerdictKind::Allow,
-            voice: Voice::Allowance,
-            rule: format!("allowance.{}", it.tool),
-            words: format!("allowed for {} in this session, as an answer to {}", it.tool, it.rule),
-        }));
-        voices.push(default_voice(tool, harmless, unchanged));
+        voices.extend(self.allowances().filter(|it| self.is_allowed_by(it)).map(|it| it.verdict(&self.tool.name)));
+        let default = default_voice(self.tool, self.harmless, self.unchanged);
+        if default.kind == VerdictKind::Ask {
+            voices.extend(self.judge.trust.map(|trust| Verdict {
+                kind: VerdictKind::Allow,
+                voice: Voice::Trust,
+                rule: trust.rule.clone(),
+                words: trust.words.clone(),
+            }));
+        }
+        voices.push(default);
         voices
     }
 
-    fn approve_voice(&self, tool: &ToolSpec, harmless: bool, unchanged: bool) -> Option<Verdict> {
-        let changes = tool.category != Category::Read;
-        let says = |kind, words: &str| {
-            Some(Verdict {
-                kind,
-                voice: Voice::User,
-                rule: format!("approve.{}", mode_word(self.approve)),
-                words: words.to_owned(),
-            })
+    /// Why a rule says nothing, if it does not.
+    fn silence(&self, rule: &Rule) -> Option<Silence> {
+        if !rule.covers(self.tool) {
+            return Some(Silence::OtherTool);
+        }
+        let speaks_now = match rule.verdict {
+            VerdictKind::Deny => true,
+            VerdictKind::Ask => {
+                // An edit is asked about once, with its changes to look at; anything else before it runs.
+                let before_it_runs = self.tool.category != Category::Edit && matches!(self.subject, Subject::Arguments);
+                before_it_runs || !(self.harmless || self.unchanged)
+            }
+            // What is harmless needs no allow, unless a mode asks about it.
+            VerdictKind::Allow => !self.harmless || self.judge.mode.is_some_and(|mode| mode.kind == VerdictKind::Ask),
         };
-        match self.approve {
+        if !speaks_now {
+            return Some(Silence::NothingChangesYet);
+        }
+        let is_about_it = rule.arguments.is_empty()
+            || self.arguments.as_ref().is_some_and(|arguments| match rule.verdict {
+                VerdictKind::Deny | VerdictKind::Ask => rule.arguments.touches(arguments),
+                VerdictKind::Allow if rule.arguments.command.is_empty() => rule.arguments.covers_fields(arguments),
+                VerdictKind::Allow => self.is_line_covered(
+                    &|command| rule.arguments.covers_fields(arguments) && rule.arguments.covers_command(command),
+                    &|command| self.is_covered_by_rules(command),
+                ),
+            });
+        (!is_about_it).then_some(Silence::OtherArguments)
+    }
+
+    /// Whether a line is understood, each of its commands is covered by the one or the others, and one at least by the
+    /// one.
+    fn is_line_covered(&self, one: &dyn Fn(&SimpleCommand) -> bool, others: &dyn Fn(&SimpleCommand) -> bool) -> bool {
+        let Some(Ok(line)) = self.arguments.as_ref().and_then(Arguments::line) else { return false };
+        line.commands.iter().any(one)
+            && line.commands.iter().all(|command| is_harmless(command) || one(command) || others(command))
+    }
+
+    fn is_covered_by_rules(&self, command: &SimpleCommand) -> bool {
+        let Some(arguments) = &self.arguments else { return false };
+        self.judge.rules.iter().any(|rule| {
+            rule.verdict == VerdictKind::Allow
+                && rule.covers(self.tool)
+                && rule.arguments.covers_command(command)
+                && rule.arguments.covers_fields(arguments)
+        })
+    }
+
+    fn allowances(&self) -> impl Iterator<Item = &'a Allowance> {
+        let now = self.judge.now;
+        self.judge.allowances.iter().filter(move |it| it.is_in_force(now))
+    }
+
+    /// Whether an allowance's pattern covers a command of this call.
+    fn is_command_allowed_by(&self, allowance: &Allowance, command: &SimpleCommand) -> bool {
+        let (Coverage::Pattern { pattern }, Some(arguments)) = (&allowance.coverage, &self.arguments) else {
+            return false;
+        };
+        allowance.tool == self.tool.name && pattern.covers_command(command) && pattern.covers_fields(arguments)
+    }
+
+    fn is_allowed_by(&self, allowance: &Allowance) -> bool {
+        match &allowance.coverage {
+            Coverage::Exact { digest } => *digest == arguments_digest(&self.tool.name, self.text),
+            Coverage::Tool => allowance.tool == self.tool.name,
+            Coverage::Category { category } => *category == self.tool.category,
+            Coverage::Pattern { pattern } if allowance.tool != self.tool.name || pattern.is_empty() => false,
+            Coverage::Pattern { pattern } if pattern.command.is_empty() => {
+                self.arguments.as_ref().is_some_and(|arguments| pattern.covers_fields(arguments))
+            }
+            Coverage::Pattern { .. } => {
+                self.is_line_covered(&|command| self.is_command_allowed_by(allowance, command), &|command| {
+                    self.is_covered_by_rules(command)
+                        || self.allowances().any(|other| self.is_command_allowed_by(other, command))
+                })
+            }
+        }
+    }
+
+    /// Whether allowances made from a rule's ask answer it: for a line, each command that the rule asks about.
+    fn is_answered(&self, asked: &str) -> bool {
+        let answers: Vec<&Allowance> = self.allowances().filter(|it| it.rule == asked).collect();
+        let has_lines =
+            |it: &Allowance| matches!(&it.coverage, Coverage::Pattern { pattern } if !pattern.command.is_empty());
+        if answers.iter().any(|it| !has_lines(it) && self.is_allowed_by(it)) {
+            return true;
+        }
+        let Some(Ok(line)) = self.arguments.as_ref().and_then(Arguments::line) else { return false };
+        let rule = self.judge.rules.iter().find(|rule| rule.id == asked);
+        let is_asked = |command: &&SimpleCommand| match rule {
+            Some(rule) if !rule.arguments.command.is_empty() => rule.arguments.touches_command(command),
+            _ => !is_harmless(command),
+        };
+        let asked: Vec<&SimpleCommand> = line.commands.iter().filter(is_asked).collect();
+        !asked.is_empty()
+            && asked.iter().all(|command| answers.iter().any(|it| self.is_command_allowed_by(it, command)))
+    }
+
+    fn approve_voice(&self) -> Option<Verdict> {
+        let changes = self.tool.category != Category::Read;
+        let (harmless, unchanged) = (self.harmless, self.unchanged);
+        let approve = self.judge.approve;
+        let says = |kind, words: &str| {
+            let rule = format!("approve.{}", approve_word(approve));
+            Some(Verdict { kind, voice: Voice::User, rule, words: words.to_owned() })
+        };
+        match approve {
             ApproveMode::None if changes || !(harmless || unchanged) => {
                 says(VerdictKind::Deny, "this session refuses every change; say what you would change instead.")
             }
-            ApproveMode::Edits if !unchanged && !harmless && tool.effects != Effects::Direct => {
+            ApproveMode::Edits if !unchanged && !harmless && self.tool.effects != Effects::Direct => {
                 says(VerdictKind::Allow, "changes inside the workspace are allowed in this session.")
             }
             ApproveMode::All => says(VerdictKind::Allow, "everything that nothing denies is allowed in this session."),
             ApproveMode::None | ApproveMode::Ask | ApproveMode::Edits => None,
         }
     }
+
+    /// The verdict, and the voices it was chosen among, by the order of the design: any deny, a boundary's ask, a
+    /// user's ask that no allowance answered, a mode's ask that no user allowed, any allow, the default.
+    fn decide(&self) -> (Verdict, Vec<Verdict>) {
+        let voices = self.voices();
+        let first = |test: &dyn Fn(&Verdict) -> bool| voices.iter().find(|verdict| test(verdict));
+        let asks = |verdict: &Verdict, voice| verdict.kind == VerdictKind::Ask && verdict.voice == voice;
+        let chosen = first(&|it| it.kind == VerdictKind::Deny)
+            .or_else(|| first(&|it| asks(it, Voice::Boundary)))
+            .or_else(|| first(&|it| asks(it, Voice::User) && !self.is_answered(&it.rule)))
+            .or_else(|| first(&|it| asks(it, Voice::Mode) && !voices.iter().any(is_persons_allow)))
+            .or_else(|| first(&|it| it.kind == VerdictKind::Allow && it.voice != Voice::Default))
+            .or_else(|| first(&|it| it.voice == Voice::Default));
+        let chosen = chosen.cloned().unwrap_or_else(|| Verdict {
+            kind: VerdictKind::Deny,
+            voice: Voice::Boundary,
+            rule: "boundary.silence".to_owned(),
+            words: "no voice spoke for it.".to_owned(),
+        });
+        (chosen, voices)
+    }
 }
 
-fn mode_word(mode: ApproveMode) -> &'static str {
-    match mode {
+/// Whether a person said it: by a rule, by how much they want to be asked, or as an answer.
+fn is_persons_allow(verdict: &Verdict) -> bool {
+    verdict.kind == VerdictKind::Allow && matches!(verdict.voice, Voice::User | Voice::Allowance)
+}
+
+fn approve_word(approve: ApproveMode) -> &'static str {
+    match approve {
         ApproveMode::None => "none",
         ApproveMode::Ask => "ask",
         ApproveMode::Edits => "edits",
         ApproveMode::All => "all",
     }
-}
-
-fn boundary(manifest: &Manifest) -> Option<Verdict> {
-    let within = |folder: &str| {
-        manifest.entries().iter().find(|change| {
-            // Some filesystems fold case: `.GIT` may be `.git`.
-            change.path.split('/').any(|part| part.eq_ignore_ascii_case(folder))
-        })
-    };
-    if let Some(change) = within(HOST_FOLDER) {
-        return Some(Verdict {
-            kind: VerdictKind::Deny,
-            voice: Voice::Boundary,
-            rule: "boundary.host-files".to_owned(),
-            words: format!("{} belongs to the host's own configuration, which only a person changes.", change.path),
-        });
-    }
-    let (folder, change) = ASK_FOLDERS.iter().find_map(|folder| within(folder).map(|change| (folder, change)))?;
-    Some(Verdict {
-        kind: VerdictKind::Ask,
-        voice: Voice::Boundary,
-        rule: "boundary.version-control".to_owned(),
-        words: format!("{} belongs to {folder}, whose files can run code: a person decides each time.", change.path),
-    })
 }
 
 fn default_voice(tool: &ToolSpec, harmless: bool, unchanged: bool) -> Verdict {
@@ -313,26 +437,4 @@ fn default_voice(tool: &ToolSpec, harmless: bool, unchanged: bool) -> Verdict {
         Category::Other => "other",
     };
     Verdict { kind, voice: Voice::Default, rule: format!("default.{category}"), words: words.to_owned() }
-}
-
-/// The order of the design: any deny, a boundary's ask, a user's ask that no allowance answered, any allow, the default.
-fn decide_among(voices: &[Verdict], allowances: &[Allowance], tool: &str) -> Verdict {
-    let first = |test: &dyn Fn(&Verdict) -> bool| voices.iter().find(|verdict| test(verdict));
-    let answered = |rule: &str| allowances.iter().any(|it| it.tool == tool && it.rule == rule);
-    let chosen = first(&|v| v.kind == VerdictKind::Deny)
-        .or_else(|| first(&|v| v.kind == VerdictKind::Ask && v.voice == Voice::Boundary))
-        .or_else(|| first(&|v| v.kind == VerdictKind::Ask && v.voice == Voice::User && !answered(&v.rule)))
-        .or_else(|| {
-            let yields =
-                |v: &Verdict| v.kind == VerdictKind::Allow && matches!(v.voice, Voice::User | Voice::Allowance);
-            first(&|v| v.kind == VerdictKind::Ask && v.voice == Voice::Mode).filter(|_| !voices.iter().any(yields))
-        })
-        .or_else(|| first(&|v| v.kind == VerdictKind::Allow && v.voice != Voice::Default))
-        .or_else(|| first(&|v| v.voice == Voice::Default));
-    chosen.cloned().unwrap_or_else(|| Verdict {
-        kind: VerdictKind::Deny,
-        voice: Voice::Boundary,
-        rule: "boundary.silence".to_owned(),
-        words: "no voice spoke for it.".to_owned(),
-    })
 }

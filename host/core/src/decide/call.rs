@@ -113,10 +113,10 @@ impl Draft<'_> {
         let context = self.state.context.as_ref()?;
         let spec = context.tools.iter().find(|spec| spec.name == tool)?;
         // What a person allowed was asked for by the model: a component's own call of the tool is another thing.
-        let is_nested = self.call(call).is_ok_and(|call| call.parent.is_some());
-        let allowances: &[_] = if is_nested { &[] } else { &self.state.allowances };
-        let judge = Judge { approve: context.approve, rules: &context.rules, allowances, mode };
-        Some((judge.judge(spec, subject), spec.implementation.clone()))
+        let call = self.call(call).ok()?;
+        let allowances: &[_] = if call.parent.is_some() { &[] } else { &self.state.allowances };
+        let judge = Judge { approve: context.approve, rules: &context.rules, allowances, mode, ..Judge::default() };
+        Some((judge.judge(spec, &call.arguments, subject), spec.implementation.clone()))
     }
 
     /// Judges a call on its arguments, once the mode's policy has answered where there is one.

@@ -10,6 +10,7 @@ use crate::item::{Effects, ModelRef, ToolResult, Usage};
 use crate::limits::NESTED_PATHS_SHOWN_MAX;
 use crate::outcome::{CallUsage, Outcome, Reply, Resume};
 use crate::record::CallRecord;
+use crate::verdict::arguments_digest;
 use std::sync::Arc;
 
 /// How far a call has come.
@@ -169,7 +170,7 @@ impl Call {
 
     /// What an approval of the arguments binds to.
     pub fn arguments_digest(&self) -> Digest {
-        Digest::of_parts(&[self.tool.as_bytes(), b"\0", self.arguments.as_bytes()])
+        arguments_digest(&self.tool, &self.arguments)
     }
 }
 

@@ -590,7 +590,7 @@ fn parse_rule(text: &str) -> Rule {
     let parts: Vec<&str> = text.split(':').collect();
     let verdict = parse_verdict(parts[0]);
     let tool = (parts[1] != "*").then(|| parts[1].to_owned());
-    Rule { id: parts[2].to_owned(), tool, category: None, verdict, reason: "because.".to_owned() }
+    Rule { tool, reason: "because.".to_owned(), ..Rule::new(parts[2], verdict) }
 }
 
 fn responded(entropy: String, parts: Vec<AssistantPart>, stop: ModelStop) -> Event {

@@ -31,11 +31,9 @@ fn context(seed: u8) -> Arc<Context> {
     }
     let verdicts = [VerdictKind::Allow, VerdictKind::Ask, VerdictKind::Deny];
     let rule = Rule {
-        id: "rule".into(),
         tool: Some(TOOLS[usize::from(seed) % 6].into()),
-        category: None,
-        verdict: verdicts[usize::from(seed / 5) % 3],
         reason: "so.".into(),
+        ..Rule::new("rule", verdicts[usize::from(seed / 5) % 3])
     };
     let approve = [ApproveMode::Ask, ApproveMode::None, ApproveMode::Edits, ApproveMode::All][usize::from(seed & 3)];
     Arc::new(Context {
