@@ -18,7 +18,7 @@ mod undo;
 use crate::change::Manifest;
 use crate::event::Event;
 use crate::grant::{CAPABILITIES_MAX, Grant};
-use crate::ids::{ApprovalId, CallId, GrantId, MessageId, QuestionId, SessionId};
+use crate::ids::{ApprovalId, CallId, GrantId, MessageId, PlanId, QuestionId, SessionId};
 use crate::limits;
 use crate::mode::PolicyQuestion;
 use crate::outcome::Resume;
@@ -115,6 +115,9 @@ pub enum Refusal {
     /// Nobody waits for an answer to this question.
     #[error("{0} does not wait for an answer (any more)")]
     StaleQuestion(QuestionId),
+    /// Nobody waits for an answer to this plan.
+    #[error("{0} does not wait for an answer (any more)")]
+    StalePlan(PlanId),
     /// The answer is none of those to choose from.
     #[error("`{answer}` is not one of the answers to {question}: {}", choices.join(", "))]
     NotAChoice {
@@ -238,6 +241,7 @@ fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
         Event::PromptReceived { .. } => Ok(()),
         Event::ApprovalAnswered { approval, binds_to, .. } => check_answer(state, *approval, *binds_to),
         Event::QuestionAnswered { question, answer } => check_question(state, *question, answer.as_deref()),
+        Event::PlanAnswered { plan, answer } => session_tool::check_plan(state, *plan, answer),
         Event::UndoRequested { of, manifest, .. } => undo::check(state, of, manifest),
         Event::ChangesPut { call, .. } if state.undoing.as_ref().is_some_and(|it| it.undo == *call) => Ok(()),
         _ => check_in_turn(state, input),
@@ -258,10 +262,18 @@ fn check_question(state: &SessionState, id: QuestionId, answer: Option<&str>) ->
     if answer.len() > limits::ANSWER_BYTES_MAX {
         return Err(Refusal::AnswerTooLong { bytes: answer.len() });
     }
-    if question.choices.is_empty() || question.choices.iter().any(|choice| choice == answer) {
+    let is_choice = |answer: &str| question.choices.iter().any(|choice| choice == answer);
+    let is_answer = match question.several {
+        true => answer
+            .split('\n')
+            .enumerate()
+            .all(|(index, line)| is_choice(line) && answer.split('\n').take(index).all(|before| before != line)),
+        false => is_choice(answer),
+    };
+    if question.choices.is_empty() || is_answer {
         return Ok(());
     }
-    let answer = answer.chars().take(80).collect();
+    let answer = answer.chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect();
     Err(Refusal::NotAChoice { question: id, answer, choices: question.choices.to_vec() })
 }
 

@@ -123,7 +123,7 @@ pub enum Event {
         /// Which.
         grant: GrantId,
     },
-    /// Input: a person answered a component's question, or declined to.
+    /// Input: a person answered a question, or declined to.
     QuestionAnswered {
         /// Which.
         question: QuestionId,
@@ -381,15 +381,15 @@ pub enum Event {
         /// Which.
         approval: ApprovalId,
     },
-    /// A component was to ask a person; its call goes on with the answer.
+    /// A component, or the model itself, was to ask a person; the call goes on with the answer.
     QuestionAsked {
         /// The question.
         question: QuestionId,
         /// The call that needs the answer.
         call: CallId,
-        /// The component, or the tool where none is named.
+        /// The component, or the tool where none is named; empty where the model itself asks.
         component: String,
-        /// What is asked, in the component's words.
+        /// What is asked, in the component's or the model's words.
         words: String,
         /// The answers to choose from; none where any text is one.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -90,7 +90,9 @@ pub const SESSION_IMPLEMENTATION: &str = "session";
 impl ToolSpec {
     /// Whether it is one of the session's own tools, which no mode takes away.
     pub fn is_of_session(&self) -> bool {
-        self.implementation == SESSION_IMPLEMENTATION && self.component.is_empty()
+        self.implementation == SESSION_IMPLEMENTATION
+            && self.component.is_empty()
+            && crate::session_tools::NAMES.contains(&self.name.as_str())
     }
 }
 

@@ -23,6 +23,7 @@ pub mod mode;
 pub mod outcome;
 pub mod pattern;
 pub mod record;
+pub mod session_tools;
 pub mod state;
 pub mod todo;
 pub mod verdict;

@@ -35,6 +35,14 @@ pub const QUESTION_CHOICES_MAX: usize = 64;
 pub const QUESTION_CHOICE_BYTES_MAX: usize = 1 << 10;
 /// A person's answer to a component's question, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 16 << 10;
+/// A submitted plan's title, in characters.
+pub const PLAN_TITLE_CHARS_MAX: usize = 120;
+/// A submitted plan, in bytes.
+pub const PLAN_BYTES_MAX: usize = 64 << 10;
+/// Things in the list of what is to be done.
+pub const TODOS_MAX: usize = 100;
+/// One of them, in characters.
+pub const TODO_TEXT_CHARS_MAX: usize = 500;
 /// What a component leaves for itself until it goes on, in bytes.
 pub const RESUME_STATE_BYTES_MAX: usize = 64 << 10;
 /// Requests of one call's record.

@@ -26,7 +26,7 @@ use crate::verdict::Allowance;
 pub use mode::policy_subject;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-pub use turn::{Call, CallStage, Pending, Phase, Question, ReportedCall, Turn};
+pub use turn::{Call, CallStage, Pending, Phase, Plan, Question, ReportedCall, Turn};
 
 /// An event that cannot follow the ones before it: the log was not written by these rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,7 +125,7 @@ impl SessionState {
             .collect()
     }
 
-    /// The questions of components that wait for a person, in the order in which their calls were requested.
+    /// The questions that wait for a person, in the order in which their calls were requested.
     pub fn questions(&self) -> Vec<Question<'_>> {
         let calls = self.turn.iter().flat_map(|turn| turn.calls());
         calls
@@ -293,9 +293,10 @@ impl SessionState {
             }
             Event::CallStarted { call, .. } => {
                 let found = self.turn.as_ref().and_then(|turn| turn.call(*call));
-                let effects = found.and_then(|call| self.tool(&call.tool)).map(|tool| tool.effects);
+                let tool = found.and_then(|call| self.tool(&call.tool));
+                let (effects, of_session) = (tool.map(|it| it.effects), tool.is_some_and(ToolSpec::is_of_session));
                 let turn = self.turn.as_mut().ok_or_else(|| wrong("no turn is under way"))?;
-                turn.start_call(*call, effects).map_err(wrong)?;
+                turn.start_call(*call, effects, of_session).map_err(wrong)?;
             }
             Event::CallEnded { call, outcome, text, is_error, changes } => {
                 if let Some(turn) = &mut self.turn {

@@ -5,9 +5,10 @@ use super::{Command, Draft, Refusal};
 use crate::change::Manifest;
 use crate::event::{Answer, ApplyResult, Changes, Event};
 use crate::ids::{ApprovalId, CallId, Digest};
-use crate::item::{Category, Effects};
+use crate::item::{Category, Effects, ToolSpec};
 use crate::limits::{ARGUMENT_BYTES_MAX, NESTED_PATHS_SHOWN_MAX, REPLACED_ARGUMENTS_SHOWN_CHARS_MAX, STEP_CALLS_MAX};
 use crate::outcome::{FailureKind, Outcome};
+use crate::session_tools::SUBMIT_PLAN;
 use crate::state::{Call, CallStage, Phase};
 use crate::verdict::{Judge, ModeAnswer, Subject, Verdict, VerdictKind};
 
@@ -32,11 +33,18 @@ impl Draft<'_> {
     }
 
     pub(super) fn impossible(&self, index: usize, call: &Call) -> Option<Outcome> {
-        if self.state.tool(&call.tool).is_none() {
+        let spec = self.state.tool(&call.tool);
+        if spec.is_none() {
             let names: Vec<&str> =
                 self.state.context.iter().flat_map(|context| &context.tools).map(|tool| tool.name.as_str()).collect();
             let message = format!("there is no tool `{}`; there are: {}", call.tool, names.join(", "));
             return Some(Outcome::failed(FailureKind::UnknownTool, "unknown-tool", message));
+        }
+        // What looks like the model's own question must be one.
+        if call.parent.is_some() && spec.is_some_and(ToolSpec::is_of_session) {
+            let message =
+                format!("only the model itself calls `{}`; a component asks with the question capability", call.tool);
+            return Some(Outcome::failed(FailureKind::NotPermitted, "session-tool", message));
         }
         if index >= STEP_CALLS_MAX {
             let message = format!("one response may make {STEP_CALLS_MAX} calls; make the rest in the next one");
@@ -58,7 +66,8 @@ impl Draft<'_> {
     ///
     /// Calls that only read run at once. A call that may change something waits for all before it, and
     /// what comes after it waits for it, so that a step has the effect its order promises. A call that another
-    /// call needs stands where that one stands.
+    /// call needs stands where that one stands. What the model asks the person, and its list, wait for nothing and hold
+    /// nothing up; a plan is like a call that only reads, so that changes after it wait for its answer.
     pub(super) fn advance(&mut self) -> Result<(), Refusal> {
         loop {
             let Some(turn) = &self.state.turn else { return Ok(()) };
@@ -78,7 +87,11 @@ impl Draft<'_> {
     fn next_to_start(&self) -> Option<CallId> {
         let turn = self.state.turn.as_ref()?;
         let mut earlier_open = false;
-        for call in turn.calls().iter().filter(|call| call.parent.is_none()) {
+        let aside = turn.calls().iter().find(|call| call.stage == CallStage::Requested && self.stands_aside(call));
+        if let Some(call) = aside {
+            return Some(call.id);
+        }
+        for call in turn.calls().iter().filter(|call| call.parent.is_none() && !self.stands_aside(call)) {
             let (mut innermost, mut reads) = (call, self.reads(call));
             while let CallStage::Awaiting { child, .. } = &innermost.stage {
                 innermost = turn.call(*child)?;
@@ -95,6 +108,12 @@ impl Draft<'_> {
             }
         }
         None
+    }
+
+    /// Whether its place among the others does not matter.
+    fn stands_aside(&self, call: &Call) -> bool {
+        let is_of_session = call.is_of_session || self.state.tool(&call.tool).is_some_and(ToolSpec::is_of_session);
+        is_of_session && call.tool != SUBMIT_PLAN
     }
 
     fn reads(&self, call: &Call) -> bool {
@@ -151,6 +170,9 @@ impl Draft<'_> {
         }
         self.emit(Event::CallStarted { call: id, implementation })?;
         let call = self.call(id)?;
+        if call.is_of_session {
+            return self.run_session_tool(id);
+        }
         let (tool, arguments, resume) = (call.tool.clone(), call.arguments.clone(), call.going_on.clone());
         let command = Command::RunCall { call: id, tool, arguments, resume };
         self.command(command);

@@ -40,11 +40,11 @@ pub enum CallStage {
     Reported,
     /// Its changes are being put in place.
     Putting,
-    /// A person is asked what its component wants to know.
+    /// A person is asked what its component, or the model itself, wants to know.
     Questioned {
         /// The question.
         question: QuestionId,
-        /// The component, or the tool where none is named.
+        /// The component, or the tool where none is named; empty where the model itself asks.
         component: String,
         /// What is asked.
         words: String,
@@ -133,18 +133,20 @@ pub struct Call {
     pub nested_paths: Vec<String>,
     /// Who gave it other arguments than the model did: a rule's id, or `person`.
     pub replaced_by: Option<String>,
+    /// It was started as one of the session's own tools.
+    pub is_of_session: bool,
 }
 
-/// A component's question that waits for a person.
+/// A question that waits for a person.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
     /// The question.
     pub question: QuestionId,
     /// The call that needs the answer.
     pub call: &'a Call,
-    /// The component, or the tool where none is named.
+    /// The component, or the tool where none is named; empty where the model itself asks.
     pub component: &'a str,
-    /// What is asked, in the component's words.
+    /// What is asked, in the component's or the model's words.
     pub words: &'a str,
     /// The answers to choose from; empty where any text is one.
     pub choices: &'a [String],
@@ -187,6 +189,19 @@ pub struct Pending<'a> {
     pub rule: &'a str,
     /// Words for the person.
     pub words: &'a str,
+}
+
+/// A plan that waits for a person.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// The plan.
+    pub plan: PlanId,
+    /// The call that submitted it.
+    pub call: &'a Call,
+    /// What it is about, in the model's words.
+    pub title: &'a str,
+    /// The plan, Markdown.
+    pub text: &'a str,
 }
 
 /// What a turn is doing.
@@ -360,11 +375,13 @@ impl Turn {
                     nested: 0,
                     nested_paths: Vec::new(),
                     replaced_by: None,
+                    is_of_session: false,
                 });
             }
             Event::QuestionAsked { question, call, component, words, choices, several } => {
                 let call = self.call_mut(*call)?;
-                let state = call.take_need()?;
+                // The model's own question leaves nothing for itself.
+                let state = if component.is_empty() { String::new() } else { call.take_need()? };
                 call.stage = CallStage::Questioned {
                     question: *question,
                     component: component.clone(),
@@ -400,8 +417,14 @@ impl Turn {
         Ok(())
     }
 
-    pub(super) fn start_call(&mut self, id: CallId, effects: Option<Effects>) -> Result<(), &'static str> {
+    pub(super) fn start_call(
+        &mut self,
+        id: CallId,
+        effects: Option<Effects>,
+        of_session: bool,
+    ) -> Result<(), &'static str> {
         let call = self.call_mut(id)?;
+        call.is_of_session = of_session;
         call.stage = CallStage::Running;
         call.effects = effects;
         Ok(())

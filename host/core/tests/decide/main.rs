@@ -17,5 +17,6 @@ mod notation;
 mod properties;
 mod recovery;
 mod repetition;
+mod session_tools;
 mod turns;
 mod undo;

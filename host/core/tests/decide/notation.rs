@@ -1,8 +1,8 @@
 //! The notation of decision tests, and the laws that every single step of every test must keep.
 //!
 //! A line with `>` is an input; the line below it is what must follow: derived events, then `=>` and
-//! commands, or `refused: …`. Calls are `c1`, `c2`…, approvals `a1`, `a2`…, questions `q1`, `q2`… and undoings
-//! `u1`, `u2`… in order of appearance.
+//! commands, or `refused: …`. Calls are `c1`, `c2`…, approvals `a1`, `a2`…, questions `q1`, `q2`…, plans `p1`, `p2`…
+//! and undoings `u1`, `u2`… in order of appearance.
 //!
 //! ```text
 //! > open approve=edits rule=ask:read:shy      rules are verdict:tool-or-*:id
@@ -14,7 +14,9 @@
 //! > report c1 kv | kv-staged PATH… | kv-failed  the same with a kv write
 //! > report c1 asks WORDS | asks-of CHOICE…  | calls TOOL=ARGUMENTS
 //! > put c1 applied | conflict PATH | failed
-//! > reply q1 WORDS | decline q1
+//! > reply q1 WORDS | decline q1               `|` in the words is the end of a line
+//! > open session                             with the session's own tools
+//! > plan p1 approve [MODE] | plan p1 reject WORDS
 //! > undo c1 c2 of PATH…
 //! > message steer|queue|interrupt WORDS | withdraw m1
 //! > budget b.tokens=N b.cost=N b.work=N b.fuel=N b.calls=N b.steps=N   of the session; in a prompt of the turn
@@ -29,7 +31,7 @@
 use harness_core::budget::{Budget, Price, Reservation};
 use harness_core::change::{Change, FileState, Manifest};
 use harness_core::event::{
-    Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, TurnEnd, TurnLimits,
+    Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, PlanAnswer, TurnEnd, TurnLimits,
 };
 use harness_core::item::{Category, Effects};
 use harness_core::message::Delivery;
@@ -61,6 +63,7 @@ pub(crate) struct World {
     calls: Vec<CallId>,
     approvals: Vec<(ApprovalId, Digest)>,
     questions: Vec<QuestionId>,
+    plans: Vec<PlanId>,
     undoings: Vec<CallId>,
     messages: Vec<MessageId>,
     epoch: u64,
@@ -174,8 +177,20 @@ impl World {
             "answer" => self.answer(&words),
             "reply" => Event::QuestionAnswered {
                 question: self.question_named(words[0]),
-                answer: Some(rest.split_once(' ').unwrap().1.to_owned()),
+                answer: Some(rest.split_once(' ').unwrap().1.replace('|', "\n")),
             },
+            "plan" => {
+                let number: usize = words[0].trim_start_matches('p').parse().unwrap();
+                let answer = match words[1] {
+                    "approve" => PlanAnswer::Approve { mode: words.get(2).map(|mode| (*mode).to_owned()) },
+                    "reject" => PlanAnswer::Reject { feedback: words[2..].join(" ") },
+                    other => panic!("{other}"),
+                };
+                Event::PlanAnswered {
+                    plan: self.plans.get(number - 1).copied().unwrap_or(PlanId::from_bits(99)),
+                    answer,
+                }
+            }
             "decline" => Event::QuestionAnswered { question: self.question_named(words[0]), answer: None },
             "message" => {
                 let message = MessageId::from_bits(u128::from(self.inputs));
@@ -236,6 +251,7 @@ impl World {
                 ("approve", "none") => context.approve = ApproveMode::None,
                 ("approve", "edits") => context.approve = ApproveMode::Edits,
                 ("approve", "all") => context.approve = ApproveMode::All,
+                ("session", _) => context.tools.extend(session_tools::specs()),
                 ("mode", spec) => context.modes.push(mode(spec)),
                 ("rule", rule) => context.rules.push(parse_rule(rule)),
                 ("without", name) => context.tools.retain(|tool| tool.name != name),
@@ -336,6 +352,11 @@ impl World {
         known.map_or_else(|| "q?".to_owned(), |index| format!("q{}", index + 1))
     }
 
+    fn plan_name(&self, id: PlanId) -> String {
+        let known = self.plans.iter().position(|it| *it == id);
+        known.map_or_else(|| "p?".to_owned(), |index| format!("p{}", index + 1))
+    }
+
     fn answer(&self, words: &[&str]) -> Event {
         let number: usize = words[0].trim_start_matches('a').parse().unwrap();
         let foreign = (ApprovalId::from_bits(99), Digest::ZERO);
@@ -381,6 +402,10 @@ impl World {
         for id in &self.questions {
             text = text.replace(&id.to_string(), &self.question_name(*id));
         }
+        text = text.replace(&PlanId::from_bits(99).to_string(), "p?");
+        for id in &self.plans {
+            text = text.replace(&id.to_string(), &self.plan_name(*id));
+        }
         for id in &self.messages {
             text = text.replace(&id.to_string(), &self.message_name(*id));
         }
@@ -413,13 +438,24 @@ impl World {
                 let parent = parent.map_or_else(String::new, |parent| format!(" for {}", self.call_name(parent)));
                 format!("{} wants {tool}{arguments}{parent}", self.call_name(*call))
             }
-            Event::QuestionAsked { question, call, component, words, choices, .. } => {
+            Event::QuestionAsked { question, call, component, words, choices, several } => {
                 self.questions.push(*question);
                 let choices = if choices.is_empty() { String::new() } else { format!(" [{}]", choices.join(" ")) };
                 let question = self.question_name(*question);
-                format!("{question} of {component} for {}: {words}{choices}", self.call_name(*call))
+                let component = if component.is_empty() { "model" } else { component };
+                let several = if *several { " several" } else { "" };
+                format!("{question} of {component} for {}: {words}{choices}{several}", self.call_name(*call))
             }
             Event::QuestionWithdrawn { question } => format!("{} withdrawn", self.question_name(*question)),
+            Event::TodosChanged { todos, .. } => {
+                let todos: Vec<_> = todos.iter().map(|todo| format!("{}:{:?}", todo.text, todo.status)).collect();
+                format!("todos {}", todos.join(" "))
+            }
+            Event::PlanSubmitted { plan, call, title, .. } => {
+                self.plans.push(*plan);
+                format!("{} of {}: {title}", self.plan_name(*plan), self.call_name(*call))
+            }
+            Event::PlanWithdrawn { plan } => format!("{} withdrawn", self.plan_name(*plan)),
             Event::KvWritten { call } => format!("{} kv", self.call_name(*call)),
             Event::ChangesUndone { of, result, .. } => {
                 let of: Vec<String> = of.iter().map(|call| self.call_name(*call)).collect();

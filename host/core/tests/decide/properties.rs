@@ -3,7 +3,7 @@
 use crate::notation::{grant, manifest, mode, provider_problem, tools};
 use harness_core::budget::Budget;
 use harness_core::event::{
-    Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, TurnLimits,
+    Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, PlanAnswer, TurnLimits,
 };
 use harness_core::message::Delivery;
 use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer};
@@ -19,6 +19,14 @@ use std::sync::Arc;
 const SESSION: SessionId = SessionId::from_bits(7);
 const PATHS: [&str; 5] = ["a", "b/c", ".git/config", ".harness-host/policy", "d"];
 const TOOLS: [&str; 7] = ["read", "edit", "run", "fetch", "think", "send", "unknown"];
+const SESSION_CALLS: [(&str, &str); 6] = [
+    ("ask_user", r#"{"question":"?"}"#),
+    ("ask_user", r#"{"question":"?","choices":["so","or"],"several":true}"#),
+    ("submit_plan", r#"{"title":"t","plan":"p"}"#),
+    ("todo", r#"{"todos":[{"text":"a","status":"done"}]}"#),
+    ("todo", r#"{"todos":7}"#),
+    ("ask_user", "{broken"),
+];
 const GRANTS: [&str; 4] = ["question", "kv write session", "tool read", "http GET https://example.com"];
 
 /// What to try next: the numbers are read against the state, so that most inputs make sense.
@@ -28,6 +36,9 @@ fn context(seed: u8) -> Arc<Context> {
     let mut tools = tools();
     if seed & 0x10 > 0 {
         tools.remove(usize::from(seed) % 6);
+    }
+    if seed & 0x20 == 0 {
+        tools.extend(session_tools::specs());
     }
     let verdicts = [VerdictKind::Allow, VerdictKind::Ask, VerdictKind::Deny];
     let rule = Rule {
@@ -63,7 +74,8 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
             chosen.unwrap_or(CallId::from_bits(1))
         }
     };
-    match kind % 32 {
+    match kind % 36 {
+        32 | 33 => plan_answer(state, a, b),
         28 | 29 => message(number, a, b, c),
         30 => Event::MessageWithdrawn {
             message: state.messages.first().map_or(MessageId::from_bits(1), |waiting| waiting.message),
@@ -156,9 +168,12 @@ fn response(entropy: String, a: u8, b: u8, c: u8) -> Event {
     }
     for index in 0..usize::from(b % 5) {
         let arguments = ["{}", "", "{\"path\":\"a\"}", "{broken", " "][(usize::from(c) + index) % 5];
+        let tool = TOOLS[(usize::from(c) * 5 + index * usize::from(a | 1)) % 7];
+        let of_session = SESSION_CALLS[(usize::from(a) + index) % 6];
+        let (tool, arguments) = if (usize::from(c) + index) % 4 == 3 { of_session } else { (tool, arguments) };
         parts.push(AssistantPart::ToolCall {
             provider_call: format!("p{index}"),
-            tool: TOOLS[(usize::from(c) * 5 + index * usize::from(a | 1)) % 7].into(),
+            tool: tool.into(),
             arguments: arguments.into(),
         });
     }
@@ -166,6 +181,17 @@ fn response(entropy: String, a: u8, b: u8, c: u8) -> Event {
     let usage =
         Usage { input_tokens: u64::from(a), cost_micro_usd: b.is_multiple_of(2).then_some(3), ..Usage::default() };
     Event::ModelResponded { entropy, parts, stop, usage, provider_response: Some("r".into()), time_ms: u64::from(c) }
+}
+
+fn plan_answer(state: &SessionState, a: u8, b: u8) -> Event {
+    let plans = state.plans();
+    let plan = plans.get(usize::from(a) % plans.len().max(1)).map_or(PlanId::from_bits(1), |plan| plan.plan);
+    let answer = match b % 4 {
+        0 => PlanAnswer::Approve { mode: None },
+        1 => PlanAnswer::Approve { mode: Some("build".into()) },
+        _ => PlanAnswer::Reject { feedback: "no".repeat(usize::from(b) % 3) },
+    };
+    Event::PlanAnswered { plan, answer }
 }
 
 fn failure(a: u8, b: u8) -> ModelFailure {
@@ -306,6 +332,7 @@ fn check_commands(state: &SessionState, decision: &Decision) {
     }
     for event in &decision.events {
         let id = match event {
+            Event::CallStarted { implementation, .. } if implementation == item::SESSION_IMPLEMENTATION => continue,
             Event::CallStarted { call, .. } | Event::ChangesAuthorized { call, .. } => *call,
             _ => continue,
         };
@@ -338,6 +365,8 @@ fn check_alive(state: &SessionState) {
         other => panic!("nobody will end {other:?}"),
     }
     check_nested(turn);
+    let is_parked = |call: &&state::Call| call.stage == CallStage::Requested && call.tool == "ask_user";
+    assert!(!turn.calls().iter().any(|call| is_parked(&call)), "a question waits for nothing");
     // At most one call that changes something is on its way, and nothing runs beside it that came later.
     let changing =
         |call: &&state::Call| state.tool(&call.tool).is_some_and(|tool| tool.category != item::Category::Read);
@@ -345,7 +374,12 @@ fn check_alive(state: &SessionState) {
         !call.is_ended() && !matches!(call.stage, CallStage::Requested | CallStage::Awaiting { .. })
     };
     let on_their_way = turn.calls().iter().filter(under_way).filter(changing).count();
-    assert!(on_their_way <= 1 || state.context.as_ref().is_some_and(|it| it.tools.len() < 6), "{:?}", turn.calls());
+    assert!(
+        on_their_way <= 1
+            || state.context.as_ref().is_some_and(|it| it.tools.iter().filter(|it| !it.is_of_session()).count() < 6),
+        "{:?}",
+        turn.calls()
+    );
 }
 
 /// A nested call is there as long as the one that needs it waits for it, or a person stopped that one.
