@@ -6,6 +6,7 @@
 //!
 //! Not here: durability, carrying out.
 
+mod answer;
 mod budget;
 mod call;
 mod message;
@@ -18,7 +19,7 @@ mod undo;
 use crate::change::Manifest;
 use crate::event::Event;
 use crate::grant::{CAPABILITIES_MAX, Grant};
-use crate::ids::{ApprovalId, CallId, GrantId, MessageId, PlanId, QuestionId, SessionId};
+use crate::ids::{AllowanceId, ApprovalId, CallId, GrantId, MessageId, PlanId, QuestionId, SessionId};
 use crate::limits;
 use crate::mode::PolicyQuestion;
 use crate::outcome::Resume;
@@ -109,6 +110,15 @@ pub enum Refusal {
     /// The answer was given to something else than what would happen now.
     #[error("{0} was shown something else than what would be done now: look again")]
     WrongSubject(ApprovalId),
+    /// The answer cannot be given to this ask.
+    #[error("{0}")]
+    Answer(String),
+    /// There is no such allowance in this session.
+    #[error("{0} is not in force in this session")]
+    UnknownAllowance(AllowanceId),
+    /// More allowances than a session has.
+    #[error("a session has at most {} allowances: revoke some first", limits::ALLOWANCES_MAX)]
+    TooManyAllowances,
     /// The call has ended or never was.
     #[error("{0} is not under way")]
     StaleCall(CallId),
@@ -239,7 +249,8 @@ fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
             Err(Refusal::Prompt { bytes: text.len() })
         }
         Event::PromptReceived { .. } => Ok(()),
-        Event::ApprovalAnswered { approval, binds_to, .. } => check_answer(state, *approval, *binds_to),
+        Event::ApprovalAnswered { approval, binds_to, answer } => answer::check(state, *approval, *binds_to, answer),
+        Event::AllowanceRevoked { .. } | Event::AllowancesCarried { .. } => answer::check_allowances(state, input),
         Event::QuestionAnswered { question, answer } => check_question(state, *question, answer.as_deref()),
         Event::PlanAnswered { plan, answer } => session_tool::check_plan(state, *plan, answer),
         Event::UndoRequested { of, manifest, .. } => undo::check(state, of, manifest),
@@ -280,14 +291,6 @@ fn check_question(state: &SessionState, id: QuestionId, answer: Option<&str>) ->
 fn check_title(title: &str) -> Result<(), Refusal> {
     let fits = !title.trim().is_empty() && title.chars().count() <= limits::TITLE_CHARS_MAX;
     if fits { Ok(()) } else { Err(Refusal::Title) }
-}
-
-fn check_answer(state: &SessionState, approval: ApprovalId, binds_to: crate::Digest) -> Result<(), Refusal> {
-    let call = state.asked(approval).ok_or(Refusal::StaleApproval(approval))?;
-    match &call.stage {
-        CallStage::Asked { binds_to: shown, .. } if *shown == binds_to => Ok(()),
-        _ => Err(Refusal::WrongSubject(approval)),
-    }
 }
 
 fn check_in_turn(state: &SessionState, input: &Event) -> Result<(), Refusal> {
@@ -343,7 +346,9 @@ impl Draft<'_> {
             Event::SessionCreated { .. }
             | Event::SessionRenamed { .. }
             | Event::GrantGiven { .. }
-            | Event::GrantRevoked { .. } => self.emit(input),
+            | Event::GrantRevoked { .. }
+            | Event::AllowanceRevoked { .. }
+            | Event::AllowancesCarried { .. } => self.emit(input),
             Event::SessionOpened { .. } => {
                 self.emit(input)?;
                 self.settle_mode()?;

@@ -10,14 +10,14 @@ mod parts;
 use crate::budget::{Budget, Price, Reservation};
 use crate::change::Manifest;
 use crate::grant::Grant;
-use crate::ids::{ApprovalId, CallId, Digest, Epoch, GrantId, MessageId, PlanId, QuestionId, TurnId};
+use crate::ids::{AllowanceId, ApprovalId, CallId, Digest, Epoch, GrantId, MessageId, PlanId, QuestionId, TurnId};
 use crate::item::{AssistantPart, ModelRef, Usage};
 use crate::message::Delivery;
 use crate::mode::{HookAnswer, HookPoint, ModeSpec, PolicyAnswer};
 use crate::outcome::{CallUsage, Outcome};
 use crate::record::CallRecord;
 use crate::todo::Todo;
-use crate::verdict::Verdict;
+use crate::verdict::{Allowance, Verdict};
 pub use parts::*;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -110,6 +110,19 @@ pub enum Event {
         binds_to: Digest,
         /// The answer.
         answer: Answer,
+    },
+    /// Input: a person took back what was allowed for later calls, or its end has come.
+    AllowanceRevoked {
+        /// Which.
+        allowance: AllowanceId,
+        /// Its end has come.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        expired: bool,
+    },
+    /// Input, before the session is opened: what was allowed beyond a session, here or in others, is now this.
+    AllowancesCarried {
+        /// All of it.
+        allowances: Vec<Allowance>,
     },
     /// Input: a person stops the running turn.
     InterruptRequested,
@@ -417,12 +430,11 @@ pub enum Event {
         /// How it went: all of them or none.
         result: ApplyResult,
     },
-    /// A person allowed a tool for later calls.
+    /// A person allowed later calls.
     AllowanceGranted {
-        /// The tool.
-        tool: String,
-        /// The rule whose ask was answered.
-        rule: String,
+        /// Which, and how far.
+        #[serde(flatten)]
+        allowance: Allowance,
     },
     /// Staged changes were to be put in place.
     ChangesAuthorized {
@@ -509,6 +521,8 @@ impl Event {
             Self::CallReported { .. } => "call_reported",
             Self::ChangesPut { .. } => "changes_put",
             Self::ApprovalAnswered { .. } => "approval_answered",
+            Self::AllowanceRevoked { .. } => "allowance_revoked",
+            Self::AllowancesCarried { .. } => "allowances_carried",
             Self::InterruptRequested => "interrupt_requested",
             Self::GrantGiven { .. } => "grant_given",
             Self::GrantRevoked { .. } => "grant_revoked",

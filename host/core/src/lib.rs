@@ -34,8 +34,8 @@ pub use envelope::{Actor, Header, Origin, SealedEvent, Tip};
 pub use event::Event;
 pub use grant::{Capability, Grant, Scope};
 pub use ids::{
-    ApprovalId, CallId, Digest, Epoch, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId, TenantId, TimeMs,
-    TurnId,
+    AllowanceId, ApprovalId, CallId, Digest, Epoch, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId,
+    TenantId, TimeMs, TurnId,
 };
 pub use item::{AssistantPart, Item, ModelRef, ToolSpec, Usage};
 pub use outcome::{CallUsage, Outcome, Part, Reply, Resume};

@@ -21,6 +21,10 @@ pub const RESULT_TEXT_BYTES_MAX: usize = 64 << 10;
 pub const TITLE_CHARS_MAX: usize = 80;
 /// Grants in force in one session.
 pub const GRANTS_MAX: usize = 1_024;
+/// What is allowed for later calls in one session.
+pub const ALLOWANCES_MAX: usize = 256;
+/// One allowance as it is kept, in bytes of JSON.
+pub const ALLOWANCE_BYTES_MAX: usize = 16 << 10;
 /// How often one call may need something before it ends.
 pub const CALL_ROUNDS_MAX: u32 = 32;
 /// Calls that one call of the model's may need, theirs included.

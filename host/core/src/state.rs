@@ -8,6 +8,7 @@
 mod grants;
 mod message;
 mod mode;
+mod offer;
 mod session_tool;
 mod spending;
 mod turn;
@@ -23,7 +24,10 @@ use crate::message::WaitingMessage;
 use crate::mode::PolicyAnswer;
 use crate::todo::Todo;
 use crate::verdict::Allowance;
+pub(crate) use mode::BY_PERSON;
 pub use mode::policy_subject;
+pub use offer::{Offer, OfferKind};
+pub(crate) use offer::{may_allow_more, may_be_edited};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 pub use turn::{Call, CallStage, Pending, Phase, Plan, Question, ReportedCall, Turn};
@@ -203,11 +207,15 @@ impl SessionState {
             Event::ModelResponded { parts, stop, usage, .. } => {
                 self.apply_response(parts, *stop, *usage).map_err(wrong)?
             }
-            Event::AllowanceGranted { tool, rule } => {
-                let allowance = Allowance::of_tool(tool.clone(), rule.clone());
-                if !self.allowances.contains(&allowance) {
-                    self.allowances.push(allowance);
+            Event::AllowanceGranted { allowance } => {
+                if !self.allowances.contains(allowance) {
+                    self.allowances.push(allowance.clone());
                 }
+            }
+            Event::AllowanceRevoked { allowance, .. } => self.allowances.retain(|it| it.id() != *allowance),
+            Event::AllowancesCarried { allowances } => {
+                self.allowances.retain(|it| !it.is_kept());
+                self.allowances.extend(allowances.iter().cloned());
             }
             Event::TurnEnded { end, .. } => {
                 let turn = self.turn.as_ref().ok_or_else(|| wrong("no turn is under way"))?;

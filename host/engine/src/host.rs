@@ -15,7 +15,10 @@ use crate::ports::{
 use crate::session::{Session, SessionError, logged};
 use harness_core::envelope::{Lineage, SealContext, Tip, seal, verify};
 use harness_core::event::Context;
-use harness_core::{Actor, Epoch, Event, Grant, Header, Refusal, Sequence, SessionId, SessionState, TenantId, decide};
+use harness_core::{
+    Actor, Epoch, Event, Grant, Header, Refusal, Sequence, SessionId, SessionState, TenantId, ToolSpec, decide,
+    session_tools,
+};
 use std::sync::Arc;
 
 /// Everything a host stands on.
@@ -76,13 +79,14 @@ pub struct Host {
     version: String,
     schemas: Arc<Schemas>,
     policy: Arc<dyn Policy>,
+    has_session_tools: bool,
 }
 
 impl Host {
     /// A host over its ports. `holder` is this process, `version` goes into the log.
     pub fn new(ports: Ports, holder: Holder, version: impl Into<String>) -> Self {
         let policy = Arc::new(NoPolicy);
-        Self { ports, holder, version: version.into(), schemas: Arc::default(), policy }
+        Self { ports, holder, version: version.into(), schemas: Arc::default(), policy, has_session_tools: true }
     }
 
     /// The same host with policies and hooks for the sessions that it opens. Without it a mode whose policy is a
@@ -90,6 +94,27 @@ impl Host {
     pub fn with_policy(mut self, policy: Arc<dyn Policy>) -> Self {
         self.policy = policy;
         self
+    }
+
+    /// The same host without the session's own tools ([`session_tools::specs`]), which sessions otherwise have beside
+    /// those of their context.
+    pub fn without_session_tools(mut self) -> Self {
+        self.has_session_tools = false;
+        self
+    }
+
+    /// The context with the session's own tools after the others. A tool that another hand offers under the name of
+    /// one of them is left out: a person must know whose question it is.
+    fn with_session_tools(&self, mut context: Context) -> Context {
+        if self.has_session_tools {
+            let is_foreign = |tool: &ToolSpec| !session_tools::NAMES.contains(&tool.name.as_str());
+            for tool in context.tools.iter().filter(|tool| !is_foreign(tool) && !tool.is_of_session()) {
+                tracing::warn!(tool = %tool.name, component = %tool.component, "a tool has the name of a session's own and is left out");
+            }
+            context.tools.retain(is_foreign);
+            context.tools.extend(session_tools::specs());
+        }
+        context
     }
 
     /// The ports.
@@ -116,6 +141,7 @@ impl Host {
             created: now,
             updated: now,
         };
+        let context = self.with_session_tools(context);
         let opening = Opening { id, epoch, new: Some(new), context, grants: Some(grants), loaded: empty };
         self.start(opening, hands).await
     }
@@ -131,6 +157,7 @@ impl Host {
         takeover: Takeover,
     ) -> Result<Session, OpenError> {
         let (epoch, loaded) = self.acquire(id, takeover).await?;
+        let context = self.with_session_tools(context);
         let opening = Opening { id, epoch, new: None, context, grants: Some(grants), loaded };
         self.start(opening, hands).await
     }

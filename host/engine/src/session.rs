@@ -189,7 +189,7 @@ impl Session {
         self.tell(Event::ApprovalAnswered { approval, binds_to, answer }).await
     }
 
-    /// Answers a component's question; none declines, as where nobody can be asked.
+    /// Answers a question; none declines, as where nobody can be asked. Of several choices each is on a line of its own.
     pub async fn answer_question(&self, question: QuestionId, answer: Option<String>) -> Result<(), SessionError> {
         self.tell(Event::QuestionAnswered { question, answer }).await
     }

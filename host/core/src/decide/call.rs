@@ -3,14 +3,17 @@
 use super::mode::ModeVoice;
 use super::{Command, Draft, Refusal};
 use crate::change::Manifest;
-use crate::event::{Answer, ApplyResult, Changes, Event};
-use crate::ids::{ApprovalId, CallId, Digest};
+use crate::event::{ApplyResult, Changes, Event};
+use crate::ids::{ApprovalId, CallId, Digest, TimeMs};
 use crate::item::{Category, Effects, ToolSpec};
 use crate::limits::{ARGUMENT_BYTES_MAX, NESTED_PATHS_SHOWN_MAX, REPLACED_ARGUMENTS_SHOWN_CHARS_MAX, STEP_CALLS_MAX};
 use crate::outcome::{FailureKind, Outcome};
 use crate::session_tools::SUBMIT_PLAN;
 use crate::state::{Call, CallStage, Phase};
 use crate::verdict::{Judge, ModeAnswer, Subject, Verdict, VerdictKind};
+
+/// The core knows no time: an allowance whose end has come is taken out by an input before the next one.
+const BEFORE_ALL_ENDS: Option<TimeMs> = Some(TimeMs(i64::MIN));
 
 impl Draft<'_> {
     pub(super) fn call(&self, id: CallId) -> Result<&Call, Refusal> {
@@ -134,7 +137,14 @@ impl Draft<'_> {
         // What a person allowed was asked for by the model: a component's own call of the tool is another thing.
         let call = self.call(call).ok()?;
         let allowances: &[_] = if call.parent.is_some() { &[] } else { &self.state.allowances };
-        let judge = Judge { approve: context.approve, rules: &context.rules, allowances, mode, ..Judge::default() };
+        let judge = Judge {
+            approve: context.approve,
+            rules: &context.rules,
+            allowances,
+            mode,
+            now: BEFORE_ALL_ENDS,
+            ..Judge::default()
+        };
         Some((judge.judge(spec, &call.arguments, subject), spec.implementation.clone()))
     }
 
@@ -159,6 +169,8 @@ impl Draft<'_> {
         self.emit(Event::CallJudged { call: id, subject: binds_to, verdict: verdict.clone() })?;
         match verdict.kind {
             VerdictKind::Allow => self.start(id, implementation),
+            // Whoever wrote the arguments has said yes to them.
+            VerdictKind::Ask if self.call(id)?.is_given_by_person() => self.start(id, implementation),
             VerdictKind::Ask => self.ask(id, binds_to, verdict),
             VerdictKind::Deny => self.end_call(id, &Outcome::Denied { rule: verdict.rule, words: verdict.words }),
         }
@@ -225,7 +237,7 @@ impl Draft<'_> {
         }
     }
 
-    fn put(&mut self, call: CallId, manifest: Manifest) -> Result<(), Refusal> {
+    pub(super) fn put(&mut self, call: CallId, manifest: Manifest) -> Result<(), Refusal> {
         self.emit(Event::ChangesAuthorized { call, manifest: manifest.digest() })?;
         self.command(Command::PutChanges { call, manifest });
         Ok(())
@@ -320,40 +332,6 @@ impl Draft<'_> {
                 self.end_call(id, &Outcome::Denied { rule: verdict.rule, words: verdict.words })
             }
         }
-    }
-
-    pub(super) fn take_answer(&mut self, input: Event) -> Result<(), Refusal> {
-        let Event::ApprovalAnswered { approval, answer, .. } = &input else {
-            return Err(Refusal::NotAnInput(input.kind()));
-        };
-        let (approval, answer) = (*approval, answer.clone());
-        let call = self.state.asked(approval).ok_or(Refusal::StaleApproval(approval))?;
-        let CallStage::Asked { rule, .. } = &call.stage else { return Err(Refusal::StaleApproval(approval)) };
-        let (id, tool, rule) = (call.id, call.tool.clone(), rule.clone());
-        let is_nested = call.parent.is_some();
-        let staged = call.reported.as_ref().and_then(|reported| reported.staged()).cloned();
-        self.emit(input)?;
-        match answer {
-            Answer::No { reason } => {
-                let words = match reason.trim() {
-                    "" => "a person said no.".to_owned(),
-                    reason if reason.ends_with(['.', '!', '?']) => format!("a person said no: {reason}"),
-                    reason => format!("a person said no: {reason}."),
-                };
-                self.end_call(id, &Outcome::Denied { rule: "person".to_owned(), words })?;
-                return self.advance();
-            }
-            Answer::YesForTool if !is_nested => self.emit(Event::AllowanceGranted { tool: tool.clone(), rule })?,
-            Answer::Yes | Answer::YesForTool => {}
-        }
-        match staged {
-            Some(manifest) => self.put(id, manifest)?,
-            None => {
-                let implementation = self.state.tool(&tool).map(|tool| tool.implementation.clone());
-                self.start(id, implementation.unwrap_or_default())?;
-            }
-        }
-        self.advance()
     }
 }
 

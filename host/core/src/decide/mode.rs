@@ -239,7 +239,7 @@ impl Draft<'_> {
     }
 }
 
-fn is_object(arguments: &str) -> bool {
+pub(super) fn is_object(arguments: &str) -> bool {
     let parsed = serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(arguments);
     arguments.len() <= ARGUMENT_BYTES_MAX && parsed.is_ok()
 }

@@ -13,6 +13,9 @@ use crate::limits::{NOTES_MAX, POLICY_ANSWERS_MAX};
 use crate::mode::{HistorySummary, HookPoint, HookWish, ModeSpec, PolicyAnswer, PolicyQuestion, TrustLevel};
 use std::sync::Arc;
 
+/// Who replaced a call's arguments, where a person did.
+pub(crate) const BY_PERSON: &str = "person";
+
 impl SessionState {
     /// The mode in force; none where the context has none.
     pub fn mode(&self) -> Option<&ModeSpec> {
@@ -155,6 +158,12 @@ impl SessionState {
                 let call = turn.call_mut(*call)?;
                 call.arguments = arguments.as_str().into();
                 call.replaced_by = Some(by.clone());
+                if by == BY_PERSON {
+                    // It begins anew: what it did with the other arguments is dropped.
+                    call.reported = None;
+                    call.going_on = None;
+                    call.rounds = call.rounds.saturating_add(1);
+                }
             }
             _ => return Err("it is not about modes"),
         }

@@ -1,6 +1,7 @@
 //! A turn under way: which request is out, which calls are open and how far each has come.
 
 use super::Results;
+use super::mode::BY_PERSON;
 use super::spending::{REPEAT_MARKS_MAX, repeat_mark};
 use crate::budget::{Reservation, Spent};
 use crate::change::Manifest;
@@ -168,6 +169,11 @@ impl Call {
             Outcome::NeedsInput { state, .. } | Outcome::NeedsCall { state, .. } => Ok(state),
             _ => Err("it needs nothing"),
         }
+    }
+
+    /// Whether its arguments are a person's own and it has not run with them.
+    pub(crate) fn is_given_by_person(&self) -> bool {
+        self.replaced_by.as_deref() == Some(BY_PERSON) && self.reported.is_none() && self.going_on.is_none()
     }
 
     /// What an approval of the arguments binds to.

@@ -4,6 +4,7 @@
 //! Not here: the verdict's truth table (`tests/verdict.rs`).
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod answers;
 mod approvals;
 mod budgets;
 mod calls;

@@ -5,7 +5,7 @@
 //! and undoings `u1`, `u2`… in order of appearance.
 //!
 //! ```text
-//! > open approve=edits rule=ask:read:shy      rules are verdict:tool-or-*:id
+//! > open approve=edits rule=ask:read:shy      rules are verdict:tool-or-*:id[:COMMAND]
 //! > open component=edit:editor staged=run without=think
 //! > prompt WORDS | say WORDS | interrupt | retry | rename WORDS
 //! > call read edit=ARGUMENTS                  a response with these calls; `{}` unless given
@@ -26,20 +26,26 @@
 //! > hook stop WORDS | hook mode NAME | hook note WORDS | hook-after …   at a prompt; after a step
 //! > grant CAPABILITY | revoke CAPABILITY     lent to the component `editor` by the user
 //! > answer a1 yes | tool | no WORDS | wrong   `wrong` binds to another digest
+//! > answer a1 edit ARGUMENTS
+//! > answer a1 allow exact|tool|category|command:WORDS|path:GLOB [turn|workspace|…]  `_` in WORDS is a space
+//! > forbid 1 [expired]                        the first allowance; 0 is none of them
+//! > carry TOOL…                               allowed in the workspace
 //! ```
 
 use harness_core::budget::{Budget, Price, Reservation};
 use harness_core::change::{Change, FileState, Manifest};
 use harness_core::event::{
-    Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, PlanAnswer, TurnEnd, TurnLimits,
+    Answer, AnswerCoverage, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, PlanAnswer,
+    TurnEnd, TurnLimits,
 };
 use harness_core::item::{Category, Effects};
 use harness_core::message::Delivery;
 use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer};
 use harness_core::outcome::{FailureKind, Reply};
+use harness_core::pattern::ArgumentPattern;
 use harness_core::record::{KvSpace, KvWrite};
 use harness_core::state::{CallStage, policy_subject};
-use harness_core::verdict::Rule;
+use harness_core::verdict::{Allowance, Coverage, Rule};
 use harness_core::*;
 use std::sync::Arc;
 
@@ -87,7 +93,10 @@ pub(crate) fn tools() -> Vec<ToolSpec> {
     vec![
         tool("read", Category::Read, Effects::Staged),
         tool("edit", Category::Edit, Effects::Staged),
-        tool("run", Category::Execute, Effects::Direct),
+        ToolSpec {
+            parameters: serde_json::json!({"type": "object", "properties": {"command": {"type": "string"}}}),
+            ..tool("run", Category::Execute, Effects::Direct)
+        },
         tool("fetch", Category::Network, Effects::Direct),
         tool("think", Category::Other, Effects::Staged),
         tool("send", Category::Network, Effects::Requesting),
@@ -104,6 +113,14 @@ pub(crate) fn manifest(paths: &[&str]) -> Manifest {
 impl World {
     pub(crate) fn step(&mut self, input: &str) -> String {
         let event = self.input(input);
+        self.take(event)
+    }
+
+    pub(crate) fn answer_with(&mut self, approval: ApprovalId, binds_to: Digest, answer: Answer) -> String {
+        self.take(Event::ApprovalAnswered { approval, binds_to, answer })
+    }
+
+    fn take(&mut self, event: Event) -> String {
         let before = self.state.clone();
         let result = decide(&mut self.state, SessionId::from_bits(7), event.clone());
         let decision = match result {
@@ -229,7 +246,20 @@ impl World {
                 let of = words[..at].iter().map(|name| self.call_named(name)).collect();
                 Event::UndoRequested { undo, of, manifest: manifest(&words[at + 1..]) }
             }
-            "derived" => Event::AllowanceGranted { tool: "run".into(), rule: "default.execute".into() },
+            "forbid" => {
+                let number: usize = words[0].parse().unwrap();
+                let allowance = number.checked_sub(1).map(|index| self.state.allowances[index].id());
+                let expired = words.get(1) == Some(&"expired");
+                Event::AllowanceRevoked { allowance: allowance.unwrap_or(AllowanceId::from_bits(99)), expired }
+            }
+            "carry" => {
+                let of_tool = |tool: &&str| {
+                    let allowance = Allowance::of_tool(*tool, "default.execute");
+                    Allowance { scope: Scope::Workspace, ..allowance }
+                };
+                Event::AllowancesCarried { allowances: words.iter().map(of_tool).collect() }
+            }
+            "derived" => Event::AllowanceGranted { allowance: Allowance::of_tool("run", "default.execute") },
             other => panic!("unknown input `{other}`"),
         }
     }
@@ -245,12 +275,16 @@ impl World {
             rules: Vec::new(),
             modes: Vec::new(),
             price: None,
+            agent: "default".to_owned(),
+            trust: false,
         };
         for word in words {
             match word.split_once('=').unwrap_or((word, "")) {
                 ("approve", "none") => context.approve = ApproveMode::None,
                 ("approve", "edits") => context.approve = ApproveMode::Edits,
                 ("approve", "all") => context.approve = ApproveMode::All,
+                ("trust", _) => context.trust = true,
+                ("agent", agent) => context.agent = agent.to_owned(),
                 ("session", _) => context.tools.extend(session_tools::specs()),
                 ("mode", spec) => context.modes.push(mode(spec)),
                 ("rule", rule) => context.rules.push(parse_rule(rule)),
@@ -363,6 +397,8 @@ impl World {
         let (approval, mut binds_to) = *self.approvals.get(number - 1).unwrap_or(&foreign);
         let answer = match words[1] {
             "yes" => Answer::Yes,
+            "edit" => Answer::Edited { arguments: words[2..].join(" ") },
+            "allow" => allow(&words[2..]),
             "tool" => Answer::YesForTool,
             "no" => Answer::No { reason: words[2..].join(" ") },
             "wrong" => {
@@ -476,7 +512,16 @@ impl World {
                 format!("{} asks {} {rule}", self.approval_name(*approval), self.call_name(*call))
             }
             Event::ApprovalWithdrawn { approval } => format!("{} withdrawn", self.approval_name(*approval)),
-            Event::AllowanceGranted { tool, rule } => format!("allowance {tool} {rule}"),
+            Event::AllowanceGranted { allowance } => {
+                let covers = match &allowance.coverage {
+                    Coverage::Tool => "",
+                    Coverage::Exact { .. } => " exact",
+                    Coverage::Pattern { .. } => " pattern",
+                    Coverage::Category { .. } => " category",
+                };
+                let scope = if allowance.scope == Scope::Session { "" } else { allowance.scope.word() };
+                format!("allowance {} {}{covers} {scope}", allowance.tool, allowance.rule).trim_end().to_owned()
+            }
             Event::ChangesAuthorized { call, manifest } => {
                 self.assert_authorized(*call, *manifest);
                 format!("{} authorized", self.call_name(*call))
@@ -567,6 +612,27 @@ pub(crate) fn grant(capability: &str) -> Grant {
     }
 }
 
+/// `exact|tool|category|command:WORDS|path:GLOB [SCOPE]`
+fn allow(words: &[&str]) -> Answer {
+    let coverage = match words[0].split_once(':').unwrap_or((words[0], "")) {
+        ("exact", _) => AnswerCoverage::Exact,
+        ("tool", _) => AnswerCoverage::Tool,
+        ("category", _) => AnswerCoverage::Category,
+        ("command", words) => {
+            let command = vec![words.replace('_', " ").parse().unwrap()];
+            AnswerCoverage::Pattern { pattern: ArgumentPattern { command, ..ArgumentPattern::default() } }
+        }
+        ("path", glob) => {
+            let arguments = [("path".to_owned(), glob.parse().unwrap())].into();
+            AnswerCoverage::Pattern { pattern: ArgumentPattern { arguments, ..ArgumentPattern::default() } }
+        }
+        other => panic!("{other:?}"),
+    };
+    let scopes = [Scope::Turn, Scope::Session, Scope::Workspace, Scope::Agent, Scope::Tenant, Scope::Global];
+    let scope = words.get(1).map(|word| *scopes.iter().find(|scope| scope.word() == *word).unwrap());
+    Answer::Allow { coverage, scope: scope.unwrap_or(Scope::Session), until: None }
+}
+
 fn asks(question: String, choices: Vec<String>) -> Outcome {
     Outcome::NeedsInput { question, choices, state: "state".to_owned() }
 }
@@ -626,7 +692,9 @@ fn parse_rule(text: &str) -> Rule {
     let parts: Vec<&str> = text.split(':').collect();
     let verdict = parse_verdict(parts[0]);
     let tool = (parts[1] != "*").then(|| parts[1].to_owned());
-    Rule { tool, reason: "because.".to_owned(), ..Rule::new(parts[2], verdict) }
+    let command = parts.get(3).map(|words| words.replace('_', " ").parse().unwrap());
+    let arguments = ArgumentPattern { command: command.into_iter().collect(), ..ArgumentPattern::default() };
+    Rule { tool, arguments, reason: "because.".to_owned(), ..Rule::new(parts[2], verdict) }
 }
 
 fn responded(entropy: String, parts: Vec<AssistantPart>, stop: ModelStop) -> Event {

@@ -3,14 +3,16 @@
 use crate::notation::{grant, manifest, mode, provider_problem, tools};
 use harness_core::budget::Budget;
 use harness_core::event::{
-    Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, PlanAnswer, TurnLimits,
+    Answer, AnswerCoverage, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, PlanAnswer,
+    TurnLimits,
 };
 use harness_core::message::Delivery;
 use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer};
 use harness_core::outcome::{FailureKind, LimitName};
+use harness_core::pattern::ArgumentPattern;
 use harness_core::record::{KvSpace, KvWrite};
 use harness_core::state::{CallStage, Phase};
-use harness_core::verdict::Rule;
+use harness_core::verdict::{Allowance, Rule};
 use harness_core::*;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -56,6 +58,8 @@ fn context(seed: u8) -> Arc<Context> {
         rules: if seed & 4 > 0 { vec![rule] } else { Vec::new() },
         modes: modes(seed),
         price: None,
+        agent: "default".into(),
+        trust: false,
     })
 }
 
@@ -76,6 +80,15 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
     };
     match kind % 36 {
         32 | 33 => plan_answer(state, a, b),
+        34 if a < 100 => {
+            let allowances =
+                vec![Allowance { scope: Scope::Workspace, ..Allowance::of_tool(TOOLS[usize::from(b) % 7], "r") }];
+            Event::AllowancesCarried { allowances }
+        }
+        34 => {
+            let known = state.allowances.get(usize::from(b) % state.allowances.len().max(1)).map(Allowance::id);
+            Event::AllowanceRevoked { allowance: known.unwrap_or(AllowanceId::from_bits(1)), expired: c > 128 }
+        }
         28 | 29 => message(number, a, b, c),
         30 => Event::MessageWithdrawn {
             message: state.messages.first().map_or(MessageId::from_bits(1), |waiting| waiting.message),
@@ -121,9 +134,9 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
             let chosen = pending.get(usize::from(a) % pending.len().max(1));
             let (approval, binds_to) =
                 chosen.map_or((ApprovalId::from_bits(1), Digest::ZERO), |it| (it.approval, it.binds_to));
-            let answers = [Answer::Yes, Answer::YesForTool, Answer::No { reason: "no".into() }];
+            let answers = answers(c);
             let binds_to = if c.is_multiple_of(16) { Digest::of(b"other") } else { binds_to };
-            Event::ApprovalAnswered { approval, binds_to, answer: answers[usize::from(b) % 3].clone() }
+            Event::ApprovalAnswered { approval, binds_to, answer: answers[usize::from(b) % 10].clone() }
         }
         18 | 19 => {
             let questions = state.questions();
@@ -181,6 +194,26 @@ fn response(entropy: String, a: u8, b: u8, c: u8) -> Event {
     let usage =
         Usage { input_tokens: u64::from(a), cost_micro_usd: b.is_multiple_of(2).then_some(3), ..Usage::default() };
     Event::ModelResponded { entropy, parts, stop, usage, provider_response: Some("r".into()), time_ms: u64::from(c) }
+}
+
+/// Every way to answer an approval.
+fn answers(c: u8) -> [Answer; 10] {
+    let allow = |coverage, scope| Answer::Allow { coverage, scope, until: None };
+    let pattern = |arguments| AnswerCoverage::Pattern { pattern: ArgumentPattern { arguments, ..Default::default() } };
+    let scopes = [Scope::Turn, Scope::Session, Scope::Workspace, Scope::Tenant, Scope::Global];
+    let scope = scopes[usize::from(c) % 5];
+    [
+        Answer::Yes,
+        Answer::YesForTool,
+        Answer::No { reason: "no".into() },
+        allow(AnswerCoverage::Exact, scope),
+        allow(AnswerCoverage::Tool, scope),
+        allow(AnswerCoverage::Category, scope),
+        allow(pattern([("path".to_owned(), "*".parse().unwrap())].into()), scope),
+        allow(pattern(std::collections::BTreeMap::new()), scope),
+        Answer::Edited { arguments: format!("{{\"path\":{c}}}") },
+        Answer::Edited { arguments: "[]".into() },
+    ]
 }
 
 fn plan_answer(state: &SessionState, a: u8, b: u8) -> Event {
