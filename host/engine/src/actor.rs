@@ -11,6 +11,7 @@ use crate::capture;
 use crate::crash;
 use crate::grants;
 use crate::host::{NewSession, OpenError, Ports};
+use crate::kept::{self, Kept};
 use crate::load::{LoadedSession, load};
 use crate::ports::{AppendError, Blob, CallReport, Hands, ModelResponse, Policy, SessionAppend};
 use crate::session::{Live, LoggedEvent, Session};
@@ -82,6 +83,8 @@ struct SessionWriter {
     session: LoadedSession,
     updates: broadcast::Sender<Live>,
     work: Work,
+    /// What is kept beyond the session.
+    kept: Kept,
     /// Why the writer stopped, for everybody who still holds the session.
     fault: Arc<OnceLock<String>>,
 }
@@ -128,10 +131,17 @@ pub(crate) async fn start(
         ids: Arc::clone(&ports.ids),
     };
     let work = Work::new(id, ports.clone(), hands, schemas, policy, wakes, updates.clone());
-    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, fault };
-    let mut first = writer.opening_inputs(new, context, grants, version);
-    first.extend(writer.work.hooks(HookPoint::SessionStart, &writer.session.state).await);
-    if let Err(error) = writer.begin(first).await {
+    let kept = Kept::default();
+    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, kept, fault };
+    let begun = match writer.read_kept(new.as_ref(), &context).await {
+        Ok(carried) => {
+            let mut first = writer.opening_inputs(new, carried, context, grants, version);
+            first.extend(writer.work.hooks(HookPoint::SessionStart, &writer.session.state).await);
+            writer.begin(first).await
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = begun {
         writer.release().await;
         return Err(error);
     }
@@ -140,9 +150,20 @@ pub(crate) async fn start(
 }
 
 impl SessionWriter {
+    /// Reads what is kept beyond the session; gives the inputs that tell it.
+    async fn read_kept(&mut self, new: Option<&NewSession>, context: &Context) -> Result<Vec<Event>, OpenError> {
+        let state = &self.session.state;
+        let workspace = new.map_or(state.workspace.as_str(), |new| new.workspace.as_str());
+        let now = self.ports.clock.now();
+        let (kept, inputs) = Kept::read(self.ports.kv.as_ref(), state, workspace, context, now).await?;
+        self.kept = kept;
+        Ok(inputs)
+    }
+
     fn opening_inputs(
         &self,
         new: Option<NewSession>,
+        carried: Vec<Event>,
         context: Context,
         grants: Option<Vec<Grant>>,
         version: String,
@@ -152,7 +173,7 @@ impl SessionWriter {
         let opened =
             Event::SessionOpened { host: version, epoch: self.epoch, context: (!same).then(|| Arc::new(context)) };
         let granted = grants.map_or_else(Vec::new, |grants| grants::inputs(&self.session.state.grants, grants));
-        created.into_iter().chain(granted).chain([opened]).collect()
+        created.into_iter().chain(granted).chain(carried).chain([opened]).collect()
     }
 
     async fn begin(&mut self, first: Vec<Event>) -> Result<(), OpenError> {
@@ -391,13 +412,21 @@ impl SessionWriter {
         }
     }
 
-    /// Decides on one input and adds what follows to the batch.
+    /// Decides on one input and adds what follows to the batch. What has come to its end by then is said first.
     fn take(&mut self, batch: &mut Batch, taken: Taken) -> Result<(), Refusal> {
+        for event in kept::expired(&self.session.state, self.ports.clock.now()) {
+            self.take_one(batch, Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None })?;
+        }
+        self.take_one(batch, taken)
+    }
+
+    fn take_one(&mut self, batch: &mut Batch, taken: Taken) -> Result<(), Refusal> {
         let kv = self.kv_of(&taken.event);
         let decision = decide(&mut self.session.state, self.id, taken.event)?;
         if decision.events.iter().any(|event| matches!(event, Event::KvWritten { .. })) {
             batch.kv.extend(kv);
         }
+        batch.kv.extend(self.kept.writes(self.id, &self.session.state, &decision.events));
         let context = SealContext {
             tenant: self.session.tenant.clone(),
             session: self.id,

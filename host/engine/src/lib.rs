@@ -13,6 +13,7 @@ pub mod crash;
 pub mod diff;
 mod grants;
 mod host;
+mod kept;
 mod load;
 mod policy;
 pub mod ports;
