@@ -13,6 +13,7 @@ mod message;
 mod mode;
 mod need;
 mod session_tool;
+mod trust;
 mod turn;
 mod undo;
 
@@ -113,6 +114,9 @@ pub enum Refusal {
     /// The answer cannot be given to this ask.
     #[error("{0}")]
     Answer(String),
+    /// What a person says of trust cannot be taken.
+    #[error("{0}")]
+    Trust(String),
     /// There is no such allowance in this session.
     #[error("{0} is not in force in this session")]
     UnknownAllowance(AllowanceId),
@@ -252,6 +256,11 @@ fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
         Event::ApprovalAnswered { approval, binds_to, answer } => answer::check(state, *approval, *binds_to, answer),
         Event::AllowanceRevoked { .. } | Event::AllowancesCarried { .. } => answer::check_allowances(state, input),
         Event::QuestionAnswered { question, answer } => check_question(state, *question, answer.as_deref()),
+        Event::TrustCarried { .. } => trust::check(state, input),
+        Event::TrustSet { .. } | Event::TrustReset { .. } | Event::WorkReviewed { .. } if !opened => {
+            Err(Refusal::NotOpened)
+        }
+        Event::TrustSet { .. } | Event::TrustReset { .. } | Event::WorkReviewed { .. } => trust::check(state, input),
         Event::PlanAnswered { plan, answer } => session_tool::check_plan(state, *plan, answer),
         Event::UndoRequested { of, manifest, .. } => undo::check(state, of, manifest),
         Event::ChangesPut { call, .. } if state.undoing.as_ref().is_some_and(|it| it.undo == *call) => Ok(()),
@@ -333,8 +342,9 @@ impl Draft<'_> {
     /// Believes an event and makes it part of the batch.
     fn emit(&mut self, event: Event) -> Result<(), Refusal> {
         self.state.apply(&event)?;
+        let settles = trust::may_change(&event);
         self.events.push(event);
-        Ok(())
+        if settles { self.settle_trust() } else { Ok(()) }
     }
 
     fn command(&mut self, command: Command) {
@@ -348,7 +358,11 @@ impl Draft<'_> {
             | Event::GrantGiven { .. }
             | Event::GrantRevoked { .. }
             | Event::AllowanceRevoked { .. }
-            | Event::AllowancesCarried { .. } => self.emit(input),
+            | Event::AllowancesCarried { .. }
+            | Event::TrustCarried { .. }
+            | Event::TrustSet { .. }
+            | Event::TrustReset { .. }
+            | Event::WorkReviewed { .. } => self.emit(input),
             Event::SessionOpened { .. } => {
                 self.emit(input)?;
                 self.settle_mode()?;

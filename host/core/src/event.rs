@@ -17,6 +17,7 @@ use crate::mode::{HookAnswer, HookPoint, ModeSpec, PolicyAnswer};
 use crate::outcome::{CallUsage, Outcome};
 use crate::record::CallRecord;
 use crate::todo::Todo;
+use crate::trust::{TrustCounts, TrustKey, TrustLevel, TrustRecord};
 use crate::verdict::{Allowance, Verdict};
 pub use parts::*;
 use serde::{Deserialize, Serialize};
@@ -123,6 +124,30 @@ pub enum Event {
     AllowancesCarried {
         /// All of it.
         allowances: Vec<Allowance>,
+    },
+    /// Input, before the session is opened: what other sessions know of trust is now this.
+    TrustCarried {
+        /// Of each key once.
+        records: Vec<TrustRecord>,
+    },
+    /// Input: a person gave a level of trust; evidence begins anew.
+    TrustSet {
+        /// What it is about.
+        key: TrustKey,
+        /// The level.
+        level: TrustLevel,
+    },
+    /// Input: a person took back trust; evidence begins anew.
+    TrustReset {
+        /// What it is about; none for everything.
+        key: Option<TrustKey>,
+    },
+    /// Input: a person looked at a call that ran by trust alone.
+    WorkReviewed {
+        /// The call.
+        call: CallId,
+        /// Whether it was as it should be. If not, it counts as denied.
+        accepted: bool,
     },
     /// Input: a person stops the running turn.
     InterruptRequested,
@@ -436,6 +461,19 @@ pub enum Event {
         #[serde(flatten)]
         allowance: Allowance,
     },
+    /// A level of trust changed.
+    TrustLevelChanged {
+        /// What it is about.
+        key: TrustKey,
+        /// The level before.
+        from: TrustLevel,
+        /// The level from now on.
+        to: TrustLevel,
+        /// The evidence.
+        evidence: TrustCounts,
+        /// The rule, in words.
+        rule: String,
+    },
     /// Staged changes were to be put in place.
     ChangesAuthorized {
         /// The call whose changes they are.
@@ -523,6 +561,10 @@ impl Event {
             Self::ApprovalAnswered { .. } => "approval_answered",
             Self::AllowanceRevoked { .. } => "allowance_revoked",
             Self::AllowancesCarried { .. } => "allowances_carried",
+            Self::TrustCarried { .. } => "trust_carried",
+            Self::TrustSet { .. } => "trust_set",
+            Self::TrustReset { .. } => "trust_reset",
+            Self::WorkReviewed { .. } => "work_reviewed",
             Self::InterruptRequested => "interrupt_requested",
             Self::GrantGiven { .. } => "grant_given",
             Self::GrantRevoked { .. } => "grant_revoked",
@@ -563,6 +605,7 @@ impl Event {
             Self::KvWritten { .. } => "kv_written",
             Self::ChangesUndone { .. } => "changes_undone",
             Self::AllowanceGranted { .. } => "allowance_granted",
+            Self::TrustLevelChanged { .. } => "trust_level_changed",
             Self::ChangesAuthorized { .. } => "changes_authorized",
             Self::CallEnded { .. } => "call_ended",
             Self::TurnEnded { .. } => "turn_ended",

@@ -26,6 +26,7 @@ pub mod record;
 pub mod session_tools;
 pub mod state;
 pub mod todo;
+pub mod trust;
 pub mod verdict;
 
 pub use change::{Change, FileState, Manifest};

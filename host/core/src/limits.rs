@@ -87,6 +87,14 @@ pub const MODES_MAX: usize = 64;
 pub const MODE_INSTRUCTIONS_BYTES_MAX: usize = 16 << 10;
 /// Answers that one input may bring.
 pub const ANSWERS_MAX: usize = 256;
+/// Keys of the trust ledger that a session knows.
+pub const TRUST_KEYS_MAX: usize = 1_024;
+/// Calls whose undoing still counts for trust: the last that changed something.
+pub const TRUST_CALLS_MAX: usize = 1_024;
+/// Calls that ran by trust alone and wait for a review; the oldest are left out beyond it.
+pub const UNREVIEWED_MAX: usize = 256;
+/// Arguments of one of them that are shown, in characters.
+pub const UNREVIEWED_ARGUMENTS_CHARS_MAX: usize = 500;
 /// A payload of one event, in bytes: a response with a few large calls must fit.
 pub const EVENT_PAYLOAD_BYTES_MAX: usize = 64 << 20;
 

@@ -11,6 +11,7 @@ mod mode;
 mod offer;
 mod session_tool;
 mod spending;
+mod trust;
 mod turn;
 
 use crate::budget::{Budget, Price, Spent};
@@ -30,6 +31,7 @@ pub use offer::{Offer, OfferKind};
 pub(crate) use offer::{may_allow_more, may_be_edited};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+pub use trust::{TrustLedger, Unreviewed};
 pub use turn::{Call, CallStage, Pending, Phase, Plan, Question, ReportedCall, Turn};
 
 /// An event that cannot follow the ones before it: the log was not written by these rules.
@@ -70,6 +72,8 @@ pub struct SessionState {
     pub history: Vec<Arc<Item>>,
     /// What a person allowed for later calls.
     pub allowances: Vec<Allowance>,
+    /// What is known of trust.
+    pub ledger: TrustLedger,
     /// What was lent to components.
     pub grants: Vec<Grant>,
     /// The turn under way.
@@ -167,6 +171,7 @@ impl SessionState {
     pub fn apply(&mut self, event: &Event) -> Result<(), Inconsistency> {
         let wrong = |why| Inconsistency { kind: event.kind(), why };
         self.spend(event);
+        self.count_trust(event);
         match event {
             Event::SessionCreated { workspace, title } => {
                 if !self.workspace.is_empty() {
@@ -181,6 +186,7 @@ impl SessionState {
                 if let Some(context) = context {
                     self.context = Some(Arc::clone(context));
                 }
+                self.meet_implementations();
             }
             Event::SessionRenamed { title } => {
                 self.title = Some(title.clone());
@@ -266,6 +272,11 @@ impl SessionState {
             | Event::PlanSubmitted { .. }
             | Event::PlanAnswered { .. }
             | Event::PlanWithdrawn { .. } => self.apply_session_tool(event).map_err(wrong)?,
+            Event::TrustCarried { .. }
+            | Event::TrustSet { .. }
+            | Event::TrustReset { .. }
+            | Event::TrustLevelChanged { .. }
+            | Event::WorkReviewed { .. } => self.apply_trust(event).map_err(wrong)?,
             Event::WorkspaceObserved { git } => self.git.clone_from(git),
             Event::ApprovalAnswered { .. }
             | Event::ApprovalWithdrawn { .. }

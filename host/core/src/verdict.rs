@@ -442,12 +442,6 @@ fn default_voice(tool: &ToolSpec, harmless: bool, unchanged: bool) -> Verdict {
             Category::Other => (VerdictKind::Ask, "this asks."),
         }
     };
-    let category = match tool.category {
-        Category::Read => "read",
-        Category::Edit => "edit",
-        Category::Execute => "execute",
-        Category::Network => "network",
-        Category::Other => "other",
-    };
+    let category = tool.category.word();
     Verdict { kind, voice: Voice::Default, rule: format!("default.{category}"), words: words.to_owned() }
 }

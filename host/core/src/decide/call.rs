@@ -137,13 +137,18 @@ impl Draft<'_> {
         // What a person allowed was asked for by the model: a component's own call of the tool is another thing.
         let call = self.call(call).ok()?;
         let allowances: &[_] = if call.parent.is_some() { &[] } else { &self.state.allowances };
+        let staged = match subject {
+            Subject::Staged(manifest) => Some(manifest),
+            Subject::Arguments => None,
+        };
+        let trust = self.state.trust_answer(call, spec, staged);
         let judge = Judge {
             approve: context.approve,
             rules: &context.rules,
             allowances,
             mode,
+            trust: trust.as_ref(),
             now: BEFORE_ALL_ENDS,
-            ..Judge::default()
         };
         Some((judge.judge(spec, &call.arguments, subject), spec.implementation.clone()))
     }

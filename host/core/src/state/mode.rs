@@ -10,7 +10,7 @@ use crate::event::{Event, TurnEnd};
 use crate::ids::{CallId, Digest};
 use crate::item::{Category, Item, ModelRef};
 use crate::limits::{NOTES_MAX, POLICY_ANSWERS_MAX};
-use crate::mode::{HistorySummary, HookPoint, HookWish, ModeSpec, PolicyAnswer, PolicyQuestion, TrustLevel};
+use crate::mode::{HistorySummary, HookPoint, HookWish, ModeSpec, PolicyAnswer, PolicyQuestion};
 use std::sync::Arc;
 
 /// Who replaced a call's arguments, where a person did.
@@ -82,7 +82,7 @@ impl SessionState {
             arguments: Arc::clone(arguments),
             staged: staged.cloned(),
             is_tainted: self.is_tainted,
-            trust: TrustLevel::default(),
+            trust: self.trust_level(spec, staged),
             budget_left: self.budget_left(),
             history: self.summary(),
         })

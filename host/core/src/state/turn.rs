@@ -11,6 +11,7 @@ use crate::item::{Effects, ModelRef, ToolResult, Usage};
 use crate::limits::NESTED_PATHS_SHOWN_MAX;
 use crate::outcome::{CallUsage, Outcome, Reply, Resume};
 use crate::record::CallRecord;
+use crate::trust::TrustKey;
 use crate::verdict::arguments_digest;
 use std::sync::Arc;
 
@@ -134,6 +135,8 @@ pub struct Call {
     pub nested_paths: Vec<String>,
     /// Who gave it other arguments than the model did: a rule's id, or `person`.
     pub replaced_by: Option<String>,
+    /// What a person, or trust, stood up for when it was allowed.
+    pub vouched: Option<TrustKey>,
     /// It was started as one of the session's own tools.
     pub is_of_session: bool,
 }
@@ -381,6 +384,7 @@ impl Turn {
                     nested: 0,
                     nested_paths: Vec::new(),
                     replaced_by: None,
+                    vouched: None,
                     is_of_session: false,
                 });
             }

@@ -19,5 +19,6 @@ mod properties;
 mod recovery;
 mod repetition;
 mod session_tools;
+mod trust;
 mod turns;
 mod undo;

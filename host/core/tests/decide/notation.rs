@@ -29,6 +29,9 @@
 //! > answer a1 edit ARGUMENTS
 //! > answer a1 allow exact|tool|category|command:WORDS|path:GLOB [turn|workspace|…]  `_` in WORDS is a space
 //! > forbid 1 [expired]                        the first allowance; 0 is none of them
+//! > open trust agent=NAME                    trust is earned
+//! > trust set TOOL LEVEL | trust reset [TOOL] | trust carry TOOL LEVEL APPROVED ERA
+//! > review c1 good|bad
 //! > carry TOOL…                               allowed in the workspace
 //! ```
 
@@ -45,6 +48,7 @@ use harness_core::outcome::{FailureKind, Reply};
 use harness_core::pattern::ArgumentPattern;
 use harness_core::record::{KvSpace, KvWrite};
 use harness_core::state::{CallStage, policy_subject};
+use harness_core::trust::{TrustCounts, TrustKey, TrustLevel, TrustRecord};
 use harness_core::verdict::{Allowance, Coverage, Rule};
 use harness_core::*;
 use std::sync::Arc;
@@ -252,6 +256,8 @@ impl World {
                 let expired = words.get(1) == Some(&"expired");
                 Event::AllowanceRevoked { allowance: allowance.unwrap_or(AllowanceId::from_bits(99)), expired }
             }
+            "trust" => self.trust(&words),
+            "review" => Event::WorkReviewed { call: self.call_named(words[0]), accepted: words[1] == "good" },
             "carry" => {
                 let of_tool = |tool: &&str| {
                     let allowance = Allowance::of_tool(*tool, "default.execute");
@@ -384,6 +390,31 @@ impl World {
     fn question_name(&self, id: QuestionId) -> String {
         let known = self.questions.iter().position(|it| *it == id);
         known.map_or_else(|| "q?".to_owned(), |index| format!("q{}", index + 1))
+    }
+
+    /// `set TOOL LEVEL`, `reset [TOOL]`, `carry TOOL LEVEL APPROVED ERA`.
+    fn trust(&self, words: &[&str]) -> Event {
+        let level = |word: &str| {
+            let levels = [TrustLevel::Supervised, TrustLevel::SemiAutonomous, TrustLevel::Autonomous];
+            levels.into_iter().find(|level| level.word() == word).unwrap()
+        };
+        let key = |tool: &str| {
+            let tools = self.state.context.as_ref().map_or_else(tools, |context| context.tools.clone());
+            self.state.trust_key(tools.iter().find(|it| it.name == tool).unwrap(), None)
+        };
+        match words[0] {
+            "set" => Event::TrustSet { key: key(words[1]), level: level(words[2]) },
+            "reset" => Event::TrustReset { key: words.get(1).map(|tool| key(tool)) },
+            "carry" => {
+                let key = TrustKey { agent: "default".to_owned(), ..key(words[1]) };
+                let counts = TrustCounts { approved: words[3].parse().unwrap(), ..TrustCounts::default() };
+                let (implementation, era) = (key.component.clone(), words[4].parse().unwrap());
+                let record =
+                    TrustRecord { key, level: level(words[2]), era, implementation, evidence: counts, total: counts };
+                Event::TrustCarried { records: vec![record] }
+            }
+            other => panic!("{other}"),
+        }
     }
 
     fn plan_name(&self, id: PlanId) -> String {
@@ -521,6 +552,10 @@ impl World {
                 };
                 let scope = if allowance.scope == Scope::Session { "" } else { allowance.scope.word() };
                 format!("allowance {} {}{covers} {scope}", allowance.tool, allowance.rule).trim_end().to_owned()
+            }
+            Event::TrustLevelChanged { key, from, to, evidence, rule } => {
+                let counts = (evidence.good(), evidence.bad());
+                format!("{} {} to {} {counts:?} {rule}", key.tool, from.word(), to.word())
             }
             Event::ChangesAuthorized { call, manifest } => {
                 self.assert_authorized(*call, *manifest);

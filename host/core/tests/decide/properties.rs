@@ -12,6 +12,7 @@ use harness_core::outcome::{FailureKind, LimitName};
 use harness_core::pattern::ArgumentPattern;
 use harness_core::record::{KvSpace, KvWrite};
 use harness_core::state::{CallStage, Phase};
+use harness_core::trust::{TrustCounts, TrustLevel, TrustRecord};
 use harness_core::verdict::{Allowance, Rule};
 use harness_core::*;
 use proptest::prelude::*;
@@ -59,7 +60,7 @@ fn context(seed: u8) -> Arc<Context> {
         modes: modes(seed),
         price: None,
         agent: "default".into(),
-        trust: false,
+        trust: seed & 0x40 > 0,
     })
 }
 
@@ -78,7 +79,8 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
             chosen.unwrap_or(CallId::from_bits(1))
         }
     };
-    match kind % 36 {
+    match kind % 38 {
+        35..=37 => trust(state, a, b, c),
         32 | 33 => plan_answer(state, a, b),
         34 if a < 100 => {
             let allowances =
@@ -194,6 +196,28 @@ fn response(entropy: String, a: u8, b: u8, c: u8) -> Event {
     let usage =
         Usage { input_tokens: u64::from(a), cost_micro_usd: b.is_multiple_of(2).then_some(3), ..Usage::default() };
     Event::ModelResponded { entropy, parts, stop, usage, provider_response: Some("r".into()), time_ms: u64::from(c) }
+}
+
+/// Levels given and taken back, reviews, and what other sessions know.
+fn trust(state: &SessionState, a: u8, b: u8, c: u8) -> Event {
+    let tools = tools();
+    let key = state.trust_key(&tools[usize::from(b) % 6], None);
+    let level = [TrustLevel::Supervised, TrustLevel::SemiAutonomous, TrustLevel::Autonomous][usize::from(c) % 3];
+    match a % 8 {
+        0..=2 => {
+            let call = state.unreviewed().next().map_or(CallId::from_bits(1), |it| it.call);
+            Event::WorkReviewed { call, accepted: b > 90 }
+        }
+        3..=5 => Event::TrustSet { key, level },
+        6 => Event::TrustReset { key: c.is_multiple_of(2).then_some(key) },
+        _ => {
+            let evidence = TrustCounts { approved: u32::from(c), failed: u32::from(b / 16), ..TrustCounts::default() };
+            let (implementation, era) = (key.component.clone(), u32::from(c % 3));
+            Event::TrustCarried {
+                records: vec![TrustRecord { key, level, era, implementation, evidence, total: evidence }],
+            }
+        }
+    }
 }
 
 /// Every way to answer an approval.
