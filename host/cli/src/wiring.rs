@@ -206,6 +206,8 @@ impl Wiring {
             rules: settings.rules(),
             modes: Vec::new(),
             price: None,
+            agent: harness_core::event::DEFAULT_AGENT.to_owned(),
+            trust: true,
         }
     }
 

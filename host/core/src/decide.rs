@@ -6,6 +6,7 @@
 //!
 //! Not here: durability, carrying out.
 
+mod answer;
 mod branch;
 mod budget;
 mod call;
@@ -13,13 +14,14 @@ mod message;
 mod mode;
 mod need;
 mod session_tool;
+mod trust;
 mod turn;
 mod undo;
 
 use crate::change::Manifest;
 use crate::event::Event;
 use crate::grant::{CAPABILITIES_MAX, Grant};
-use crate::ids::{ApprovalId, CallId, GrantId, MessageId, QuestionId, Sequence, SessionId};
+use crate::ids::{AllowanceId, ApprovalId, CallId, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId};
 use crate::limits;
 use crate::mode::PolicyQuestion;
 use crate::outcome::Resume;
@@ -115,12 +117,27 @@ pub enum Refusal {
     /// The answer was given to something else than what would happen now.
     #[error("{0} was shown something else than what would be done now: look again")]
     WrongSubject(ApprovalId),
+    /// The answer cannot be given to this ask.
+    #[error("{0}")]
+    Answer(String),
+    /// What a person says of trust cannot be taken.
+    #[error("{0}")]
+    Trust(String),
+    /// There is no such allowance in this session.
+    #[error("{0} is not in force in this session")]
+    UnknownAllowance(AllowanceId),
+    /// More allowances than a session has.
+    #[error("a session has at most {} allowances: revoke some first", limits::ALLOWANCES_MAX)]
+    TooManyAllowances,
     /// The call has ended or never was.
     #[error("{0} is not under way")]
     StaleCall(CallId),
     /// Nobody waits for an answer to this question.
     #[error("{0} does not wait for an answer (any more)")]
     StaleQuestion(QuestionId),
+    /// Nobody waits for an answer to this plan.
+    #[error("{0} does not wait for an answer (any more)")]
+    StalePlan(PlanId),
     /// The answer is none of those to choose from.
     #[error("`{answer}` is not one of the answers to {question}: {}", choices.join(", "))]
     NotAChoice {
@@ -246,8 +263,15 @@ fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
             Err(Refusal::Prompt { bytes: text.len() })
         }
         Event::PromptReceived { .. } => Ok(()),
-        Event::ApprovalAnswered { approval, binds_to, .. } => check_answer(state, *approval, *binds_to),
+        Event::ApprovalAnswered { approval, binds_to, answer } => answer::check(state, *approval, *binds_to, answer),
+        Event::AllowanceRevoked { .. } | Event::AllowancesCarried { .. } => answer::check_allowances(state, input),
         Event::QuestionAnswered { question, answer } => check_question(state, *question, answer.as_deref()),
+        Event::TrustCarried { .. } => trust::check(state, input),
+        Event::TrustSet { .. } | Event::TrustReset { .. } | Event::WorkReviewed { .. } if !opened => {
+            Err(Refusal::NotOpened)
+        }
+        Event::TrustSet { .. } | Event::TrustReset { .. } | Event::WorkReviewed { .. } => trust::check(state, input),
+        Event::PlanAnswered { plan, answer } => session_tool::check_plan(state, *plan, answer),
         Event::UndoRequested { of, manifest, .. } => undo::check(state, of, manifest),
         Event::ChangesPut { call, .. } if state.undoing.as_ref().is_some_and(|it| it.undo == *call) => Ok(()),
         _ => check_in_turn(state, input),
@@ -268,24 +292,24 @@ fn check_question(state: &SessionState, id: QuestionId, answer: Option<&str>) ->
     if answer.len() > limits::ANSWER_BYTES_MAX {
         return Err(Refusal::AnswerTooLong { bytes: answer.len() });
     }
-    if question.choices.is_empty() || question.choices.iter().any(|choice| choice == answer) {
+    let is_choice = |answer: &str| question.choices.iter().any(|choice| choice == answer);
+    let is_answer = match question.several {
+        true => answer
+            .split('\n')
+            .enumerate()
+            .all(|(index, line)| is_choice(line) && answer.split('\n').take(index).all(|before| before != line)),
+        false => is_choice(answer),
+    };
+    if question.choices.is_empty() || is_answer {
         return Ok(());
     }
-    let answer = answer.chars().take(80).collect();
+    let answer = answer.chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect();
     Err(Refusal::NotAChoice { question: id, answer, choices: question.choices.to_vec() })
 }
 
 fn check_title(title: &str) -> Result<(), Refusal> {
     let fits = !title.trim().is_empty() && title.chars().count() <= limits::TITLE_CHARS_MAX;
     if fits { Ok(()) } else { Err(Refusal::Title) }
-}
-
-fn check_answer(state: &SessionState, approval: ApprovalId, binds_to: crate::Digest) -> Result<(), Refusal> {
-    let call = state.asked(approval).ok_or(Refusal::StaleApproval(approval))?;
-    match &call.stage {
-        CallStage::Asked { binds_to: shown, .. } if *shown == binds_to => Ok(()),
-        _ => Err(Refusal::WrongSubject(approval)),
-    }
 }
 
 fn check_in_turn(state: &SessionState, input: &Event) -> Result<(), Refusal> {
@@ -328,8 +352,9 @@ impl Draft<'_> {
     /// Believes an event and makes it part of the batch.
     fn emit(&mut self, event: Event) -> Result<(), Refusal> {
         self.state.apply(&event)?;
+        let settles = trust::may_change(&event);
         self.events.push(event);
-        Ok(())
+        if settles { self.settle_trust() } else { Ok(()) }
     }
 
     fn command(&mut self, command: Command) {
@@ -344,7 +369,13 @@ impl Draft<'_> {
             | Event::SessionForked { .. }
             | Event::SessionImported { .. }
             | Event::GrantGiven { .. }
-            | Event::GrantRevoked { .. } => self.emit(input),
+            | Event::GrantRevoked { .. }
+            | Event::AllowanceRevoked { .. }
+            | Event::AllowancesCarried { .. }
+            | Event::TrustCarried { .. }
+            | Event::TrustSet { .. }
+            | Event::TrustReset { .. }
+            | Event::WorkReviewed { .. } => self.emit(input),
             Event::SessionOpened { .. } => {
                 self.emit(input)?;
                 self.settle_mode()?;

@@ -11,7 +11,7 @@ use crate::budget::{Budget, Price, Reservation};
 use crate::change::Manifest;
 use crate::grant::Grant;
 use crate::ids::{
-    ApprovalId, CallId, Digest, Epoch, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId, TurnId,
+    AllowanceId, ApprovalId, CallId, Digest, Epoch, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId, TurnId,
 };
 use crate::item::{AssistantPart, ModelRef, Usage};
 use crate::message::Delivery;
@@ -19,7 +19,8 @@ use crate::mode::{HookAnswer, HookPoint, ModeSpec, PolicyAnswer};
 use crate::outcome::{CallUsage, Outcome};
 use crate::record::CallRecord;
 use crate::todo::Todo;
-use crate::verdict::Verdict;
+use crate::trust::{TrustCounts, TrustKey, TrustLevel, TrustRecord};
+use crate::verdict::{Allowance, Verdict};
 pub use parts::*;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -145,6 +146,43 @@ pub enum Event {
         /// The answer.
         answer: Answer,
     },
+    /// Input: a person took back what was allowed for later calls, or its end has come.
+    AllowanceRevoked {
+        /// Which.
+        allowance: AllowanceId,
+        /// Its end has come.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        expired: bool,
+    },
+    /// Input, before the session is opened: what was allowed beyond a session, here or in others, is now this.
+    AllowancesCarried {
+        /// All of it.
+        allowances: Vec<Allowance>,
+    },
+    /// Input, before the session is opened: what other sessions know of trust is now this.
+    TrustCarried {
+        /// Of each key once.
+        records: Vec<TrustRecord>,
+    },
+    /// Input: a person gave a level of trust; evidence begins anew.
+    TrustSet {
+        /// What it is about.
+        key: TrustKey,
+        /// The level.
+        level: TrustLevel,
+    },
+    /// Input: a person took back trust; evidence begins anew.
+    TrustReset {
+        /// What it is about; none for everything.
+        key: Option<TrustKey>,
+    },
+    /// Input: a person looked at a call that ran by trust alone.
+    WorkReviewed {
+        /// The call.
+        call: CallId,
+        /// Whether it was as it should be. If not, it counts as denied.
+        accepted: bool,
+    },
     /// Input: a person stops the running turn.
     InterruptRequested,
     /// Input: a capability was lent to a component. Calls that start from now on have it.
@@ -157,7 +195,7 @@ pub enum Event {
         /// Which.
         grant: GrantId,
     },
-    /// Input: a person answered a component's question, or declined to.
+    /// Input: a person answered a question, or declined to.
     QuestionAnswered {
         /// Which.
         question: QuestionId,
@@ -415,15 +453,15 @@ pub enum Event {
         /// Which.
         approval: ApprovalId,
     },
-    /// A component was to ask a person; its call goes on with the answer.
+    /// A component, or the model itself, was to ask a person; the call goes on with the answer.
     QuestionAsked {
         /// The question.
         question: QuestionId,
         /// The call that needs the answer.
         call: CallId,
-        /// The component, or the tool where none is named.
+        /// The component, or the tool where none is named; empty where the model itself asks.
         component: String,
-        /// What is asked, in the component's words.
+        /// What is asked, in the component's or the model's words.
         words: String,
         /// The answers to choose from; none where any text is one.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -451,11 +489,23 @@ pub enum Event {
         /// How it went: all of them or none.
         result: ApplyResult,
     },
-    /// A person allowed a tool for later calls.
+    /// A person allowed later calls.
     AllowanceGranted {
-        /// The tool.
-        tool: String,
-        /// The rule whose ask was answered.
+        /// Which, and how far.
+        #[serde(flatten)]
+        allowance: Allowance,
+    },
+    /// A level of trust changed.
+    TrustLevelChanged {
+        /// What it is about.
+        key: TrustKey,
+        /// The level before.
+        from: TrustLevel,
+        /// The level from now on.
+        to: TrustLevel,
+        /// The evidence.
+        evidence: TrustCounts,
+        /// The rule, in words.
         rule: String,
     },
     /// Staged changes were to be put in place.
@@ -547,6 +597,12 @@ impl Event {
             Self::CallReported { .. } => "call_reported",
             Self::ChangesPut { .. } => "changes_put",
             Self::ApprovalAnswered { .. } => "approval_answered",
+            Self::AllowanceRevoked { .. } => "allowance_revoked",
+            Self::AllowancesCarried { .. } => "allowances_carried",
+            Self::TrustCarried { .. } => "trust_carried",
+            Self::TrustSet { .. } => "trust_set",
+            Self::TrustReset { .. } => "trust_reset",
+            Self::WorkReviewed { .. } => "work_reviewed",
             Self::InterruptRequested => "interrupt_requested",
             Self::GrantGiven { .. } => "grant_given",
             Self::GrantRevoked { .. } => "grant_revoked",
@@ -587,6 +643,7 @@ impl Event {
             Self::KvWritten { .. } => "kv_written",
             Self::ChangesUndone { .. } => "changes_undone",
             Self::AllowanceGranted { .. } => "allowance_granted",
+            Self::TrustLevelChanged { .. } => "trust_level_changed",
             Self::ChangesAuthorized { .. } => "changes_authorized",
             Self::CallEnded { .. } => "call_ended",
             Self::TurnEnded { .. } => "turn_ended",

@@ -117,6 +117,10 @@ define_id!(
     PlanId, "plan", "plan id (plan_ and 26 characters)"
 );
 define_id!(
+    /// What a person allowed for later calls.
+    AllowanceId, "alw", "allowance id (alw_ and 26 characters)"
+);
+define_id!(
     /// A capability lent to a component.
     GrantId, "grant", "grant id (grant_ and 26 characters)"
 );

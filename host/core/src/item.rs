@@ -36,7 +36,7 @@ impl FromStr for ModelRef {
 }
 
 /// What kind of thing a tool does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
     /// Looks, changes nothing.
@@ -49,6 +49,19 @@ pub enum Category {
     Network,
     /// Anything else.
     Other,
+}
+
+impl Category {
+    /// The word for people, rules and keys.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Edit => "edit",
+            Self::Execute => "execute",
+            Self::Network => "network",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// Where a tool's effects go before anybody has agreed to them.
@@ -90,7 +103,9 @@ pub const SESSION_IMPLEMENTATION: &str = "session";
 impl ToolSpec {
     /// Whether it is one of the session's own tools, which no mode takes away.
     pub fn is_of_session(&self) -> bool {
-        self.implementation == SESSION_IMPLEMENTATION && self.component.is_empty()
+        self.implementation == SESSION_IMPLEMENTATION
+            && self.component.is_empty()
+            && crate::session_tools::NAMES.contains(&self.name.as_str())
     }
 }
 

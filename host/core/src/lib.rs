@@ -24,8 +24,10 @@ pub mod mode;
 pub mod outcome;
 pub mod pattern;
 pub mod record;
+pub mod session_tools;
 pub mod state;
 pub mod todo;
+pub mod trust;
 pub mod verdict;
 
 pub use change::{Change, FileState, Manifest};
@@ -35,8 +37,8 @@ pub use event::Event;
 pub use fold::Fold;
 pub use grant::{Capability, Grant, Scope};
 pub use ids::{
-    ApprovalId, CallId, Digest, Epoch, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId, TenantId, TimeMs,
-    TurnId,
+    AllowanceId, ApprovalId, CallId, Digest, Epoch, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId,
+    TenantId, TimeMs, TurnId,
 };
 pub use item::{AssistantPart, Item, ModelRef, ToolSpec, Usage};
 pub use outcome::{CallUsage, Outcome, Part, Reply, Resume};

@@ -21,6 +21,10 @@ pub const RESULT_TEXT_BYTES_MAX: usize = 64 << 10;
 pub const TITLE_CHARS_MAX: usize = 80;
 /// Grants in force in one session.
 pub const GRANTS_MAX: usize = 1_024;
+/// What is allowed for later calls in one session.
+pub const ALLOWANCES_MAX: usize = 256;
+/// One allowance as it is kept, in bytes of JSON.
+pub const ALLOWANCE_BYTES_MAX: usize = 16 << 10;
 /// How often one call may need something before it ends.
 pub const CALL_ROUNDS_MAX: u32 = 32;
 /// Calls that one call of the model's may need, theirs included.
@@ -35,6 +39,14 @@ pub const QUESTION_CHOICES_MAX: usize = 64;
 pub const QUESTION_CHOICE_BYTES_MAX: usize = 1 << 10;
 /// A person's answer to a component's question, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 16 << 10;
+/// A submitted plan's title, in characters.
+pub const PLAN_TITLE_CHARS_MAX: usize = 120;
+/// A submitted plan, in bytes.
+pub const PLAN_BYTES_MAX: usize = 64 << 10;
+/// Things in the list of what is to be done.
+pub const TODOS_MAX: usize = 100;
+/// One of them, in characters.
+pub const TODO_TEXT_CHARS_MAX: usize = 500;
 /// What a component leaves for itself until it goes on, in bytes.
 pub const RESUME_STATE_BYTES_MAX: usize = 64 << 10;
 /// Requests of one call's record.
@@ -75,6 +87,14 @@ pub const MODES_MAX: usize = 64;
 pub const MODE_INSTRUCTIONS_BYTES_MAX: usize = 16 << 10;
 /// Answers that one input may bring.
 pub const ANSWERS_MAX: usize = 256;
+/// Keys of the trust ledger that a session knows.
+pub const TRUST_KEYS_MAX: usize = 1_024;
+/// Calls whose undoing still counts for trust: the last that changed something.
+pub const TRUST_CALLS_MAX: usize = 1_024;
+/// Calls that ran by trust alone and wait for a review; the oldest are left out beyond it.
+pub const UNREVIEWED_MAX: usize = 256;
+/// Arguments of one of them that are shown, in characters.
+pub const UNREVIEWED_ARGUMENTS_CHARS_MAX: usize = 500;
 /// A payload of one event, in bytes: a response with a few large calls must fit.
 pub const EVENT_PAYLOAD_BYTES_MAX: usize = 64 << 20;
 

@@ -8,6 +8,7 @@
 
 mod command;
 mod glob;
+mod suggest;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ pub use glob::{Glob, leaves_workspace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+pub use suggest::suggest;
 
 /// A pattern's text, in bytes.
 pub const PATTERN_BYTES_MAX: usize = 256;

@@ -10,8 +10,10 @@ mod grants;
 pub mod kept;
 mod message;
 mod mode;
+mod offer;
 mod session_tool;
 mod spending;
+mod trust;
 mod turn;
 
 use crate::budget::{Budget, Price, Spent};
@@ -25,11 +27,15 @@ use crate::message::WaitingMessage;
 use crate::mode::PolicyAnswer;
 use crate::todo::Todo;
 use crate::verdict::Allowance;
+pub(crate) use mode::BY_PERSON;
 pub use mode::policy_subject;
+pub use offer::{Offer, OfferKind};
+pub(crate) use offer::{may_allow_more, may_be_edited};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-pub use turn::{Call, CallStage, Pending, Phase, Question, ReportedCall, Turn};
+pub use trust::{TrustLedger, Unreviewed};
+pub use turn::{Call, CallStage, Pending, Phase, Plan, Question, ReportedCall, Turn};
 
 /// An event that cannot follow the ones before it: the log was not written by these rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +79,8 @@ pub struct SessionState {
     pub history: Vec<Arc<Item>>,
     /// What a person allowed for later calls.
     pub allowances: Vec<Allowance>,
+    /// What is known of trust.
+    pub ledger: TrustLedger,
     /// What was lent to components.
     pub grants: Vec<Grant>,
     /// The turn under way.
@@ -132,7 +140,7 @@ impl SessionState {
             .collect()
     }
 
-    /// The questions of components that wait for a person, in the order in which their calls were requested.
+    /// The questions that wait for a person, in the order in which their calls were requested.
     pub fn questions(&self) -> Vec<Question<'_>> {
         let calls = self.turn.iter().flat_map(|turn| turn.calls());
         calls
@@ -170,6 +178,7 @@ impl SessionState {
     pub fn apply(&mut self, event: &Event) -> Result<(), Inconsistency> {
         let wrong = |why| Inconsistency { kind: event.kind(), why };
         self.spend(event);
+        self.count_trust(event);
         match event {
             Event::SessionCreated { workspace, title } => {
                 if !self.workspace.is_empty() {
@@ -184,6 +193,7 @@ impl SessionState {
                 if let Some(context) = context {
                     self.context = Some(Arc::clone(context));
                 }
+                self.meet_implementations();
             }
             Event::SessionRenamed { title } => {
                 self.title = Some(title.clone());
@@ -214,11 +224,15 @@ impl SessionState {
             Event::ModelResponded { parts, stop, usage, .. } => {
                 self.apply_response(parts, *stop, *usage).map_err(wrong)?
             }
-            Event::AllowanceGranted { tool, rule } => {
-                let allowance = Allowance::of_tool(tool.clone(), rule.clone());
-                if !self.allowances.contains(&allowance) {
-                    self.allowances.push(allowance);
+            Event::AllowanceGranted { allowance } => {
+                if !self.allowances.contains(allowance) {
+                    self.allowances.push(allowance.clone());
                 }
+            }
+            Event::AllowanceRevoked { allowance, .. } => self.allowances.retain(|it| it.id() != *allowance),
+            Event::AllowancesCarried { allowances } => {
+                self.allowances.retain(|it| !it.is_kept());
+                self.allowances.extend(allowances.iter().cloned());
             }
             Event::TurnEnded { end, .. } => {
                 let turn = self.turn.as_ref().ok_or_else(|| wrong("no turn is under way"))?;
@@ -269,6 +283,11 @@ impl SessionState {
             | Event::PlanSubmitted { .. }
             | Event::PlanAnswered { .. }
             | Event::PlanWithdrawn { .. } => self.apply_session_tool(event).map_err(wrong)?,
+            Event::TrustCarried { .. }
+            | Event::TrustSet { .. }
+            | Event::TrustReset { .. }
+            | Event::TrustLevelChanged { .. }
+            | Event::WorkReviewed { .. } => self.apply_trust(event).map_err(wrong)?,
             Event::WorkspaceObserved { git } => self.git.clone_from(git),
             Event::ApprovalAnswered { .. }
             | Event::ApprovalWithdrawn { .. }
@@ -304,9 +323,10 @@ impl SessionState {
             }
             Event::CallStarted { call, .. } => {
                 let found = self.turn.as_ref().and_then(|turn| turn.call(*call));
-                let effects = found.and_then(|call| self.tool(&call.tool)).map(|tool| tool.effects);
+                let tool = found.and_then(|call| self.tool(&call.tool));
+                let (effects, of_session) = (tool.map(|it| it.effects), tool.is_some_and(ToolSpec::is_of_session));
                 let turn = self.turn.as_mut().ok_or_else(|| wrong("no turn is under way"))?;
-                turn.start_call(*call, effects).map_err(wrong)?;
+                turn.start_call(*call, effects, of_session).map_err(wrong)?;
             }
             Event::CallEnded { call, outcome, text, is_error, changes } => {
                 if let Some(turn) = &mut self.turn {

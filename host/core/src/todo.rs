@@ -16,6 +16,7 @@ pub enum TodoStatus {
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Todo {
     /// What, in a few words.
     pub text: String,

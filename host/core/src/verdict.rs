@@ -103,7 +103,7 @@ pub enum Voice {
     Boundary,
     /// A rule of the machine's, user's or project's configuration, or the approve mode the user chose.
     User,
-    /// The policy of the session's mode.
+    /// The mode: the tools that it offers, and its policy component.
     Mode,
     /// What a person allowed before.
     Allowance,
@@ -244,7 +244,7 @@ impl<'a> Hearing<'a> {
             words: rule.reason.clone(),
         }));
         voices.extend(self.approve_voice());
-        voices.extend(self.judge.mode.filter(|mode| mode.kind != VerdictKind::Ask || !self.unchanged).map(|mode| {
+        voices.extend(self.mode().filter(|mode| mode.kind != VerdictKind::Ask || !self.unchanged).map(|mode| {
             Verdict { kind: mode.kind, voice: Voice::Mode, rule: mode.rule.clone(), words: mode.words.clone() }
         }));
         voices.extend(self.allowances().filter(|it| self.is_allowed_by(it)).map(|it| it.verdict(&self.tool.name)));
@@ -261,9 +261,15 @@ impl<'a> Hearing<'a> {
         voices
     }
 
+    fn mode(&self) -> Option<&'a ModeAnswer> {
+        self.judge.mode.filter(|_| !self.tool.is_of_session())
+    }
+
     /// Why a rule says nothing, if it does not.
     fn silence(&self, rule: &Rule) -> Option<Silence> {
-        if !rule.covers(self.tool) {
+        // A session's own tool changes nothing but the session: only a deny that names it speaks.
+        let names_it = || rule.verdict == VerdictKind::Deny && rule.tool.as_ref() == Some(&self.tool.name);
+        if !rule.covers(self.tool) || self.tool.is_of_session() && !names_it() {
             return Some(Silence::OtherTool);
         }
         let speaks_now = match rule.verdict {
@@ -353,6 +359,9 @@ impl<'a> Hearing<'a> {
     }
 
     fn approve_voice(&self) -> Option<Verdict> {
+        if self.tool.is_of_session() {
+            return None;
+        }
         let changes = self.tool.category != Category::Read;
         let (harmless, unchanged) = (self.harmless, self.unchanged);
         let approve = self.judge.approve;
@@ -420,6 +429,10 @@ fn approve_word(approve: ApproveMode) -> &'static str {
 }
 
 fn default_voice(tool: &ToolSpec, harmless: bool, unchanged: bool) -> Verdict {
+    if tool.is_of_session() {
+        let words = "it changes nothing but the session.".to_owned();
+        return Verdict { kind: VerdictKind::Allow, voice: Voice::Default, rule: "default.session".to_owned(), words };
+    }
     let (kind, words) = if unchanged {
         (VerdictKind::Allow, "it changes nothing.")
     } else if harmless && tool.effects == Effects::Requesting {
@@ -437,12 +450,6 @@ fn default_voice(tool: &ToolSpec, harmless: bool, unchanged: bool) -> Verdict {
             Category::Other => (VerdictKind::Ask, "this asks."),
         }
     };
-    let category = match tool.category {
-        Category::Read => "read",
-        Category::Edit => "edit",
-        Category::Execute => "execute",
-        Category::Network => "network",
-        Category::Other => "other",
-    };
+    let category = tool.category.word();
     Verdict { kind, voice: Voice::Default, rule: format!("default.{category}"), words: words.to_owned() }
 }

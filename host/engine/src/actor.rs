@@ -14,6 +14,7 @@ use crate::checkpoint::{CheckpointPolicy, Kept, Made};
 use crate::crash;
 use crate::grants;
 use crate::host::{NewSession, OpenError, Ports};
+use crate::lasting::{self, Lasting};
 use crate::load::{LoadedSession, load_to};
 use crate::ports::{AppendError, Blob, CallReport, GrantLists, Hands, ModelResponse, Policy, Said, SessionAppend};
 use crate::said;
@@ -99,6 +100,8 @@ struct SessionWriter {
     /// Where the configuration's grants are looked up when calls start.
     lists: Option<Arc<dyn GrantLists>>,
     keep: keep::Keep,
+    /// What is kept beyond the session.
+    lasting: Lasting,
     /// Why the writer stopped, for everybody who still holds the session.
     fault: Arc<OnceLock<String>>,
 }
@@ -147,10 +150,17 @@ pub(crate) async fn start(
     };
     let keep = keep::Keep::new(kept, checkpoints, wakes.clone());
     let work = Work::new(id, ports.clone(), hands, schemas, policy, wakes, updates.clone());
-    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, lists: None, keep, fault };
-    let mut first = writer.opening_inputs(new, context, grants, version);
-    first.extend(writer.work.hooks(HookPoint::SessionStart, &writer.session.state).await);
-    if let Err(error) = writer.begin(first).await {
+    let (lists, lasting) = (None, Lasting::default());
+    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, lists, keep, lasting, fault };
+    let begun = match writer.read_lasting(new.as_ref(), &context).await {
+        Ok(carried) => {
+            let mut first = writer.opening_inputs(new, carried, context, grants, version);
+            first.extend(writer.work.hooks(HookPoint::SessionStart, &writer.session.state).await);
+            writer.begin(first).await
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = begun {
         writer.release().await;
         return Err(error);
     }
@@ -159,9 +169,20 @@ pub(crate) async fn start(
 }
 
 impl SessionWriter {
+    /// Reads what is kept beyond the session; gives the inputs that tell it.
+    async fn read_lasting(&mut self, new: Option<&NewSession>, context: &Context) -> Result<Vec<Event>, OpenError> {
+        let state = &self.session.state;
+        let workspace = new.map_or(state.workspace.as_str(), |new| new.workspace.as_str());
+        let now = self.ports.clock.now();
+        let (lasting, inputs) = Lasting::read(self.ports.kv.as_ref(), state, workspace, context, now).await?;
+        self.lasting = lasting;
+        Ok(inputs)
+    }
+
     fn opening_inputs(
         &self,
         new: Option<NewSession>,
+        carried: Vec<Event>,
         context: Context,
         grants: Option<Vec<Grant>>,
         version: String,
@@ -171,7 +192,7 @@ impl SessionWriter {
         let opened =
             Event::SessionOpened { host: version, epoch: self.epoch, context: (!same).then(|| Arc::new(context)) };
         let granted = grants.map_or_else(Vec::new, |grants| grants::inputs(&self.session.state.grants, grants));
-        created.into_iter().chain(granted).chain([opened]).collect()
+        created.into_iter().chain(granted).chain(carried).chain([opened]).collect()
     }
 
     async fn begin(&mut self, first: Vec<Event>) -> Result<(), OpenError> {
@@ -440,13 +461,21 @@ impl SessionWriter {
         }
     }
 
-    /// Decides on one input and adds what follows to the batch.
+    /// Decides on one input and adds what follows to the batch. What has come to its end by then is said first.
     fn take(&mut self, batch: &mut Batch, taken: Taken) -> Result<(), Refusal> {
+        for event in lasting::expired(&self.session.state, self.ports.clock.now()) {
+            self.take_one(batch, Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None })?;
+        }
+        self.take_one(batch, taken)
+    }
+
+    fn take_one(&mut self, batch: &mut Batch, taken: Taken) -> Result<(), Refusal> {
         let kv = self.kv_of(&taken.event);
         let decision = decide(&mut self.session.state, self.id, taken.event)?;
         if decision.events.iter().any(|event| matches!(event, Event::KvWritten { .. })) {
             batch.kv.extend(kv);
         }
+        batch.kv.extend(self.lasting.writes(self.id, &self.session.state, &decision.events));
         batch.blobs.extend(taken.blobs);
         self.add(batch, decision, taken.actor);
         Ok(())

@@ -19,7 +19,8 @@ use harness_core::envelope::{Lineage, SealContext, SealedEvent, Tip, seal, verif
 use harness_core::event::{Context, ForkFiles};
 use harness_core::limits::TITLE_CHARS_MAX;
 use harness_core::{
-    Actor, Digest, Epoch, Event, Grant, Header, Refusal, Sequence, SessionId, SessionState, TenantId, decide,
+    Actor, Digest, Epoch, Event, Grant, Header, Refusal, Sequence, SessionId, SessionState, TenantId, ToolSpec, decide,
+    session_tools,
 };
 use std::sync::Arc;
 
@@ -82,13 +83,14 @@ pub struct Host {
     schemas: Arc<Schemas>,
     policy: Arc<dyn Policy>,
     checkpoints: CheckpointPolicy,
+    has_session_tools: bool,
 }
 
 impl Host {
     /// A host over its ports. `holder` is this process, `version` goes into the log.
     pub fn new(ports: Ports, holder: Holder, version: impl Into<String>) -> Self {
         let (schemas, policy, checkpoints) = (Arc::default(), Arc::new(NoPolicy), CheckpointPolicy::default());
-        Self { ports, holder, version: version.into(), schemas, policy, checkpoints }
+        Self { ports, holder, version: version.into(), schemas, policy, checkpoints, has_session_tools: true }
     }
 
     /// The same host with policies and hooks for the sessions that it opens. Without it a mode whose policy is a
@@ -100,6 +102,27 @@ impl Host {
     /// The same host, with checkpoints made at other times.
     pub fn with_checkpoints(self, checkpoints: CheckpointPolicy) -> Self {
         Self { checkpoints, ..self }
+    }
+
+    /// The same host without the session's own tools ([`session_tools::specs`]), which sessions otherwise have beside
+    /// those of their context.
+    pub fn without_session_tools(mut self) -> Self {
+        self.has_session_tools = false;
+        self
+    }
+
+    /// The context with the session's own tools after the others. A tool that another hand offers under the name of
+    /// one of them is left out: a person must know whose question it is.
+    fn with_session_tools(&self, mut context: Context) -> Context {
+        if self.has_session_tools {
+            let is_foreign = |tool: &ToolSpec| !session_tools::NAMES.contains(&tool.name.as_str());
+            for tool in context.tools.iter().filter(|tool| !is_foreign(tool) && !tool.is_of_session()) {
+                tracing::warn!(tool = %tool.name, component = %tool.component, "a tool has the name of a session's own and is left out");
+            }
+            context.tools.retain(is_foreign);
+            context.tools.extend(session_tools::specs());
+        }
+        context
     }
 
     /// The ports.
@@ -127,7 +150,7 @@ impl Host {
             created: now,
             updated: now,
         };
-        let (grants, kept) = (Some(grants), Kept::default());
+        let (grants, kept, context) = (Some(grants), Kept::default(), self.with_session_tools(context));
         let opening =
             Opening { id, epoch, new: Some(new), context, grants, loaded: empty, kept, checkpoints: self.checkpoints };
         self.start(opening, hands).await
@@ -144,16 +167,8 @@ impl Host {
         takeover: Takeover,
     ) -> Result<Session, OpenError> {
         let (epoch, loaded, kept) = self.acquire(id, takeover).await?;
-        let opening = Opening {
-            id,
-            epoch,
-            new: None,
-            context,
-            grants: Some(grants),
-            loaded,
-            kept,
-            checkpoints: self.checkpoints,
-        };
+        let (grants, context) = (Some(grants), self.with_session_tools(context));
+        let opening = Opening { id, epoch, new: None, context, grants, loaded, kept, checkpoints: self.checkpoints };
         self.start(opening, hands).await
     }
 

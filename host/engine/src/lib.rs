@@ -14,6 +14,7 @@ pub mod crash;
 pub mod diff;
 mod grants;
 mod host;
+mod lasting;
 mod load;
 mod policy;
 pub mod portable;

@@ -54,7 +54,11 @@ impl LoadedSession {
         match &self.state.turn {
             None if self.state.undoing.is_some() => SessionStatus::Running,
             None => SessionStatus::Idle,
-            Some(_) if !self.state.pending().is_empty() || !self.state.questions().is_empty() => {
+            Some(_)
+                if !self.state.pending().is_empty()
+                    || !self.state.questions().is_empty()
+                    || !self.state.plans().is_empty() =>
+            {
                 SessionStatus::NeedsAnswer
             }
             Some(_) => SessionStatus::Running,

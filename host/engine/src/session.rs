@@ -15,8 +15,8 @@ use harness_core::item::ModelRef;
 use harness_core::message::Delivery;
 use harness_core::mode::ModeSpec;
 use harness_core::{
-    ApprovalId, CallId, Digest, Event, Grant, GrantId, Header, MessageId, PlanId, QuestionId, Refusal, Sequence,
-    SessionId, Tip,
+    AllowanceId, ApprovalId, CallId, Digest, Event, Grant, GrantId, Header, MessageId, PlanId, QuestionId, Refusal,
+    Sequence, SessionId, Tip,
 };
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -190,7 +190,12 @@ impl Session {
         self.tell(Event::ApprovalAnswered { approval, binds_to, answer }).await
     }
 
-    /// Answers a component's question; none declines, as where nobody can be asked.
+    /// Takes back what was allowed for later calls; for all sessions, where it was allowed beyond this one.
+    pub async fn forbid(&self, allowance: AllowanceId) -> Result<(), SessionError> {
+        self.tell(Event::AllowanceRevoked { allowance, expired: false }).await
+    }
+
+    /// Answers a question; none declines, as where nobody can be asked. Of several choices each is on a line of its own.
     pub async fn answer_question(&self, question: QuestionId, answer: Option<String>) -> Result<(), SessionError> {
         self.tell(Event::QuestionAnswered { question, answer }).await
     }

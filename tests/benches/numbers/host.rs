@@ -192,6 +192,8 @@ pub(crate) fn context(model: &str, hands: &dyn Hands) -> Context {
         rules: Vec::new(),
         modes: Vec::new(),
         price: None,
+        agent: harness_core::event::DEFAULT_AGENT.to_owned(),
+        trust: false,
     }
 }
 

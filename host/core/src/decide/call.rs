@@ -3,13 +3,17 @@
 use super::mode::ModeVoice;
 use super::{Command, Draft, Refusal};
 use crate::change::Manifest;
-use crate::event::{Answer, ApplyResult, Changes, Event};
-use crate::ids::{ApprovalId, CallId, Digest};
-use crate::item::{Category, Effects};
+use crate::event::{ApplyResult, Changes, Event};
+use crate::ids::{ApprovalId, CallId, Digest, TimeMs};
+use crate::item::{Category, Effects, ToolSpec};
 use crate::limits::{ARGUMENT_BYTES_MAX, NESTED_PATHS_SHOWN_MAX, REPLACED_ARGUMENTS_SHOWN_CHARS_MAX, STEP_CALLS_MAX};
 use crate::outcome::{FailureKind, Outcome};
+use crate::session_tools::SUBMIT_PLAN;
 use crate::state::{Call, CallStage, Phase};
 use crate::verdict::{Judge, ModeAnswer, Subject, Verdict, VerdictKind};
+
+/// The core knows no time: an allowance whose end has come is taken out by an input before the next one.
+const BEFORE_ALL_ENDS: Option<TimeMs> = Some(TimeMs(i64::MIN));
 
 impl Draft<'_> {
     pub(super) fn call(&self, id: CallId) -> Result<&Call, Refusal> {
@@ -32,11 +36,18 @@ impl Draft<'_> {
     }
 
     pub(super) fn impossible(&self, index: usize, call: &Call) -> Option<Outcome> {
-        if self.state.tool(&call.tool).is_none() {
+        let spec = self.state.tool(&call.tool);
+        if spec.is_none() {
             let names: Vec<&str> =
                 self.state.context.iter().flat_map(|context| &context.tools).map(|tool| tool.name.as_str()).collect();
             let message = format!("there is no tool `{}`; there are: {}", call.tool, names.join(", "));
             return Some(Outcome::failed(FailureKind::UnknownTool, "unknown-tool", message));
+        }
+        // What looks like the model's own question must be one.
+        if call.parent.is_some() && spec.is_some_and(ToolSpec::is_of_session) {
+            let message =
+                format!("only the model itself calls `{}`; a component asks with the question capability", call.tool);
+            return Some(Outcome::failed(FailureKind::NotPermitted, "session-tool", message));
         }
         if index >= STEP_CALLS_MAX {
             let message = format!("one response may make {STEP_CALLS_MAX} calls; make the rest in the next one");
@@ -58,7 +69,8 @@ impl Draft<'_> {
     ///
     /// Calls that only read run at once. A call that may change something waits for all before it, and
     /// what comes after it waits for it, so that a step has the effect its order promises. A call that another
-    /// call needs stands where that one stands.
+    /// call needs stands where that one stands. What the model asks the person, and its list, wait for nothing and hold
+    /// nothing up; a plan is like a call that only reads, so that changes after it wait for its answer.
     pub(super) fn advance(&mut self) -> Result<(), Refusal> {
         loop {
             let Some(turn) = &self.state.turn else { return Ok(()) };
@@ -78,7 +90,11 @@ impl Draft<'_> {
     fn next_to_start(&self) -> Option<CallId> {
         let turn = self.state.turn.as_ref()?;
         let mut earlier_open = false;
-        for call in turn.calls().iter().filter(|call| call.parent.is_none()) {
+        let aside = turn.calls().iter().find(|call| call.stage == CallStage::Requested && self.stands_aside(call));
+        if let Some(call) = aside {
+            return Some(call.id);
+        }
+        for call in turn.calls().iter().filter(|call| call.parent.is_none() && !self.stands_aside(call)) {
             let (mut innermost, mut reads) = (call, self.reads(call));
             while let CallStage::Awaiting { child, .. } = &innermost.stage {
                 innermost = turn.call(*child)?;
@@ -95,6 +111,12 @@ impl Draft<'_> {
             }
         }
         None
+    }
+
+    /// Whether its place among the others does not matter.
+    fn stands_aside(&self, call: &Call) -> bool {
+        let is_of_session = call.is_of_session || self.state.tool(&call.tool).is_some_and(ToolSpec::is_of_session);
+        is_of_session && call.tool != SUBMIT_PLAN
     }
 
     fn reads(&self, call: &Call) -> bool {
@@ -115,7 +137,19 @@ impl Draft<'_> {
         // What a person allowed was asked for by the model: a component's own call of the tool is another thing.
         let call = self.call(call).ok()?;
         let allowances: &[_] = if call.parent.is_some() { &[] } else { &self.state.allowances };
-        let judge = Judge { approve: context.approve, rules: &context.rules, allowances, mode, ..Judge::default() };
+        let staged = match subject {
+            Subject::Staged(manifest) => Some(manifest),
+            Subject::Arguments => None,
+        };
+        let trust = self.state.trust_answer(call, spec, staged);
+        let judge = Judge {
+            approve: context.approve,
+            rules: &context.rules,
+            allowances,
+            mode,
+            trust: trust.as_ref(),
+            now: BEFORE_ALL_ENDS,
+        };
         Some((judge.judge(spec, &call.arguments, subject), spec.implementation.clone()))
     }
 
@@ -140,6 +174,8 @@ impl Draft<'_> {
         self.emit(Event::CallJudged { call: id, subject: binds_to, verdict: verdict.clone() })?;
         match verdict.kind {
             VerdictKind::Allow => self.start(id, implementation),
+            // Whoever wrote the arguments has said yes to them.
+            VerdictKind::Ask if self.call(id)?.is_given_by_person() => self.start(id, implementation),
             VerdictKind::Ask => self.ask(id, binds_to, verdict),
             VerdictKind::Deny => self.end_call(id, &Outcome::Denied { rule: verdict.rule, words: verdict.words }),
         }
@@ -151,6 +187,9 @@ impl Draft<'_> {
         }
         self.emit(Event::CallStarted { call: id, implementation })?;
         let call = self.call(id)?;
+        if call.is_of_session {
+            return self.run_session_tool(id);
+        }
         let (tool, arguments, resume) = (call.tool.clone(), call.arguments.clone(), call.going_on.clone());
         let command = Command::RunCall { call: id, tool, arguments, resume };
         self.command(command);
@@ -203,7 +242,7 @@ impl Draft<'_> {
         }
     }
 
-    fn put(&mut self, call: CallId, manifest: Manifest) -> Result<(), Refusal> {
+    pub(super) fn put(&mut self, call: CallId, manifest: Manifest) -> Result<(), Refusal> {
         self.emit(Event::ChangesAuthorized { call, manifest: manifest.digest() })?;
         self.command(Command::PutChanges { call, manifest });
         Ok(())
@@ -298,40 +337,6 @@ impl Draft<'_> {
                 self.end_call(id, &Outcome::Denied { rule: verdict.rule, words: verdict.words })
             }
         }
-    }
-
-    pub(super) fn take_answer(&mut self, input: Event) -> Result<(), Refusal> {
-        let Event::ApprovalAnswered { approval, answer, .. } = &input else {
-            return Err(Refusal::NotAnInput(input.kind()));
-        };
-        let (approval, answer) = (*approval, answer.clone());
-        let call = self.state.asked(approval).ok_or(Refusal::StaleApproval(approval))?;
-        let CallStage::Asked { rule, .. } = &call.stage else { return Err(Refusal::StaleApproval(approval)) };
-        let (id, tool, rule) = (call.id, call.tool.clone(), rule.clone());
-        let is_nested = call.parent.is_some();
-        let staged = call.reported.as_ref().and_then(|reported| reported.staged()).cloned();
-        self.emit(input)?;
-        match answer {
-            Answer::No { reason } => {
-                let words = match reason.trim() {
-                    "" => "a person said no.".to_owned(),
-                    reason if reason.ends_with(['.', '!', '?']) => format!("a person said no: {reason}"),
-                    reason => format!("a person said no: {reason}."),
-                };
-                self.end_call(id, &Outcome::Denied { rule: "person".to_owned(), words })?;
-                return self.advance();
-            }
-            Answer::YesForTool if !is_nested => self.emit(Event::AllowanceGranted { tool: tool.clone(), rule })?,
-            Answer::Yes | Answer::YesForTool => {}
-        }
-        match staged {
-            Some(manifest) => self.put(id, manifest)?,
-            None => {
-                let implementation = self.state.tool(&tool).map(|tool| tool.implementation.clone());
-                self.start(id, implementation.unwrap_or_default())?;
-            }
-        }
-        self.advance()
     }
 }
 

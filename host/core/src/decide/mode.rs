@@ -75,7 +75,7 @@ pub(super) fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> 
     }
 }
 
-fn unknown(state: &SessionState, mode: &str) -> Refusal {
+pub(super) fn unknown(state: &SessionState, mode: &str) -> Refusal {
     let known = state.context.iter().flat_map(|context| &context.modes).map(|mode| mode.name.clone()).collect();
     Refusal::UnknownMode { mode: mode.chars().take(80).collect(), known }
 }
@@ -192,7 +192,7 @@ impl Draft<'_> {
     }
 
     /// Another mode or another policy is in force: what waits is judged by it.
-    fn judge_again(&mut self) -> Result<(), Refusal> {
+    pub(super) fn judge_again(&mut self) -> Result<(), Refusal> {
         let Some(turn) = &self.state.turn else { return Ok(()) };
         let open: Vec<(CallId, CallStage)> = turn.calls().iter().map(|call| (call.id, call.stage.clone())).collect();
         for (id, stage) in open {
@@ -239,7 +239,7 @@ impl Draft<'_> {
     }
 }
 
-fn is_object(arguments: &str) -> bool {
+pub(super) fn is_object(arguments: &str) -> bool {
     let parsed = serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(arguments);
     arguments.len() <= ARGUMENT_BYTES_MAX && parsed.is_ok()
 }

@@ -66,6 +66,9 @@ impl Draft<'_> {
         if self.state.turn.as_ref().is_some_and(|turn| turn.stopping.is_some()) {
             return self.end_call(id, &Outcome::Interrupted);
         }
+        if self.call(id)?.is_of_session {
+            return self.end_asking(id);
+        }
         let tool = self.call(id)?.tool.clone();
         let is_direct = self.state.tool(&tool).is_some_and(|tool| tool.effects == Effects::Direct);
         let mode = match self.mode_voice(id, None)? {

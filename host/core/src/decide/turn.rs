@@ -160,6 +160,7 @@ impl Draft<'_> {
             match call.stage {
                 CallStage::Asked { approval, .. } => self.emit(Event::ApprovalWithdrawn { approval })?,
                 CallStage::Questioned { question, .. } => self.emit(Event::QuestionWithdrawn { question })?,
+                CallStage::Planned { plan, .. } => self.emit(Event::PlanWithdrawn { plan })?,
                 _ => {}
             }
             let mut outcome = Outcome::Interrupted;

@@ -2,9 +2,11 @@
 
 use crate::budget::{Budget, Price};
 use crate::change::Manifest;
-use crate::ids::Digest;
+use crate::grant::Scope;
+use crate::ids::{Digest, TimeMs};
 use crate::item::{ModelRef, ToolSpec};
 use crate::mode::ModeSpec;
+use crate::pattern::ArgumentPattern;
 use crate::verdict::{ApproveMode, Rule};
 use serde::{Deserialize, Serialize};
 
@@ -29,10 +31,28 @@ pub struct Context {
     /// What the model's tokens cost, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// The agent that works in the session, one word.
+    #[serde(default = "default_agent", skip_serializing_if = "is_default_agent")]
+    pub agent: String,
+    /// Whether trust is earned, and spares a person what the defaults would ask.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trust: bool,
+}
+
+/// The agent where none is named.
+pub const DEFAULT_AGENT: &str = "default";
+
+fn default_agent() -> String {
+    DEFAULT_AGENT.to_owned()
+}
+
+fn is_default_agent(agent: &String) -> bool {
+    agent == DEFAULT_AGENT
 }
 
 impl Context {
-    /// A context of a model without instructions, tools, rules and modes, in which every change is asked about.
+    /// A context of a model without instructions, tools, rules and modes, in which every change is asked about until
+    /// trust is earned.
     pub fn new(model: ModelRef, model_reason: impl Into<String>) -> Self {
         Self {
             model,
@@ -43,6 +63,8 @@ impl Context {
             rules: Vec::new(),
             modes: Vec::new(),
             price: None,
+            agent: default_agent(),
+            trust: true,
         }
     }
 }
@@ -224,11 +246,43 @@ pub enum Answer {
     Yes,
     /// This, and later calls of the same tool in this session.
     YesForTool,
+    /// This, and later calls.
+    Allow {
+        /// Which.
+        coverage: AnswerCoverage,
+        /// How far: turn, session, workspace, agent or global.
+        scope: Scope,
+        /// When it ends, if it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<TimeMs>,
+    },
+    /// This once, with other arguments. They are judged: an edit never crosses a deny.
+    Edited {
+        /// The arguments, a JSON object.
+        arguments: String,
+    },
     /// No; the reason reaches the model.
     No {
         /// May be empty.
         reason: String,
     },
+}
+
+/// Which later calls an answer covers besides the one it was given to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "covers", rename_all = "snake_case")]
+pub enum AnswerCoverage {
+    /// The same tool with the same arguments, byte for byte.
+    Exact,
+    /// The same tool, where the pattern covers the arguments whole.
+    Pattern {
+        /// The pattern; it has to be about the call that was asked about.
+        pattern: ArgumentPattern,
+    },
+    /// The same tool.
+    Tool,
+    /// Every tool of the same category.
+    Category,
 }
 
 /// How files changed, as a hand reports it.

@@ -5,7 +5,7 @@
 //!
 //! Not here: reading the other state from a log (`fold`), whether it may be done (`decide`).
 
-use super::{Call, CallStage, SessionState};
+use super::{Call, CallStage, SessionState, TrustLedger};
 use crate::budget::Budget;
 use crate::event::{ForkFiles, TurnEnd};
 use crate::item::{Item, ToolResult};
@@ -52,6 +52,7 @@ impl SessionState {
             answers: _,
             is_tainted,
             git: _,
+            ledger: _,
         } = past;
         // What both have in common stays the same `Arc`s: encoders keep what they made of them.
         for (then, now) in history.iter_mut().zip(&self.history).take_while(|(then, now)| then == now) {
@@ -101,6 +102,7 @@ impl SessionState {
         self.answers.clear();
         self.is_tainted = true;
         self.git = None;
+        self.ledger = TrustLedger::default();
     }
 
     /// Ends a turn under way as interrupted; every call of the model's gets a result.

@@ -10,9 +10,12 @@ use crate::event::{Event, TurnEnd};
 use crate::ids::{CallId, Digest};
 use crate::item::{Category, Item, ModelRef};
 use crate::limits::{NOTES_MAX, POLICY_ANSWERS_MAX};
-use crate::mode::{HistorySummary, HookPoint, HookWish, ModeSpec, PolicyAnswer, PolicyQuestion, TrustLevel};
+use crate::mode::{HistorySummary, HookPoint, HookWish, ModeSpec, PolicyAnswer, PolicyQuestion};
 use crate::pattern::Arguments;
 use std::sync::Arc;
+
+/// Who replaced a call's arguments, where a person did.
+pub(crate) const BY_PERSON: &str = "person";
 
 impl SessionState {
     /// The mode in force; none where the context has none.
@@ -81,7 +84,7 @@ impl SessionState {
             command_line: Arguments::of(spec, arguments).into_line(),
             staged: staged.cloned(),
             is_tainted: self.is_tainted,
-            trust: TrustLevel::default(),
+            trust: self.trust_level(spec, staged),
             budget_left: self.budget_left(),
             history: self.summary(),
         })
@@ -157,6 +160,12 @@ impl SessionState {
                 let call = turn.call_mut(*call)?;
                 call.arguments = arguments.as_str().into();
                 call.replaced_by = Some(by.clone());
+                if by == BY_PERSON {
+                    // It begins anew: what it did with the other arguments is dropped.
+                    call.reported = None;
+                    call.going_on = None;
+                    call.rounds = call.rounds.saturating_add(1);
+                }
             }
             _ => return Err("it is not about modes"),
         }

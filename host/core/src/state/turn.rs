@@ -1,6 +1,7 @@
 //! A turn under way: which request is out, which calls are open and how far each has come.
 
 use super::Results;
+use super::mode::BY_PERSON;
 use super::spending::{REPEAT_MARKS_MAX, repeat_mark};
 use crate::budget::{Reservation, Spent};
 use crate::change::Manifest;
@@ -11,6 +12,7 @@ use crate::item::{Effects, ModelRef, ToolResult, Usage};
 use crate::limits::NESTED_PATHS_SHOWN_MAX;
 use crate::outcome::{CallUsage, Outcome, Reply, Resume};
 use crate::record::CallRecord;
+use crate::trust::TrustKey;
 use crate::verdict::arguments_digest;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -42,11 +44,11 @@ pub enum CallStage {
     Reported,
     /// Its changes are being put in place.
     Putting,
-    /// A person is asked what its component wants to know.
+    /// A person is asked what its component, or the model itself, wants to know.
     Questioned {
         /// The question.
         question: QuestionId,
-        /// The component, or the tool where none is named.
+        /// The component, or the tool where none is named; empty where the model itself asks.
         component: String,
         /// What is asked.
         words: String,
@@ -139,18 +141,22 @@ pub struct Call {
     pub nested_paths: Vec<String>,
     /// Who gave it other arguments than the model did: a rule's id, or `person`.
     pub replaced_by: Option<String>,
+    /// What a person, or trust, stood up for when it was allowed.
+    pub vouched: Option<TrustKey>,
+    /// It was started as one of the session's own tools.
+    pub is_of_session: bool,
 }
 
-/// A component's question that waits for a person.
+/// A question that waits for a person.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
     /// The question.
     pub question: QuestionId,
     /// The call that needs the answer.
     pub call: &'a Call,
-    /// The component, or the tool where none is named.
+    /// The component, or the tool where none is named; empty where the model itself asks.
     pub component: &'a str,
-    /// What is asked, in the component's words.
+    /// What is asked, in the component's or the model's words.
     pub words: &'a str,
     /// The answers to choose from; empty where any text is one.
     pub choices: &'a [String],
@@ -176,6 +182,11 @@ impl Call {
         }
     }
 
+    /// Whether its arguments are a person's own and it has not run with them.
+    pub(crate) fn is_given_by_person(&self) -> bool {
+        self.replaced_by.as_deref() == Some(BY_PERSON) && self.reported.is_none() && self.going_on.is_none()
+    }
+
     /// What an approval of the arguments binds to.
     pub fn arguments_digest(&self) -> Digest {
         arguments_digest(&self.tool, &self.arguments)
@@ -195,6 +206,19 @@ pub struct Pending<'a> {
     pub rule: &'a str,
     /// Words for the person.
     pub words: &'a str,
+}
+
+/// A plan that waits for a person.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// The plan.
+    pub plan: PlanId,
+    /// The call that submitted it.
+    pub call: &'a Call,
+    /// What it is about, in the model's words.
+    pub title: &'a str,
+    /// The plan, Markdown.
+    pub text: &'a str,
 }
 
 /// What a turn is doing.
@@ -369,11 +393,14 @@ impl Turn {
                     nested: 0,
                     nested_paths: Vec::new(),
                     replaced_by: None,
+                    vouched: None,
+                    is_of_session: false,
                 });
             }
             Event::QuestionAsked { question, call, component, words, choices, several } => {
                 let call = self.call_mut(*call)?;
-                let (state, _) = call.take_need()?;
+                // The model's own question leaves nothing for itself.
+                let state = if component.is_empty() { String::new() } else { call.take_need()?.0 };
                 call.stage = CallStage::Questioned {
                     question: *question,
                     component: component.clone(),
@@ -409,8 +436,14 @@ impl Turn {
         Ok(())
     }
 
-    pub(super) fn start_call(&mut self, id: CallId, effects: Option<Effects>) -> Result<(), &'static str> {
+    pub(super) fn start_call(
+        &mut self,
+        id: CallId,
+        effects: Option<Effects>,
+        of_session: bool,
+    ) -> Result<(), &'static str> {
         let call = self.call_mut(id)?;
+        call.is_of_session = of_session;
         call.stage = CallStage::Running;
         call.effects = effects;
         Ok(())

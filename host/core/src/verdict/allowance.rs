@@ -7,7 +7,7 @@
 
 use super::{Verdict, VerdictKind, Voice};
 use crate::grant::Scope;
-use crate::ids::{Digest, TimeMs};
+use crate::ids::{AllowanceId, Digest, TimeMs};
 use crate::item::Category;
 use crate::pattern::ArgumentPattern;
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,19 @@ impl Allowance {
     /// All calls of a tool within the session.
     pub fn of_tool(tool: impl Into<String>, rule: impl Into<String>) -> Self {
         Self { tool: tool.into(), rule: rule.into(), coverage: Coverage::Tool, scope: Scope::Session, until: None }
+    }
+
+    /// Its id: the same answer to the same rule's ask, as far and as long, is the same allowance.
+    pub fn id(&self) -> AllowanceId {
+        // Texts and numbers: nothing that JSON cannot hold.
+        let digest = Digest::of(&serde_json::to_vec(self).unwrap_or_default());
+        let (bits, _) = digest.0.split_at(16);
+        AllowanceId::from_bits(bits.iter().fold(0, |value, byte| (value << 8) | u128::from(*byte)))
+    }
+
+    /// Whether it outlasts its session.
+    pub fn is_kept(&self) -> bool {
+        self.scope > Scope::Session
     }
 
     /// Whether it has not ended.

@@ -386,6 +386,8 @@ fn requesting_context() -> std::sync::Arc<event::Context> {
         rules: Vec::new(),
         modes: Vec::new(),
         price: None,
+        agent: event::DEFAULT_AGENT.into(),
+        trust: false,
     })
 }
 

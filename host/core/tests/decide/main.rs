@@ -4,6 +4,7 @@
 //! Not here: the verdict's truth table (`tests/verdict.rs`).
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod answers;
 mod approvals;
 mod branches;
 mod budgets;
@@ -18,5 +19,7 @@ mod notation;
 mod properties;
 mod recovery;
 mod repetition;
+mod session_tools;
+mod trust;
 mod turns;
 mod undo;

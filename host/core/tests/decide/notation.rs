@@ -1,11 +1,11 @@
 //! The notation of decision tests, and the laws that every single step of every test must keep.
 //!
 //! A line with `>` is an input; the line below it is what must follow: derived events, then `=>` and
-//! commands, or `refused: …`. Calls are `c1`, `c2`…, approvals `a1`, `a2`…, questions `q1`, `q2`… and undoings
-//! `u1`, `u2`… in order of appearance.
+//! commands, or `refused: …`. Calls are `c1`, `c2`…, approvals `a1`, `a2`…, questions `q1`, `q2`…, plans `p1`, `p2`…
+//! and undoings `u1`, `u2`… in order of appearance.
 //!
 //! ```text
-//! > open approve=edits rule=ask:read:shy      rules are verdict:tool-or-*:id
+//! > open approve=edits rule=ask:read:shy      rules are verdict:tool-or-*:id[:COMMAND]
 //! > open component=edit:editor staged=run without=think
 //! > prompt WORDS | say WORDS | interrupt | retry | rename WORDS
 //! > call read edit=ARGUMENTS                  a response with these calls; `{}` unless given
@@ -14,7 +14,9 @@
 //! > report c1 kv | kv-staged PATH… | kv-failed  the same with a kv write
 //! > report c1 asks WORDS | asks-of CHOICE…  | calls TOOL=ARGUMENTS
 //! > put c1 applied | conflict PATH | failed
-//! > reply q1 WORDS | decline q1
+//! > reply q1 WORDS | decline q1               `|` in the words is the end of a line
+//! > open session                             with the session's own tools
+//! > plan p1 approve [MODE] | plan p1 reject WORDS
 //! > undo c1 c2 of PATH…
 //! > message steer|queue|interrupt WORDS | withdraw m1
 //! > budget b.tokens=N b.cost=N b.work=N b.fuel=N b.calls=N b.steps=N   of the session; in a prompt of the turn
@@ -25,20 +27,30 @@
 //! > grant CAPABILITY | revoke CAPABILITY     lent to the component `editor` by the user
 //! > archive on | off | fork N WORDS | import PATH | rewind N     at the event N; by N inputs
 //! > answer a1 yes | tool | no WORDS | wrong   `wrong` binds to another digest
+//! > answer a1 edit ARGUMENTS
+//! > answer a1 allow exact|tool|category|command:WORDS|path:GLOB [turn|workspace|…]  `_` in WORDS is a space
+//! > forbid 1 [expired]                        the first allowance; 0 is none of them
+//! > open trust agent=NAME                    trust is earned
+//! > trust set TOOL LEVEL | trust reset [TOOL] | trust carry TOOL LEVEL APPROVED ERA
+//! > review c1 good|bad
+//! > carry TOOL…                               allowed in the workspace
 //! ```
 
 use harness_core::budget::{Budget, Price, Reservation};
 use harness_core::change::{Change, FileState, Manifest};
 use harness_core::event::{
-    Answer, ApplyResult, Changes, Context, ForkFiles, ModelFailure, ModelFailureKind, ModelStop, TurnEnd, TurnLimits,
+    Answer, AnswerCoverage, ApplyResult, Changes, Context, ForkFiles, ModelFailure, ModelFailureKind, ModelStop,
+    PlanAnswer, TurnEnd, TurnLimits,
 };
 use harness_core::item::{Category, Effects};
 use harness_core::message::Delivery;
 use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer};
 use harness_core::outcome::{FailureKind, Reply};
+use harness_core::pattern::ArgumentPattern;
 use harness_core::record::{KvSpace, KvWrite};
 use harness_core::state::{CallStage, policy_subject};
-use harness_core::verdict::Rule;
+use harness_core::trust::{TrustCounts, TrustKey, TrustLevel, TrustRecord};
+use harness_core::verdict::{Allowance, Coverage, Rule};
 use harness_core::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,6 +75,7 @@ pub(crate) struct World {
     calls: Vec<CallId>,
     approvals: Vec<(ApprovalId, Digest)>,
     questions: Vec<QuestionId>,
+    plans: Vec<PlanId>,
     undoings: Vec<CallId>,
     messages: Vec<MessageId>,
     epoch: u64,
@@ -111,7 +124,10 @@ pub(crate) fn tools() -> Vec<ToolSpec> {
     vec![
         tool("read", Category::Read, Effects::Staged),
         tool("edit", Category::Edit, Effects::Staged),
-        tool("run", Category::Execute, Effects::Direct),
+        ToolSpec {
+            parameters: serde_json::json!({"type": "object", "properties": {"command": {"type": "string"}}}),
+            ..tool("run", Category::Execute, Effects::Direct)
+        },
         tool("fetch", Category::Network, Effects::Direct),
         tool("think", Category::Other, Effects::Staged),
         tool("send", Category::Network, Effects::Requesting),
@@ -128,6 +144,14 @@ pub(crate) fn manifest(paths: &[&str]) -> Manifest {
 impl World {
     pub(crate) fn step(&mut self, input: &str) -> String {
         let event = self.input(input);
+        self.take(event)
+    }
+
+    pub(crate) fn answer_with(&mut self, approval: ApprovalId, binds_to: Digest, answer: Answer) -> String {
+        self.take(Event::ApprovalAnswered { approval, binds_to, answer })
+    }
+
+    fn take(&mut self, event: Event) -> String {
         let before = self.state.clone();
         let result = decided(&mut self.state, &self.past, event.clone());
         let decision = match result {
@@ -215,8 +239,20 @@ impl World {
             "answer" => self.answer(&words),
             "reply" => Event::QuestionAnswered {
                 question: self.question_named(words[0]),
-                answer: Some(rest.split_once(' ').unwrap().1.to_owned()),
+                answer: Some(rest.split_once(' ').unwrap().1.replace('|', "\n")),
             },
+            "plan" => {
+                let number: usize = words[0].trim_start_matches('p').parse().unwrap();
+                let answer = match words[1] {
+                    "approve" => PlanAnswer::Approve { mode: words.get(2).map(|mode| (*mode).to_owned()) },
+                    "reject" => PlanAnswer::Reject { feedback: words[2..].join(" ") },
+                    other => panic!("{other}"),
+                };
+                Event::PlanAnswered {
+                    plan: self.plans.get(number - 1).copied().unwrap_or(PlanId::from_bits(99)),
+                    answer,
+                }
+            }
             "decline" => Event::QuestionAnswered { question: self.question_named(words[0]), answer: None },
             "message" => {
                 let message = MessageId::from_bits(u128::from(self.inputs));
@@ -255,7 +291,22 @@ impl World {
                 let of = words[..at].iter().map(|name| self.call_named(name)).collect();
                 Event::UndoRequested { undo, of, manifest: manifest(&words[at + 1..]) }
             }
-            "derived" => Event::AllowanceGranted { tool: "run".into(), rule: "default.execute".into() },
+            "forbid" => {
+                let number: usize = words[0].parse().unwrap();
+                let allowance = number.checked_sub(1).map(|index| self.state.allowances[index].id());
+                let expired = words.get(1) == Some(&"expired");
+                Event::AllowanceRevoked { allowance: allowance.unwrap_or(AllowanceId::from_bits(99)), expired }
+            }
+            "trust" => self.trust(&words),
+            "review" => Event::WorkReviewed { call: self.call_named(words[0]), accepted: words[1] == "good" },
+            "carry" => {
+                let of_tool = |tool: &&str| {
+                    let allowance = Allowance::of_tool(*tool, "default.execute");
+                    Allowance { scope: Scope::Workspace, ..allowance }
+                };
+                Event::AllowancesCarried { allowances: words.iter().map(of_tool).collect() }
+            }
+            "derived" => Event::AllowanceGranted { allowance: Allowance::of_tool("run", "default.execute") },
             other => panic!("unknown input `{other}`"),
         }
     }
@@ -271,12 +322,17 @@ impl World {
             rules: Vec::new(),
             modes: Vec::new(),
             price: None,
+            agent: "default".to_owned(),
+            trust: false,
         };
         for word in words {
             match word.split_once('=').unwrap_or((word, "")) {
                 ("approve", "none") => context.approve = ApproveMode::None,
                 ("approve", "edits") => context.approve = ApproveMode::Edits,
                 ("approve", "all") => context.approve = ApproveMode::All,
+                ("trust", _) => context.trust = true,
+                ("agent", agent) => context.agent = agent.to_owned(),
+                ("session", _) => context.tools.extend(session_tools::specs()),
                 ("mode", spec) => context.modes.push(mode(spec)),
                 ("rule", rule) => context.rules.push(parse_rule(rule)),
                 ("without", name) => context.tools.retain(|tool| tool.name != name),
@@ -377,12 +433,44 @@ impl World {
         known.map_or_else(|| "q?".to_owned(), |index| format!("q{}", index + 1))
     }
 
+    /// `set TOOL LEVEL`, `reset [TOOL]`, `carry TOOL LEVEL APPROVED ERA`.
+    fn trust(&self, words: &[&str]) -> Event {
+        let level = |word: &str| {
+            let levels = [TrustLevel::Supervised, TrustLevel::SemiAutonomous, TrustLevel::Autonomous];
+            levels.into_iter().find(|level| level.word() == word).unwrap()
+        };
+        let key = |tool: &str| {
+            let tools = self.state.context.as_ref().map_or_else(tools, |context| context.tools.clone());
+            self.state.trust_key(tools.iter().find(|it| it.name == tool).unwrap(), None)
+        };
+        match words[0] {
+            "set" => Event::TrustSet { key: key(words[1]), level: level(words[2]) },
+            "reset" => Event::TrustReset { key: words.get(1).map(|tool| key(tool)) },
+            "carry" => {
+                let key = TrustKey { agent: "default".to_owned(), ..key(words[1]) };
+                let counts = TrustCounts { approved: words[3].parse().unwrap(), ..TrustCounts::default() };
+                let (implementation, era) = (key.component.clone(), words[4].parse().unwrap());
+                let record =
+                    TrustRecord { key, level: level(words[2]), era, implementation, evidence: counts, total: counts };
+                Event::TrustCarried { records: vec![record] }
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    fn plan_name(&self, id: PlanId) -> String {
+        let known = self.plans.iter().position(|it| *it == id);
+        known.map_or_else(|| "p?".to_owned(), |index| format!("p{}", index + 1))
+    }
+
     fn answer(&self, words: &[&str]) -> Event {
         let number: usize = words[0].trim_start_matches('a').parse().unwrap();
         let foreign = (ApprovalId::from_bits(99), Digest::ZERO);
         let (approval, mut binds_to) = *self.approvals.get(number - 1).unwrap_or(&foreign);
         let answer = match words[1] {
             "yes" => Answer::Yes,
+            "edit" => Answer::Edited { arguments: words[2..].join(" ") },
+            "allow" => allow(&words[2..]),
             "tool" => Answer::YesForTool,
             "no" => Answer::No { reason: words[2..].join(" ") },
             "wrong" => {
@@ -422,6 +510,10 @@ impl World {
         for id in &self.questions {
             text = text.replace(&id.to_string(), &self.question_name(*id));
         }
+        text = text.replace(&PlanId::from_bits(99).to_string(), "p?");
+        for id in &self.plans {
+            text = text.replace(&id.to_string(), &self.plan_name(*id));
+        }
         for id in &self.messages {
             text = text.replace(&id.to_string(), &self.message_name(*id));
         }
@@ -454,13 +546,24 @@ impl World {
                 let parent = parent.map_or_else(String::new, |parent| format!(" for {}", self.call_name(parent)));
                 format!("{} wants {tool}{arguments}{parent}", self.call_name(*call))
             }
-            Event::QuestionAsked { question, call, component, words, choices, .. } => {
+            Event::QuestionAsked { question, call, component, words, choices, several } => {
                 self.questions.push(*question);
                 let choices = if choices.is_empty() { String::new() } else { format!(" [{}]", choices.join(" ")) };
                 let question = self.question_name(*question);
-                format!("{question} of {component} for {}: {words}{choices}", self.call_name(*call))
+                let component = if component.is_empty() { "model" } else { component };
+                let several = if *several { " several" } else { "" };
+                format!("{question} of {component} for {}: {words}{choices}{several}", self.call_name(*call))
             }
             Event::QuestionWithdrawn { question } => format!("{} withdrawn", self.question_name(*question)),
+            Event::TodosChanged { todos, .. } => {
+                let todos: Vec<_> = todos.iter().map(|todo| format!("{}:{:?}", todo.text, todo.status)).collect();
+                format!("todos {}", todos.join(" "))
+            }
+            Event::PlanSubmitted { plan, call, title, .. } => {
+                self.plans.push(*plan);
+                format!("{} of {}: {title}", self.plan_name(*plan), self.call_name(*call))
+            }
+            Event::PlanWithdrawn { plan } => format!("{} withdrawn", self.plan_name(*plan)),
             Event::KvWritten { call } => format!("{} kv", self.call_name(*call)),
             Event::ChangesUndone { of, result, .. } => {
                 let of: Vec<String> = of.iter().map(|call| self.call_name(*call)).collect();
@@ -481,7 +584,20 @@ impl World {
                 format!("{} asks {} {rule}", self.approval_name(*approval), self.call_name(*call))
             }
             Event::ApprovalWithdrawn { approval } => format!("{} withdrawn", self.approval_name(*approval)),
-            Event::AllowanceGranted { tool, rule } => format!("allowance {tool} {rule}"),
+            Event::AllowanceGranted { allowance } => {
+                let covers = match &allowance.coverage {
+                    Coverage::Tool => "",
+                    Coverage::Exact { .. } => " exact",
+                    Coverage::Pattern { .. } => " pattern",
+                    Coverage::Category { .. } => " category",
+                };
+                let scope = if allowance.scope == Scope::Session { "" } else { allowance.scope.word() };
+                format!("allowance {} {}{covers} {scope}", allowance.tool, allowance.rule).trim_end().to_owned()
+            }
+            Event::TrustLevelChanged { key, from, to, evidence, rule } => {
+                let counts = (evidence.good(), evidence.bad());
+                format!("{} {} to {} {counts:?} {rule}", key.tool, from.word(), to.word())
+            }
             Event::ChangesAuthorized { call, manifest } => {
                 self.assert_authorized(*call, *manifest);
                 format!("{} authorized", self.call_name(*call))
@@ -572,6 +688,27 @@ pub(crate) fn grant(capability: &str) -> Grant {
     }
 }
 
+/// `exact|tool|category|command:WORDS|path:GLOB [SCOPE]`
+fn allow(words: &[&str]) -> Answer {
+    let coverage = match words[0].split_once(':').unwrap_or((words[0], "")) {
+        ("exact", _) => AnswerCoverage::Exact,
+        ("tool", _) => AnswerCoverage::Tool,
+        ("category", _) => AnswerCoverage::Category,
+        ("command", words) => {
+            let command = vec![words.replace('_', " ").parse().unwrap()];
+            AnswerCoverage::Pattern { pattern: ArgumentPattern { command, ..ArgumentPattern::default() } }
+        }
+        ("path", glob) => {
+            let arguments = [("path".to_owned(), glob.parse().unwrap())].into();
+            AnswerCoverage::Pattern { pattern: ArgumentPattern { arguments, ..ArgumentPattern::default() } }
+        }
+        other => panic!("{other:?}"),
+    };
+    let scopes = [Scope::Turn, Scope::Session, Scope::Workspace, Scope::Agent, Scope::Tenant, Scope::Global];
+    let scope = words.get(1).map(|word| *scopes.iter().find(|scope| scope.word() == *word).unwrap());
+    Answer::Allow { coverage, scope: scope.unwrap_or(Scope::Session), until: None }
+}
+
 fn asks(question: String, choices: Vec<String>) -> Outcome {
     Outcome::NeedsInput { question, choices, state: "state".to_owned() }
 }
@@ -631,7 +768,9 @@ fn parse_rule(text: &str) -> Rule {
     let parts: Vec<&str> = text.split(':').collect();
     let verdict = parse_verdict(parts[0]);
     let tool = (parts[1] != "*").then(|| parts[1].to_owned());
-    Rule { tool, reason: "because.".to_owned(), ..Rule::new(parts[2], verdict) }
+    let command = parts.get(3).map(|words| words.replace('_', " ").parse().unwrap());
+    let arguments = ArgumentPattern { command: command.into_iter().collect(), ..ArgumentPattern::default() };
+    Rule { tool, arguments, reason: "because.".to_owned(), ..Rule::new(parts[2], verdict) }
 }
 
 fn responded(entropy: String, parts: Vec<AssistantPart>, stop: ModelStop) -> Event {

@@ -3,15 +3,18 @@
 use crate::notation::{Past, decided, fold_all, grant, manifest, mode, provider_problem, tools};
 use harness_core::budget::Budget;
 use harness_core::event::{
-    Answer, ApplyResult, Changes, Context, ForkFiles, ModelFailure, ModelFailureKind, ModelStop, TurnLimits,
+    Answer, AnswerCoverage, ApplyResult, Changes, Context, ForkFiles, ModelFailure, ModelFailureKind, ModelStop,
+    PlanAnswer, TurnLimits,
 };
 use harness_core::message::Delivery;
 use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer};
 use harness_core::outcome::{FailureKind, LimitName};
+use harness_core::pattern::ArgumentPattern;
 use harness_core::record::{KvSpace, KvWrite};
 use harness_core::state::kept::{self, decode_items, encode_items};
 use harness_core::state::{CallStage, Phase};
-use harness_core::verdict::Rule;
+use harness_core::trust::{TrustCounts, TrustLevel, TrustRecord};
+use harness_core::verdict::{Allowance, Rule};
 use harness_core::*;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -20,6 +23,14 @@ use std::sync::Arc;
 const SESSION: SessionId = SessionId::from_bits(7);
 const PATHS: [&str; 5] = ["a", "b/c", ".git/config", ".harness-host/policy", "d"];
 const TOOLS: [&str; 7] = ["read", "edit", "run", "fetch", "think", "send", "unknown"];
+const SESSION_CALLS: [(&str, &str); 6] = [
+    ("ask_user", r#"{"question":"?"}"#),
+    ("ask_user", r#"{"question":"?","choices":["so","or"],"several":true}"#),
+    ("submit_plan", r#"{"title":"t","plan":"p"}"#),
+    ("todo", r#"{"todos":[{"text":"a","status":"done"}]}"#),
+    ("todo", r#"{"todos":7}"#),
+    ("ask_user", "{broken"),
+];
 const GRANTS: [&str; 4] = ["question", "kv write session", "tool read", "http GET https://example.com"];
 
 /// What to try next: the numbers are read against the state, so that most inputs make sense.
@@ -29,6 +40,9 @@ fn context(seed: u8) -> Arc<Context> {
     let mut tools = tools();
     if seed & 0x10 > 0 {
         tools.remove(usize::from(seed) % 6);
+    }
+    if seed & 0x20 == 0 {
+        tools.extend(session_tools::specs());
     }
     let verdicts = [VerdictKind::Allow, VerdictKind::Ask, VerdictKind::Deny];
     let rule = Rule {
@@ -46,6 +60,8 @@ fn context(seed: u8) -> Arc<Context> {
         rules: if seed & 4 > 0 { vec![rule] } else { Vec::new() },
         modes: modes(seed),
         price: None,
+        agent: "default".into(),
+        trust: seed & 0x40 > 0,
     })
 }
 
@@ -64,7 +80,18 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
             chosen.unwrap_or(CallId::from_bits(1))
         }
     };
-    match kind % 36 {
+    match kind % 42 {
+        36..=38 => trust(state, a, b, c),
+        39 | 40 => plan_answer(state, a, b),
+        41 if a < 100 => {
+            let allowances =
+                vec![Allowance { scope: Scope::Workspace, ..Allowance::of_tool(TOOLS[usize::from(b) % 7], "r") }];
+            Event::AllowancesCarried { allowances }
+        }
+        41 => {
+            let known = state.allowances.get(usize::from(b) % state.allowances.len().max(1)).map(Allowance::id);
+            Event::AllowanceRevoked { allowance: known.unwrap_or(AllowanceId::from_bits(1)), expired: c > 128 }
+        }
         32 | 33 => message(number, a, b, c),
         34 => Event::MessageWithdrawn {
             message: state.messages.first().map_or(MessageId::from_bits(1), |waiting| waiting.message),
@@ -110,9 +137,9 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
             let chosen = pending.get(usize::from(a) % pending.len().max(1));
             let (approval, binds_to) =
                 chosen.map_or((ApprovalId::from_bits(1), Digest::ZERO), |it| (it.approval, it.binds_to));
-            let answers = [Answer::Yes, Answer::YesForTool, Answer::No { reason: "no".into() }];
+            let answers = answers(c);
             let binds_to = if c.is_multiple_of(16) { Digest::of(b"other") } else { binds_to };
-            Event::ApprovalAnswered { approval, binds_to, answer: answers[usize::from(b) % 3].clone() }
+            Event::ApprovalAnswered { approval, binds_to, answer: answers[usize::from(b) % 10].clone() }
         }
         18 | 19 => {
             let questions = state.questions();
@@ -167,9 +194,12 @@ fn response(entropy: String, a: u8, b: u8, c: u8) -> Event {
     }
     for index in 0..usize::from(b % 5) {
         let arguments = ["{}", "", "{\"path\":\"a\"}", "{broken", " "][(usize::from(c) + index) % 5];
+        let tool = TOOLS[(usize::from(c) * 5 + index * usize::from(a | 1)) % 7];
+        let of_session = SESSION_CALLS[(usize::from(a) + index) % 6];
+        let (tool, arguments) = if (usize::from(c) + index) % 4 == 3 { of_session } else { (tool, arguments) };
         parts.push(AssistantPart::ToolCall {
             provider_call: format!("p{index}"),
-            tool: TOOLS[(usize::from(c) * 5 + index * usize::from(a | 1)) % 7].into(),
+            tool: tool.into(),
             arguments: arguments.into(),
         });
     }
@@ -177,6 +207,59 @@ fn response(entropy: String, a: u8, b: u8, c: u8) -> Event {
     let usage =
         Usage { input_tokens: u64::from(a), cost_micro_usd: b.is_multiple_of(2).then_some(3), ..Usage::default() };
     Event::ModelResponded { entropy, parts, stop, usage, provider_response: Some("r".into()), time_ms: u64::from(c) }
+}
+
+/// Levels given and taken back, reviews, and what other sessions know.
+fn trust(state: &SessionState, a: u8, b: u8, c: u8) -> Event {
+    let tools = tools();
+    let key = state.trust_key(&tools[usize::from(b) % 6], None);
+    let level = [TrustLevel::Supervised, TrustLevel::SemiAutonomous, TrustLevel::Autonomous][usize::from(c) % 3];
+    match a % 8 {
+        0..=2 => {
+            let call = state.unreviewed().next().map_or(CallId::from_bits(1), |it| it.call);
+            Event::WorkReviewed { call, accepted: b > 90 }
+        }
+        3..=5 => Event::TrustSet { key, level },
+        6 => Event::TrustReset { key: c.is_multiple_of(2).then_some(key) },
+        _ => {
+            let evidence = TrustCounts { approved: u32::from(c), failed: u32::from(b / 16), ..TrustCounts::default() };
+            let (implementation, era) = (key.component.clone(), u32::from(c % 3));
+            Event::TrustCarried {
+                records: vec![TrustRecord { key, level, era, implementation, evidence, total: evidence }],
+            }
+        }
+    }
+}
+
+/// Every way to answer an approval.
+fn answers(c: u8) -> [Answer; 10] {
+    let allow = |coverage, scope| Answer::Allow { coverage, scope, until: None };
+    let pattern = |arguments| AnswerCoverage::Pattern { pattern: ArgumentPattern { arguments, ..Default::default() } };
+    let scopes = [Scope::Turn, Scope::Session, Scope::Workspace, Scope::Tenant, Scope::Global];
+    let scope = scopes[usize::from(c) % 5];
+    [
+        Answer::Yes,
+        Answer::YesForTool,
+        Answer::No { reason: "no".into() },
+        allow(AnswerCoverage::Exact, scope),
+        allow(AnswerCoverage::Tool, scope),
+        allow(AnswerCoverage::Category, scope),
+        allow(pattern([("path".to_owned(), "*".parse().unwrap())].into()), scope),
+        allow(pattern(std::collections::BTreeMap::new()), scope),
+        Answer::Edited { arguments: format!("{{\"path\":{c}}}") },
+        Answer::Edited { arguments: "[]".into() },
+    ]
+}
+
+fn plan_answer(state: &SessionState, a: u8, b: u8) -> Event {
+    let plans = state.plans();
+    let plan = plans.get(usize::from(a) % plans.len().max(1)).map_or(PlanId::from_bits(1), |plan| plan.plan);
+    let answer = match b % 4 {
+        0 => PlanAnswer::Approve { mode: None },
+        1 => PlanAnswer::Approve { mode: Some("build".into()) },
+        _ => PlanAnswer::Reject { feedback: "no".repeat(usize::from(b) % 3) },
+    };
+    Event::PlanAnswered { plan, answer }
 }
 
 fn failure(a: u8, b: u8) -> ModelFailure {
@@ -317,6 +400,7 @@ fn check_commands(state: &SessionState, decision: &Decision) {
     }
     for event in &decision.events {
         let id = match event {
+            Event::CallStarted { implementation, .. } if implementation == item::SESSION_IMPLEMENTATION => continue,
             Event::CallStarted { call, .. } | Event::ChangesAuthorized { call, .. } => *call,
             _ => continue,
         };
@@ -349,6 +433,8 @@ fn check_alive(state: &SessionState) {
         other => panic!("nobody will end {other:?}"),
     }
     check_nested(turn);
+    let is_parked = |call: &&state::Call| call.stage == CallStage::Requested && call.tool == "ask_user";
+    assert!(!turn.calls().iter().any(|call| is_parked(&call)), "a question waits for nothing");
     // At most one call that changes something is on its way, and nothing runs beside it that came later.
     let changing =
         |call: &&state::Call| state.tool(&call.tool).is_some_and(|tool| tool.category != item::Category::Read);
@@ -356,7 +442,12 @@ fn check_alive(state: &SessionState) {
         !call.is_ended() && !matches!(call.stage, CallStage::Requested | CallStage::Awaiting { .. })
     };
     let on_their_way = turn.calls().iter().filter(under_way).filter(changing).count();
-    assert!(on_their_way <= 1 || state.context.as_ref().is_some_and(|it| it.tools.len() < 6), "{:?}", turn.calls());
+    assert!(
+        on_their_way <= 1
+            || state.context.as_ref().is_some_and(|it| it.tools.iter().filter(|it| !it.is_of_session()).count() < 6),
+        "{:?}",
+        turn.calls()
+    );
 }
 
 /// A nested call is there as long as the one that needs it waits for it, or a person stopped that one.

@@ -37,6 +37,8 @@ pub(crate) fn context(approve: ApproveMode) -> Context {
         rules: Vec::new(),
         modes: Vec::new(),
         price: None,
+        agent: harness_core::event::DEFAULT_AGENT.to_owned(),
+        trust: false,
     }
 }
 
@@ -71,7 +73,7 @@ impl World {
             clock: Arc::clone(&clock) as _,
             ids: Arc::new(SeededIds::new(u64::from(pid))),
         };
-        let host = Host::new(ports, holder.clone(), "0.0.0-test");
+        let host = Host::new(ports, holder.clone(), "0.0.0-test").without_session_tools();
         Self { store, files, log, hands, model, clock, holder, host }
     }
 

@@ -27,6 +27,8 @@ fn context(tools: &[&str]) -> Context {
         rules: Vec::new(),
         modes: Vec::new(),
         price: None,
+        agent: harness_core::event::DEFAULT_AGENT.to_owned(),
+        trust: false,
     }
 }
 

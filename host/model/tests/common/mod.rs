@@ -62,6 +62,8 @@ pub fn context(model: &str) -> Arc<Context> {
         rules: Vec::new(),
         modes: Vec::new(),
         price: None,
+        agent: harness_core::event::DEFAULT_AGENT.to_owned(),
+        trust: false,
     })
 }
 

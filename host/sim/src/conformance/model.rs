@@ -71,6 +71,8 @@ fn context(name: ModelRef) -> Arc<Context> {
         rules: Vec::new(),
         modes: Vec::new(),
         price: None,
+        agent: harness_core::event::DEFAULT_AGENT.to_owned(),
+        trust: false,
     })
 }
 

@@ -64,8 +64,9 @@ impl Ways {
                 self.context = Some(Arc::clone(context));
                 self.calls.values_mut().for_each(|way| way.is_loosened = true);
             }
-            Event::AllowanceGranted { tool, .. } => {
-                self.calls.values_mut().filter(|way| way.tool == *tool).for_each(|way| way.is_loosened = true);
+            // It may cover calls of other tools, by category.
+            Event::AllowanceGranted { .. } | Event::AllowancesCarried { .. } => {
+                self.calls.values_mut().for_each(|way| way.is_loosened = true);
             }
             Event::CallRequested { call, tool, arguments, .. } => {
                 let arguments = Digest::of_parts(&[tool.as_bytes(), b"\0", arguments.as_bytes()]);

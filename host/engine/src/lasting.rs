@@ -1,0 +1,131 @@
+//! What outlasts a session: what a person allowed beyond it, in the host's own kv spaces.
+//!
+//! Promise: what is kept is written in the same append as the event that says so, one key for each session that says
+//! it, so that concurrent sessions never overwrite each other; what cannot be read back counts for nothing.
+//!
+//! Not here: what it means (the core).
+
+use crate::host::OpenError;
+use crate::load::LoadError;
+use crate::ports::{Kv, StoreError};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use harness_core::event::Context;
+use harness_core::limits::ALLOWANCES_MAX;
+use harness_core::record::{KvSpace, KvWrite};
+use harness_core::verdict::Allowance;
+use harness_core::{AllowanceId, Event, Scope, SessionId, SessionState, TimeMs};
+use std::collections::BTreeMap;
+
+/// The space of what persons allowed. No component is called so: their names have no colon.
+const ALLOWANCES_SPACE: &str = "host:allowances";
+/// Keys of one space that are read when a session is opened; what is beyond it is not in force.
+const KEYS_MAX: usize = 4_096;
+
+/// What a session knows of what is kept.
+#[derive(Default)]
+pub(crate) struct Lasting {
+    /// The keys under which each allowance is kept, whoever wrote them.
+    allowances: BTreeMap<AllowanceId, Vec<(KvSpace, String)>>,
+}
+
+/// Who a scope's values belong to in this session; none where it does not outlast it.
+fn owner(scope: Scope, workspace: &str, context: &Context) -> Option<String> {
+    match scope {
+        Scope::Workspace => Some(workspace.to_owned()),
+        Scope::Agent => Some(context.agent.clone()),
+        Scope::Global => Some(String::new()),
+        Scope::Turn | Scope::Session | Scope::Principal | Scope::Tenant => None,
+    }
+}
+
+fn space(component: &str, scope: Scope, workspace: &str, context: &Context) -> Option<KvSpace> {
+    let owner = owner(scope, workspace, context)?;
+    Some(KvSpace { component: component.to_owned(), scope, owner })
+}
+
+fn write(space: KvSpace, key: String, value: Option<&impl serde::Serialize>) -> KvWrite {
+    // Texts and numbers: nothing that JSON cannot hold.
+    let value = value.map(|value| STANDARD.encode(serde_json::to_vec(value).unwrap_or_default()));
+    KvWrite { space, key, value }
+}
+
+impl Lasting {
+    /// Reads what is kept for a session, and gives the input that tells it where it does not know it yet.
+    pub(crate) async fn read(
+        kv: &dyn Kv,
+        state: &SessionState,
+        workspace: &str,
+        context: &Context,
+        now: TimeMs,
+    ) -> Result<(Self, Vec<Event>), OpenError> {
+        let mut lasting = Self::default();
+        let mut allowances: Vec<Allowance> = Vec::new();
+        for scope in [Scope::Workspace, Scope::Agent, Scope::Global] {
+            let Some(space) = space(ALLOWANCES_SPACE, scope, workspace, context) else { continue };
+            for (key, value) in values(kv, &space).await.map_err(LoadError::from)? {
+                let Ok(allowance) = serde_json::from_slice::<Allowance>(&value) else {
+                    tracing::warn!(key, "an allowance that is kept cannot be read and is not in force");
+                    continue;
+                };
+                if allowance.scope != scope {
+                    continue;
+                }
+                lasting.allowances.entry(allowance.id()).or_default().push((space.clone(), key));
+                if allowance.is_in_force(Some(now)) && !allowances.contains(&allowance) {
+                    allowances.push(allowance);
+                }
+            }
+        }
+        let own = state.allowances.iter().filter(|known| !known.is_kept()).count();
+        allowances.truncate(ALLOWANCES_MAX.saturating_sub(own));
+        let known: Vec<&Allowance> = state.allowances.iter().filter(|known| known.is_kept()).collect();
+        let is_known = known.len() == allowances.len() && allowances.iter().all(|it| known.contains(&it));
+        let input = (!is_known).then_some(Event::AllowancesCarried { allowances });
+        Ok((lasting, input.into_iter().collect()))
+    }
+
+    /// What events change about what is kept.
+    pub(crate) fn writes(&mut self, session: SessionId, state: &SessionState, events: &[Event]) -> Vec<KvWrite> {
+        let mut writes = Vec::new();
+        for event in events {
+            match event {
+                Event::AllowanceGranted { allowance } if allowance.is_kept() => {
+                    let Some(context) = &state.context else { continue };
+                    let space = space(ALLOWANCES_SPACE, allowance.scope, &state.workspace, context);
+                    let Some(space) = space else { continue };
+                    let key = format!("{}/{session}", allowance.id());
+                    let keys = self.allowances.entry(allowance.id()).or_default();
+                    if !keys.contains(&(space.clone(), key.clone())) {
+                        keys.push((space.clone(), key.clone()));
+                    }
+                    writes.push(write(space, key, Some(allowance)));
+                }
+                // Nobody is to find it again, whoever wrote it.
+                Event::AllowanceRevoked { allowance, .. } => {
+                    let keys = self.allowances.get(allowance).cloned().unwrap_or_default();
+                    writes.extend(keys.into_iter().map(|(space, key)| write(space, key, None::<&Allowance>)));
+                }
+                _ => {}
+            }
+        }
+        writes
+    }
+}
+
+/// The inputs that say which allowances have come to their end.
+pub(crate) fn expired(state: &SessionState, now: TimeMs) -> Vec<Event> {
+    let ended = state.allowances.iter().filter(|allowance| !allowance.is_in_force(Some(now)));
+    ended.map(|allowance| Event::AllowanceRevoked { allowance: allowance.id(), expired: true }).collect()
+}
+
+/// All values of a space, by key, up to a limit.
+async fn values(kv: &dyn Kv, space: &KvSpace) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    let mut values = Vec::new();
+    for key in kv.kv_keys(space, "", None, KEYS_MAX).await? {
+        if let Some(value) = kv.kv_get(space, &key).await? {
+            values.push((key, value));
+        }
+    }
+    Ok(values)
+}
