@@ -99,7 +99,9 @@ impl Ways {
                 let way = self.call(call)?;
                 match answer {
                     Answer::No { .. } => way.is_denied = true,
-                    Answer::Yes | Answer::YesForTool => way.yes = Some(shown),
+                    Answer::Yes | Answer::YesForTool | Answer::Allow { .. } => way.yes = Some(shown),
+                    // Other arguments are another call, judged anew.
+                    Answer::Edited { .. } => {}
                 }
             }
             Event::ApprovalWithdrawn { approval } => drop(self.asked.remove(approval)),
