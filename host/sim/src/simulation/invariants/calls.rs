@@ -47,6 +47,10 @@ impl Ways {
         let Some(spec) = self.spec(tool) else { return true };
         let rules = self.context.iter().flat_map(|context| &context.rules);
         let mut denies = rules.filter(|rule| rule.verdict == VerdictKind::Deny).filter(|rule| {
+            // A session's own tool changes nothing but the session: only its name refuses it.
+            if spec.is_of_session() {
+                return rule.tool.as_ref() == Some(&spec.name);
+            }
             let reaches = spec.effects == Effects::Requesting && rule.category == Some(Category::Network);
             rule.tool.as_ref().is_none_or(|name| *name == spec.name)
                 && rule.category.is_none_or(|category| category == spec.category || reaches)
@@ -124,7 +128,8 @@ impl Ways {
         let tool = self.call(call)?.tool.clone();
         let spec = self.spec(&tool);
         let (effects, category) = (spec.map(|spec| spec.effects), spec.map(|spec| spec.category));
-        if self.is_refused(&tool) || (self.refuses_changes() && category != Some(Category::Read)) {
+        let is_change = category != Some(Category::Read) && !spec.is_some_and(ToolSpec::is_of_session);
+        if self.is_refused(&tool) || (self.refuses_changes() && is_change) {
             return Err(format!("{call} of `{tool}` runs, which a rule refuses"));
         }
         let way = self.call(call)?;
