@@ -155,7 +155,7 @@ impl SessionWriter {
         let state = &self.session.state;
         let workspace = new.map_or(state.workspace.as_str(), |new| new.workspace.as_str());
         let now = self.ports.clock.now();
-        let (kept, inputs) = Kept::read(self.ports.kv.as_ref(), state, workspace, context, now).await?;
+        let (kept, inputs) = Kept::read(self.ports.kv.as_ref(), self.id, state, workspace, context, now).await?;
         self.kept = kept;
         Ok(inputs)
     }

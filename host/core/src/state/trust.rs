@@ -240,6 +240,7 @@ impl SessionState {
                 let entry = self.ledger.entries.get_mut(key).ok_or("there is no such key")?;
                 entry.own.level = *to;
                 entry.given = None;
+                entry.is_set = true;
             }
             Event::WorkReviewed { call, accepted } => {
                 let index = self.ledger.unreviewed.iter().position(|it| it.call == *call);
