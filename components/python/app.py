@@ -19,18 +19,13 @@ import itertools, json, logging, math, numbers, operator, pathlib, pickle, pprin
 import shutil, statistics, string, struct, tempfile, textwrap, time, timeit, tomllib, typing, unicodedata  # noqa: E401
 import unittest, urllib.parse, uuid, xml.etree.ElementTree, zipfile, zlib  # noqa: E401
 
-import gc
 import sys
 
 from wit_world import exports
 from wit_world.imports.types import ErrorKind, Failure, Outcome_Failed, Outcome_Returned, Part_Text
 
 import execution
-
-PACKED.drop(sys.modules)
-gc.collect()
-# What the snapshot holds is never garbage: collections during a call need not look at it, nor touch its memory.
-gc.freeze()
+import snapshot
 
 
 def failed(kind, code, message):
@@ -51,3 +46,7 @@ class Tool(exports.Tool):
         if ended.code:
             return failed(ErrorKind.FAILED, ended.code, ended.text)
         return Outcome_Returned([Part_Text(ended.text or "[no output]")])
+
+
+PACKED.drop(sys.modules)
+snapshot.settle()

@@ -18,6 +18,7 @@ import __future__, dataclasses, gzip, importlib, inspect, pickle, threading, zip
 import execution
 import library
 import output
+import snapshot
 
 sys.dont_write_bytecode = True
 SAVED = ["stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__", "argv", "setrecursionlimit"]
@@ -271,6 +272,20 @@ class Libraries(unittest.TestCase):
         """
         here = os.path.dirname(os.path.abspath(__file__))
         subprocess.run([sys.executable, "-B", "-c", textwrap.dedent(script).format(here=here)], check=True)
+
+
+class Snapshots(Case):
+    def test_filling_holes_ends(self):
+        self.assertLess(snapshot.fill_holes(1 << 20), (1 << 20) + snapshot.HOLE_BYTES_MAX)
+        snapshot._filling.clear()
+
+    def test_what_warms_up_runs_and_leaves_nothing_behind(self):
+        self.check(snapshot.WARM_UP_CODE, "22 C 1.5\n['0', '1']\n")
+        self.assertEqual(self.run_code(snapshot.WARM_UP_FAILURE).code, "exception")
+        before = set(sys.modules)
+        snapshot.warm_up()
+        self.assertEqual(set(sys.modules), before)
+        self.check("sorted(name for name in globals() if not name.startswith('__'))", "[]\n")
 
 
 class Declarations(unittest.TestCase):

@@ -159,6 +159,11 @@ fn compiled() -> &'static Path {
         command.args(["component", "call", "shell", "shell", "{\"command\":\"echo compiled\"}"]);
         let ran = finish(&mut command, None);
         assert!(ran.code == Some(0) && ran.stdout.contains("compiled"), "the shell cannot be compiled: {ran:?}");
+        // Without a grant it sends nothing, and is compiled all the same.
+        let mut command = program_at(&home);
+        command.args(["component", "call", "fetch", "fetch", "{\"url\":\"http://127.0.0.1/\"}"]);
+        let ran = finish(&mut command, None);
+        assert!(ran.stderr.contains("--grant"), "what fetches cannot be compiled: {ran:?}");
         home
     })
 }

@@ -271,6 +271,49 @@ fn a_component_without_a_manifest_can_be_granted_anything() {
 }
 
 #[test]
+fn a_component_gets_its_manifest_where_its_language_could_not_put_one_in() {
+    let place = Place::new();
+    place.write("bare.wasm", bare());
+    let words = |description: &str| format!(r#"{{"tools": {{"add": {{"description": "{description}"}}}}, "#);
+    place.write("manifest.json", words("Adds.") + r#""capabilities": ["question"]}"#);
+    place.write("wrong.json", words("Adds.") + r#""capabilities": ["everything"]}"#);
+    place.write("other.json", r#"{"capabilities": [], "tools": {"sub": {}}}"#);
+    place.write("tools.json", "[]");
+    std::os::unix::fs::symlink("bare.wasm", place.workspace().join("link.wasm")).unwrap();
+    const FILE: &[&str] = &["component", "describe", "bare.wasm"];
+    for (options, told) in [
+        (&[][..], "--manifest"),
+        (&["--manifest", "nothing.json"], "nothing.json cannot be read"),
+        (&["--manifest", "wrong.json"], "`everything` is not a capability"),
+        (&["--manifest", "other.json"], "`sub`, which is not exported"),
+        (&["--tools", "tools.json"], "exports no tools"),
+    ] {
+        let refused = ran(&place, &[FILE, options].concat());
+        assert!(refused.code == Some(2) && refused.stderr.contains(told), "{options:?}: {refused:?}");
+    }
+    assert_eq!(std::fs::read(place.workspace().join("bare.wasm")).unwrap(), bare(), "nothing was put in");
+    check(
+        &place,
+        &[
+            step(
+                &["component", "describe", "link.wasm", "--manifest", "manifest.json"],
+                0,
+                &["described link sha256:", "asks for at most: question", "only a resumable tool can use it"],
+                &[],
+            ),
+            step(&["component", "inspect", "bare.wasm"], 0, &["Adds."], &[]),
+            step(&["component", "call", "bare.wasm", "add", r#"{"a":2,"b":3}"#], 0, &["5"], &[]),
+            step(&["component", "add", "bare.wasm", "--grant", "kv read session"], 2, &[], &["never asks for"]),
+        ],
+    );
+    let link = std::fs::symlink_metadata(place.workspace().join("link.wasm")).unwrap();
+    assert!(link.is_symlink(), "the file behind it was replaced");
+    let described = std::fs::read(place.workspace().join("bare.wasm")).unwrap();
+    check(&place, &[step(&["component", "describe", "bare.wasm", "--manifest", "manifest.json"], 0, &[], &[])]);
+    assert_eq!(std::fs::read(place.workspace().join("bare.wasm")).unwrap(), described, "twice changes nothing");
+}
+
+#[test]
 fn a_question_before_a_call_shows_all_that_would_run() {
     let place = Place::new();
     let rule = "[[rules]]\nid = \"look\"\ntool = \"shell\"\nverdict = \"ask\"\nreason = \"look first.\"\n";
@@ -348,6 +391,32 @@ fn a_call_takes_standard_input_and_says_what_was_wrong_with_it() {
                 &["read_file is built in: it cannot be removed or pinned"],
             ),
             step(&["component", "check", "adder.wasm"], 0, &["export   add"], &[]),
+        ],
+    );
+}
+
+#[test]
+fn a_mode_is_told_from_a_tool() {
+    let place = Place::new();
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../components/dist/mode-plan.wasm");
+    place.write("mode-plan.wasm", std::fs::read(dist).unwrap());
+    check(
+        &place,
+        &[
+            step(
+                &["component", "check", "mode-plan.wasm"],
+                0,
+                &["mode     plan: Reads freely", "it can run here"],
+                &[],
+            ),
+            step(
+                &["component", "inspect", "mode-plan.wasm"],
+                0,
+                &["mode-plan: mode,", "have you asked about it", "always refused", "leads to:\n  - build\n  - auto"],
+                &[],
+            ),
+            step(&["component", "add", "mode-plan.wasm"], 2, &[], &["is a mode, not a tool"]),
+            step(&["component", "call", "mode-plan.wasm", "plan"], 2, &[], &["is a mode, not a tool"]),
         ],
     );
 }
@@ -479,6 +548,9 @@ fn a_new_component_is_a_project_of_its_own() {
         let readme = place.read(&format!("{language}/README.md"));
         assert!(readme.contains("harness-host component add") && !readme.contains("{{"), "{readme}");
         assert!(place.workspace().join(language).join("wit").is_dir());
+        // A place for what it asks for, in C in its source.
+        let manifest = if language == "c" { "c/src/tool.c".to_owned() } else { format!("{language}/manifest.json") };
+        assert!(place.read(&manifest).contains("capabilities"), "{language}");
     }
     let twice = ran(&place, &["component", "new", "word-count", "--lang", "rust", "--dir", "rust"]);
     assert!(twice.code == Some(2) && twice.stderr.contains("is not empty"), "{twice:?}");

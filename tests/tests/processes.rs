@@ -8,9 +8,12 @@ use harness_tests::provider::Wire;
 use harness_tests::responder::{Answer, Responder};
 use harness_tests::secret::KEY;
 use harness_tests::wire_text::Response;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::{Child, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 const WIRE: Wire = Wire::Anthropic;
@@ -114,6 +117,73 @@ fn a_session_has_one_writer_and_can_be_taken_over_openly() {
         1,
         "only the new writer's end is in the log"
     );
+}
+
+/// A web server on loopback with one page; gives its address.
+fn page() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4_096]);
+            let page = "the page that was asked for\n";
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n";
+            let _ = stream.write_all(format!("{head}content-length: {}\r\n\r\n{page}", page.len()).as_bytes());
+        }
+    });
+    url
+}
+
+/// The model's server: asks for `url` in each of its first three responses, each as soon as the test lets it.
+fn fetching(url: String) -> (Responder, mpsc::Sender<()>) {
+    let (go, gone) = mpsc::channel();
+    let gone = Mutex::new(gone);
+    let server = Responder::start(WIRE, move |body: &Value| {
+        let results = WIRE.results(body);
+        // A test that failed lets nothing go any more.
+        let _ = gone.lock().unwrap().recv_timeout(WAIT_MAX);
+        Answer::Respond(match results {
+            0..=2 => Response::call(&format!("call_{results}"), "fetch", json!({ "url": url })),
+            _ => Response::text("At last."),
+        })
+    });
+    (server, go)
+}
+
+#[test]
+fn what_another_process_grants_or_revokes_is_in_force_for_the_next_call_of_a_running_turn() {
+    let place = Place::new();
+    let url = page();
+    let capability = format!("http GET {url}");
+    let (server, go) = fetching(format!("{url}/"));
+    let running = spawn(&place, &server, &["fetch it", "--json"]);
+    let second_process = |word: &str| {
+        let words = ["component", word, "fetch", &capability];
+        let ran = finish(place.program().args(words).current_dir(place.workspace()), None);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    };
+    // While the model thinks about its first, second, third call and its answer.
+    for (request, between) in [(1, None), (2, Some("grant")), (3, Some("revoke")), (4, None)] {
+        wait_until("a request", || {
+            let sessions = log::sessions(&place);
+            let events = sessions.first().map(|id| log::events(&place, id)).unwrap_or_default();
+            events.iter().filter(|event| event["kind"] == "model_requested").count() == request
+        });
+        between.map(second_process);
+        go.send(()).unwrap();
+    }
+    let ran = collect(running);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let lines = json_lines::read(&ran.stdout).unwrap();
+    let turn = lines.events.iter().skip_while(|event| event["kind"] != "prompt_received");
+    let told = turn.filter_map(|event| match event["kind"].as_str()? {
+        "call_reported" => event["event"]["outcome"]["outcome"].as_str(),
+        kind => kind.starts_with("grant_").then_some(kind),
+    });
+    let told: Vec<&str> = told.collect();
+    assert_eq!(told, ["not_granted", "grant_given", "returned", "grant_revoked", "not_granted"]);
+    assert_eq!(lines.events.iter().filter(|event| event["kind"] == "turn_ended").count(), 1);
+    log::verify_session(&place, &log::sessions(&place)[0]).unwrap();
 }
 
 #[test]

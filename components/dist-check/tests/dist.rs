@@ -21,9 +21,17 @@ struct Lock {
 #[serde(deny_unknown_fields)]
 struct Locked {
     name: String,
+    kind: Kind,
     sources: String,
     wasm: String,
     bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Tool,
+    Mode,
 }
 
 /// A built component, as its bytes show it.
@@ -35,6 +43,8 @@ struct Built {
     declarations: Vec<Vec<u8>>,
     /// The `harness:manifest` sections of its core modules.
     manifests: Vec<Vec<u8>>,
+    /// The `harness:mode` sections of its core modules.
+    modes: Vec<Vec<u8>>,
 }
 
 fn folder() -> PathBuf {
@@ -44,6 +54,10 @@ fn folder() -> PathBuf {
 fn lock() -> Vec<Locked> {
     let text = fs::read_to_string(folder().join("components.lock")).unwrap();
     toml::from_str::<Lock>(&text).unwrap().component
+}
+
+fn tools() -> impl Iterator<Item = Locked> {
+    lock().into_iter().filter(|locked| locked.kind == Kind::Tool)
 }
 
 /// The folder with the components, unless it is the committed one.
@@ -69,6 +83,9 @@ fn built(wasm: &[u8]) -> Built {
             Payload::CustomSection(section) if section.name() == "harness:manifest" => {
                 built.manifests.push(section.data().to_vec());
             }
+            Payload::CustomSection(section) if section.name() == "harness:mode" => {
+                built.modes.push(section.data().to_vec());
+            }
             Payload::ComponentImportSection(section) if depth == 0 => {
                 built.imports.extend(section.into_iter().map(|import| import.unwrap().name.name.to_owned()));
             }
@@ -82,8 +99,8 @@ fn built(wasm: &[u8]) -> Built {
 }
 
 #[test]
-fn every_component_is_valid_and_declares_its_tool_as_its_folder_does() {
-    for Locked { name, .. } in lock() {
+fn every_tool_is_valid_and_declares_itself_as_its_folder_does() {
+    for Locked { name, .. } in tools() {
         let wasm = wasm(&name);
         wasmparser::Validator::new().validate_all(&wasm).unwrap();
         let declared = built(&wasm).declarations;
@@ -105,8 +122,8 @@ fn every_component_is_valid_and_declares_its_tool_as_its_folder_does() {
 }
 
 #[test]
-fn every_component_carries_the_manifest_of_its_folder() {
-    for Locked { name, .. } in lock() {
+fn every_tool_carries_the_manifest_of_its_folder() {
+    for Locked { name, .. } in tools() {
         let manifests = built(&wasm(&name)).manifests;
         assert_eq!(manifests, [fs::read(folder().join(&name).join("manifest.json")).unwrap()], "{name}");
         let manifest: serde_json::Value = serde_json::from_slice(&manifests[0]).unwrap();
@@ -116,8 +133,8 @@ fn every_component_carries_the_manifest_of_its_folder() {
 }
 
 #[test]
-fn components_import_wasi_alone_and_export_the_tool() {
-    for Locked { name, .. } in lock() {
+fn tools_import_wasi_alone_and_export_the_tool() {
+    for Locked { name, .. } in tools() {
         let built = built(&wasm(&name));
         println!("{name}: {}", built.imports.join(" "));
         for import in &built.imports {
@@ -132,9 +149,41 @@ fn components_import_wasi_alone_and_export_the_tool() {
 }
 
 #[test]
+fn modes_are_small_import_nothing_of_use_and_say_what_they_are() {
+    let modes: Vec<_> = lock().into_iter().filter(|locked| locked.kind == Kind::Mode).collect();
+    assert_eq!(modes.len(), 4);
+    for Locked { name, bytes, .. } in modes {
+        // What each of Rust's programs imports, files among it; a host grants a mode none of it.
+        assert!(bytes < 150_000, "{name} has {bytes} bytes");
+        let wasm = wasm(&name);
+        wasmparser::Validator::new().validate_all(&wasm).unwrap();
+        let built = built(&wasm);
+        println!("{name}: {}", built.imports.join(" "));
+        for import in &built.imports {
+            let known = [
+                "harness:mode/types@0.1.0",
+                "wasi:cli/",
+                "wasi:io/",
+                "wasi:random/",
+                "wasi:clocks/",
+                "wasi:filesystem/",
+            ];
+            assert!(known.iter().any(|known| import.starts_with(known)), "{name} imports {import}");
+        }
+        let exports = ["harness:mode/describe@0.1.0", "harness:mode/judge@0.1.0"];
+        assert_eq!(built.exports, exports, "{name}");
+        assert!(built.declarations.is_empty() && built.manifests.is_empty(), "{name}");
+        let [section] = built.modes.as_slice() else { panic!("{name} says once what it is") };
+        let said: serde_json::Value = serde_json::from_slice(section).unwrap();
+        assert_eq!(format!("mode-{}", said["mode"]["name"].as_str().unwrap()), name);
+        assert!(said["mode"]["instructions"].as_str().unwrap().len() < 800, "{name}");
+    }
+}
+
+#[test]
 fn what_a_model_reads_of_all_tools_is_short() {
     let mut bytes = 0;
-    for Locked { name, .. } in lock() {
+    for Locked { name, .. } in tools() {
         let text = fs::read(folder().join(&name).join("tool.json")).unwrap();
         let mut tools: serde_json::Value = serde_json::from_slice(&text).unwrap();
         tools[0].as_object_mut().unwrap().remove("category");

@@ -170,6 +170,11 @@ impl Installation {
         }
     }
 
+    /// The components that are part of the program.
+    pub(crate) fn built_in(&self) -> &[Arc<Component>] {
+        self.components.get(..self.built_in).unwrap_or_default()
+    }
+
     /// The component of a name.
     pub(crate) fn component(&self, name: &str) -> Option<&Arc<Component>> {
         self.components.iter().find(|component| component.name() == name)
@@ -188,7 +193,7 @@ impl Installation {
 
     /// What holds now of grants, where the lists may have changed.
     pub(crate) fn grants_now(&self, settings: &Settings, workspace: &Path) -> Result<Vec<Grant>, Failure> {
-        grants(&lists(settings, Some(workspace))?, self.components.get(..self.built_in).unwrap_or_default())
+        grants(&lists(settings, Some(workspace))?, self.built_in())
     }
 
     /// What a component may do.
@@ -245,7 +250,7 @@ fn grants(lists: &ComponentLists, built_in: &[Arc<Component>]) -> Result<Vec<Gra
 }
 
 /// What built-in components may do without anybody's word.
-fn given_to_built_in(built_in: &[Arc<Component>]) -> Vec<Grant> {
+pub(crate) fn given_to_built_in(built_in: &[Arc<Component>]) -> Vec<Grant> {
     let mut grants = Vec::new();
     for component in built_in {
         let own = component.ceiling().iter().filter(|capability| is_given(capability));

@@ -12,6 +12,7 @@ mod capability_words;
 mod commands;
 mod exit;
 mod failure;
+mod grant_lists;
 mod installed;
 mod paint;
 mod run;

@@ -12,6 +12,7 @@ mod screen;
 use crate::args::{Cli, RunArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::grant_lists::GrantFiles;
 use crate::installed::{self, Installation};
 use crate::settings::{self, Said, Settings};
 use crate::wiring::{self, Wiring};
@@ -29,6 +30,7 @@ use interactive::Surroundings;
 use screen::Screen;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Attempts to get an answer that fits the schema, the first included.
 const ANSWER_ATTEMPTS_MAX: u32 = 3;
@@ -88,9 +90,11 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
     for withheld in &installation.lists.withheld {
         screen.note(&format!("{withheld} (harness-host config trust, to trust it)"));
     }
-    screen.set_components(installation.components_by_tool());
+    screen.set_components(installation.components_by_tool(), &installation.grants);
     let Opened { session, before, model, is_under_way } =
         open(&wiring, &settings, args, &workspace, &installation, existing).await?;
+    let lists = Arc::new(GrantFiles::new(&settings, &workspace, &installation));
+    session.follow_grants(lists).await.map_err(|error| Failure::because("opening the session", &error))?;
     screen.session(session.id(), &model, &workspace, settings.key_place(&model.provider));
     let subscription = session.subscribe(before);
     let asker = somebody.then(|| TerminalAsker::new(screen.paint()));

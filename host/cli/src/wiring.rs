@@ -13,7 +13,7 @@ use harness_core::event::Context;
 use harness_core::item::ToolSpec;
 use harness_core::{ModelRef, SessionId, TimeMs};
 use harness_egress::{Egress, EgressSettings};
-use harness_engine::ports::{Clock, Hands, Ids, Kv, SessionFilter};
+use harness_engine::ports::{Archived, Clock, Hands, Ids, Kv, SessionFilter};
 use harness_engine::{Host, Ports};
 use harness_model::{ApiKey, KeyError, KeyProvider, Models, Price, ProviderConfig, Wire};
 use harness_store::{SqliteStore, StoreOptions, this_process};
@@ -216,7 +216,9 @@ impl Wiring {
         if let Ok(id) = text.parse::<SessionId>() {
             return Ok(id);
         }
-        let filter = SessionFilter { sessions_max: PREFIX_SESSIONS_MAX, ..SessionFilter::default() };
+        // Also those that were put away.
+        let archived = Archived::Included;
+        let filter = SessionFilter { sessions_max: PREFIX_SESSIONS_MAX, archived, ..SessionFilter::default() };
         let all =
             self.host.ports().index.list(filter).await.map_err(|error| Failure::because("listing sessions", &error))?;
         let beginning = text.strip_prefix("ses_").unwrap_or(text);

@@ -19,7 +19,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Val
 /// What a new list begins with.
 const HEADER: &str = "\
 # Installed components and what each may do. `harness-host component --help` tells the commands that change this
-# file; it may be edited by hand too. Grants are read again before each prompt.
+# file; it may be edited by hand too. A grant holds for the calls that start after it is written.
 ";
 
 /// The array of components in the file.

@@ -145,6 +145,11 @@ impl TrustStore {
         Ok(store)
     }
 
+    /// Where it is kept, written or not.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Each trusted file with the digest it had.
     pub fn entries(&self) -> impl Iterator<Item = (&Path, &ConfigDigest)> {
         self.trusted.iter().map(|(path, digest)| (Path::new(path), digest))

@@ -41,7 +41,7 @@ pub struct CommandLine {
 pub struct SimpleCommand {
     /// Variables that are set for it, or in the shell where there are no words.
     pub assignments: Vec<Assignment>,
-    /// Its name and arguments, quotes removed.
+    /// Its name and arguments, quotes removed. Where the name is not known, what it runs in its turn is not either.
     pub words: Vec<Word>,
     /// The files that it is connected to. Copies of descriptors, here-documents and `/dev/null` are no files.
     pub redirections: Vec<Redirection>,
@@ -126,7 +126,7 @@ fn refused<T>(why: &'static str) -> Parsed<T> {
 
 /// Whether a variable steers nothing but the line itself. Those that programs and shells look at have upper-case
 /// names, apart from proxies.
-pub(crate) fn is_own_variable(name: &str) -> bool {
+pub fn is_own_variable(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     name.chars().all(is_plain) && !name.ends_with("_proxy")
 }

@@ -7,6 +7,7 @@
 //! Not here: durability, carrying out.
 
 mod answer;
+mod branch;
 mod budget;
 mod call;
 mod message;
@@ -20,12 +21,14 @@ mod undo;
 use crate::change::Manifest;
 use crate::event::Event;
 use crate::grant::{CAPABILITIES_MAX, Grant};
-use crate::ids::{AllowanceId, ApprovalId, CallId, GrantId, MessageId, PlanId, QuestionId, SessionId};
+use crate::ids::{AllowanceId, ApprovalId, CallId, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId};
 use crate::limits;
 use crate::mode::PolicyQuestion;
 use crate::outcome::Resume;
 use crate::state::{CallStage, Inconsistency, Phase, SessionState};
 use std::sync::Arc;
+
+pub use branch::decide_rewind;
 
 /// What the core asks the engine to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +102,9 @@ pub enum Refusal {
         /// Its size.
         bytes: usize,
     },
+    /// There is no such event to go back to.
+    #[error("there is no event {0} to go back to: name one of the session's, from 1")]
+    NoEvent(Sequence),
     /// The workspace is empty.
     #[error("a session works in a folder: give its absolute path")]
     Workspace,
@@ -230,6 +236,10 @@ fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> {
             if found { Ok(()) } else { Err(Refusal::UnknownGrant(*grant)) }
         }
         Event::SessionRenamed { title } => check_title(title),
+        Event::SessionArchived { .. } => Ok(()),
+        Event::SessionForked { title, files, .. } => branch::check_fork(title, files),
+        Event::SessionImported { workspace, .. } => branch::check_import(workspace),
+        Event::SessionRewound { .. } => Err(Refusal::NotAnInput(input.kind())),
         Event::PolicyAnswered { .. } if state.turn.is_none() => Err(Refusal::NoTurn),
         Event::ModeChosen { .. }
         | Event::ModesChanged { .. }
@@ -355,6 +365,9 @@ impl Draft<'_> {
         match input {
             Event::SessionCreated { .. }
             | Event::SessionRenamed { .. }
+            | Event::SessionArchived { .. }
+            | Event::SessionForked { .. }
+            | Event::SessionImported { .. }
             | Event::GrantGiven { .. }
             | Event::GrantRevoked { .. }
             | Event::AllowanceRevoked { .. }

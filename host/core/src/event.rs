@@ -10,7 +10,9 @@ mod parts;
 use crate::budget::{Budget, Price, Reservation};
 use crate::change::Manifest;
 use crate::grant::Grant;
-use crate::ids::{AllowanceId, ApprovalId, CallId, Digest, Epoch, GrantId, MessageId, PlanId, QuestionId, TurnId};
+use crate::ids::{
+    AllowanceId, ApprovalId, CallId, Digest, Epoch, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId, TurnId,
+};
 use crate::item::{AssistantPart, ModelRef, Usage};
 use crate::message::Delivery;
 use crate::mode::{HookAnswer, HookPoint, ModeSpec, PolicyAnswer};
@@ -48,6 +50,38 @@ pub enum Event {
     SessionRenamed {
         /// The title.
         title: String,
+    },
+    /// Input: the session was put away, or taken out again.
+    SessionArchived {
+        /// Whether it is put away now.
+        archived: bool,
+    },
+    /// Input: the session begins as another one was; the first event of its own. The events before it are the
+    /// origin's, by reference.
+    SessionForked {
+        /// The session it was made from.
+        origin: SessionId,
+        /// The last of its events that both share.
+        at: Sequence,
+        /// The title.
+        title: String,
+        /// Which files it works on.
+        files: ForkFiles,
+    },
+    /// Input: the session was taken in from a file; the first event of its own. The events before it were written
+    /// elsewhere: what they granted, allowed or had under way is not in force here.
+    SessionImported {
+        /// The session that was exported.
+        origin: SessionId,
+        /// The last event that was in the file.
+        at: Sequence,
+        /// The folder it works in from now on, an absolute path.
+        workspace: String,
+    },
+    /// Input: the session goes on as it was after an earlier event. What that was is read from the log again.
+    SessionRewound {
+        /// That event.
+        to: Sequence,
     },
     /// Input: someone spoke to the session and a turn is to begin.
     PromptReceived {
@@ -552,6 +586,10 @@ impl Event {
             Self::SessionCreated { .. } => "session_created",
             Self::SessionOpened { .. } => "session_opened",
             Self::SessionRenamed { .. } => "session_renamed",
+            Self::SessionArchived { .. } => "session_archived",
+            Self::SessionForked { .. } => "session_forked",
+            Self::SessionImported { .. } => "session_imported",
+            Self::SessionRewound { .. } => "session_rewound",
             Self::PromptReceived { .. } => "prompt_received",
             Self::ModelResponded { .. } => "model_responded",
             Self::ModelFailed { .. } => "model_failed",

@@ -136,6 +136,23 @@ pub enum AssistantPart {
     },
 }
 
+impl AssistantPart {
+    fn text_bytes(&self) -> usize {
+        match self {
+            Self::Text { text } | Self::Reasoning { text, .. } => text.len(),
+            Self::ToolCall { arguments, .. } => arguments.len(),
+        }
+    }
+
+    /// The provider's id and the tool, where it is a call.
+    pub fn as_tool_call(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::ToolCall { provider_call, tool, .. } => Some((provider_call, tool)),
+            Self::Text { .. } | Self::Reasoning { .. } => None,
+        }
+    }
+}
+
 /// The answer to one call, as the model sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolResult {
@@ -172,6 +189,17 @@ pub enum Item {
         /// One for each call.
         results: Vec<ToolResult>,
     },
+}
+
+impl Item {
+    /// About its size: the bytes of its texts.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Self::User { text } => text.len(),
+            Self::Assistant { parts, .. } => parts.iter().map(AssistantPart::text_bytes).sum(),
+            Self::ToolResults { results } => results.iter().map(|result| result.text.len()).sum(),
+        }
+    }
 }
 
 /// Tokens and money that a request cost. Providers count differently; these are made comparable:

@@ -14,6 +14,7 @@ pub mod command_line;
 pub mod decide;
 pub mod envelope;
 pub mod event;
+pub mod fold;
 pub mod grant;
 pub mod ids;
 pub mod item;
@@ -30,9 +31,10 @@ pub mod trust;
 pub mod verdict;
 
 pub use change::{Change, FileState, Manifest};
-pub use decide::{Command, Decision, Refusal, decide};
+pub use decide::{Command, Decision, Refusal, decide, decide_rewind};
 pub use envelope::{Actor, Header, Origin, SealedEvent, Tip};
 pub use event::Event;
+pub use fold::Fold;
 pub use grant::{Capability, Grant, Scope};
 pub use ids::{
     AllowanceId, ApprovalId, CallId, Digest, Epoch, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId,

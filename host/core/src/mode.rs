@@ -6,6 +6,7 @@
 //! Not here: asking a policy (the engine does, through a port), the order of voices (`verdict`).
 
 use crate::change::Manifest;
+use crate::command_line::{CommandLine, NotUnderstood};
 use crate::ids::{CallId, Digest};
 use crate::item::{Category, Effects, ModelRef};
 use crate::verdict::VerdictKind;
@@ -102,6 +103,8 @@ pub struct PolicyQuestion {
     pub effects: Effects,
     /// The arguments, JSON text.
     pub arguments: Arc<str>,
+    /// What the line of shell among them would run; none where the tool takes none.
+    pub command_line: Option<Result<CommandLine, NotUnderstood>>,
     /// The staged changes, where those are judged; none where the arguments are.
     pub staged: Option<Manifest>,
     /// Whether something from outside the workspace was read in this session.
@@ -159,6 +162,24 @@ pub enum HookPoint {
     AfterCompaction,
     /// A turn is to end.
     Stop,
+}
+
+impl HookPoint {
+    /// The word for people, the same as in a log.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::SessionStart => "session_start",
+            Self::SessionEnd => "session_end",
+            Self::Prompt => "prompt",
+            Self::BeforeStep => "before_step",
+            Self::AfterStep => "after_step",
+            Self::BeforeCall => "before_call",
+            Self::AfterCall => "after_call",
+            Self::BeforeCompaction => "before_compaction",
+            Self::AfterCompaction => "after_compaction",
+            Self::Stop => "stop",
+        }
+    }
 }
 
 /// What a hook wants.

@@ -171,7 +171,7 @@ pub enum Reply {
 }
 
 /// How a call goes on that had needed something.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
     /// The guest's own small state, as it gave it.
     pub state: String,

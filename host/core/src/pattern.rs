@@ -156,6 +156,11 @@ impl Arguments {
     }
 
     /// The line of shell among them, if the tool takes one.
+    pub fn into_line(self) -> Option<Result<CommandLine, NotUnderstood>> {
+        self.line
+    }
+
+    /// The line of shell among them, if the tool takes one.
     pub fn line(&self) -> Option<&Result<CommandLine, NotUnderstood>> {
         self.line.as_ref()
     }

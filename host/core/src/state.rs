@@ -5,7 +5,9 @@
 //!
 //! Not here: what to do next (`decide`).
 
+mod branch;
 mod grants;
+pub mod kept;
 mod message;
 mod mode;
 mod offer;
@@ -29,6 +31,7 @@ pub(crate) use mode::BY_PERSON;
 pub use mode::policy_subject;
 pub use offer::{Offer, OfferKind};
 pub(crate) use offer::{may_allow_more, may_be_edited};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 pub use trust::{TrustLedger, Unreviewed};
@@ -45,7 +48,7 @@ pub struct Inconsistency {
 }
 
 /// Changes that are being taken back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undoing {
     /// The undoing.
     pub undo: CallId,
@@ -56,7 +59,8 @@ pub struct Undoing {
 }
 
 /// Everything that steers a session, and its conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SessionState {
     /// The folder it works in; empty before it is created.
     pub workspace: String,
@@ -64,11 +68,14 @@ pub struct SessionState {
     pub title: Option<String>,
     /// Whether a person gave the title.
     pub titled_by_person: bool,
+    /// Whether it was put away.
+    pub archived: bool,
     /// The writer's fencing number.
     pub epoch: Epoch,
     /// What the model is told besides the conversation.
     pub context: Option<Arc<Context>>,
     /// The conversation. Append-only; always valid for a provider when no step is under way.
+    #[serde(skip)] // Kept apart, in pieces that are written once.
     pub history: Vec<Arc<Item>>,
     /// What a person allowed for later calls.
     pub allowances: Vec<Allowance>,
@@ -192,6 +199,10 @@ impl SessionState {
                 self.title = Some(title.clone());
                 self.titled_by_person = true;
             }
+            Event::SessionArchived { archived } => self.archived = *archived,
+            Event::SessionForked { title, files, .. } => self.fork(title, files),
+            Event::SessionImported { workspace, .. } => self.import(workspace),
+            Event::SessionRewound { .. } => return Err(wrong("what it goes back to is not there")),
             Event::PromptReceived { text, .. } => {
                 if self.turn.is_some() {
                     return Err(wrong("a turn is under way"));

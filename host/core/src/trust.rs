@@ -238,7 +238,7 @@ pub struct TrustRecord {
 }
 
 /// One key of the ledger, as a session knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustEntry {
     /// This session's own part. Its level and era are those in force.
     pub own: TrustRecord,
@@ -255,7 +255,7 @@ pub struct TrustEntry {
 }
 
 /// A level that is to be another one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LevelChange {
     pub(crate) to: TrustLevel,
     /// The evidence for it.
@@ -305,6 +305,14 @@ impl TrustEntry {
     /// Whether this session has anything to say about it that others do not.
     pub fn has_own_part(&self) -> bool {
         self.own.total != TrustCounts::default() || self.given.is_some() || self.is_set
+    }
+
+    /// Makes what this session saw another one's.
+    pub(crate) fn disown(&mut self) {
+        self.others_evidence = self.evidence();
+        self.others_total = self.total();
+        (self.own.evidence, self.own.total) = (TrustCounts::default(), TrustCounts::default());
+        self.is_set = false;
     }
 
     pub(crate) fn count(&mut self, add: impl Fn(&mut TrustCounts)) {

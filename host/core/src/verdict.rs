@@ -205,6 +205,8 @@ struct Hearing<'a> {
     subject: Subject<'a>,
     /// Read only where a pattern is in force.
     arguments: Option<Arguments>,
+    /// Of each command of the line, whether the user's allow rules cover it.
+    covered_by_rules: Vec<bool>,
     /// Nothing changes if it goes on now.
     harmless: bool,
     /// It has run and changed nothing.
@@ -215,12 +217,14 @@ impl<'a> Hearing<'a> {
     fn new(judge: &'a Judge<'a>, tool: &'a ToolSpec, text: &'a str, subject: Subject<'a>) -> Self {
         let has_patterns = judge.rules.iter().any(|rule| !rule.arguments.is_empty())
             || judge.allowances.iter().any(|it| matches!(it.coverage, Coverage::Pattern { .. }));
+        let arguments = has_patterns.then(|| Arguments::of(tool, text));
         Self {
             judge,
             tool,
             text,
             subject,
-            arguments: has_patterns.then(|| Arguments::of(tool, text)),
+            covered_by_rules: arguments.as_ref().map(|it| covered_by_rules(judge.rules, tool, it)).unwrap_or_default(),
+            arguments,
             // A tool whose effects are staged is harmless until its changes are judged, and one that makes
             // requests until it makes them, each judged by its grants: before it runs only a refusal counts.
             harmless: matches!(subject, Subject::Arguments) && tool.effects != Effects::Direct,
@@ -287,28 +291,23 @@ impl<'a> Hearing<'a> {
                 VerdictKind::Allow if rule.arguments.command.is_empty() => rule.arguments.covers_fields(arguments),
                 VerdictKind::Allow => self.is_line_covered(
                     &|command| rule.arguments.covers_fields(arguments) && rule.arguments.covers_command(command),
-                    &|command| self.is_covered_by_rules(command),
+                    &|_| false,
                 ),
             });
         (!is_about_it).then_some(Silence::OtherArguments)
     }
 
-    /// Whether a line is understood, each of its commands is covered by the one or the others, and one at least by the
-    /// one.
+    /// Whether a line is understood, each of its commands is covered by the one, the others or an allow rule, and one at
+    /// least by the one.
     fn is_line_covered(&self, one: &dyn Fn(&SimpleCommand) -> bool, others: &dyn Fn(&SimpleCommand) -> bool) -> bool {
         let Some(Ok(line)) = self.arguments.as_ref().and_then(Arguments::line) else { return false };
+        let by_rules = self.covered_by_rules.iter().copied().chain(std::iter::repeat(false));
         line.commands.iter().any(one)
-            && line.commands.iter().all(|command| is_harmless(command) || one(command) || others(command))
-    }
-
-    fn is_covered_by_rules(&self, command: &SimpleCommand) -> bool {
-        let Some(arguments) = &self.arguments else { return false };
-        self.judge.rules.iter().any(|rule| {
-            rule.verdict == VerdictKind::Allow
-                && rule.covers(self.tool)
-                && rule.arguments.covers_command(command)
-                && rule.arguments.covers_fields(arguments)
-        })
+            && line
+                .commands
+                .iter()
+                .zip(by_rules)
+                .all(|(command, by_rules)| by_rules || is_harmless(command) || one(command) || others(command))
     }
 
     fn allowances(&self) -> impl Iterator<Item = &'a Allowance> {
@@ -333,12 +332,10 @@ impl<'a> Hearing<'a> {
             Coverage::Pattern { pattern } if pattern.command.is_empty() => {
                 self.arguments.as_ref().is_some_and(|arguments| pattern.covers_fields(arguments))
             }
-            Coverage::Pattern { .. } => {
-                self.is_line_covered(&|command| self.is_command_allowed_by(allowance, command), &|command| {
-                    self.is_covered_by_rules(command)
-                        || self.allowances().any(|other| self.is_command_allowed_by(other, command))
-                })
-            }
+            Coverage::Pattern { .. } => self
+                .is_line_covered(&|command| self.is_command_allowed_by(allowance, command), &|command| {
+                    self.allowances().any(|other| self.is_command_allowed_by(other, command))
+                }),
         }
     }
 
@@ -404,6 +401,17 @@ impl<'a> Hearing<'a> {
         });
         (chosen, voices)
     }
+}
+
+/// Of each command of a line, whether one of the allow rules covers it.
+fn covered_by_rules(rules: &[Rule], tool: &ToolSpec, arguments: &Arguments) -> Vec<bool> {
+    let Some(Ok(line)) = arguments.line() else { return Vec::new() };
+    let is_about_it = |rule: &&Rule| {
+        let is_allow = rule.verdict == VerdictKind::Allow && !rule.arguments.command.is_empty();
+        is_allow && rule.covers(tool) && rule.arguments.covers_fields(arguments)
+    };
+    let allows: Vec<&Rule> = rules.iter().filter(is_about_it).collect();
+    line.commands.iter().map(|command| allows.iter().any(|rule| rule.arguments.covers_command(command))).collect()
 }
 
 /// Whether a person said it: by a rule, by how much they want to be asked, or as an answer.

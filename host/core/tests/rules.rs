@@ -3,12 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use harness_core::change::{Change, FileState};
+use harness_core::event::{TurnEnd, TurnLimits};
 use harness_core::item::{Category, Effects};
 use harness_core::pattern::{ArgumentPattern, Arguments};
 use harness_core::verdict::{
     Allowance, Coverage, Example, Judge, Rule, Silence, Standing, Subject, Voice, arguments_digest, test_examples,
 };
-use harness_core::{Digest, Manifest, Scope, TimeMs, ToolSpec, VerdictKind};
+use harness_core::{Digest, Event, Manifest, Scope, SessionState, TimeMs, ToolSpec, TurnId, Usage, VerdictKind};
 use serde_json::json;
 
 fn shell() -> ToolSpec {
@@ -368,4 +369,16 @@ fn which_argument_is_a_line_is_said_by_the_schema_or_the_category() {
     assert_eq!(of(spec(Category::Other, json!({ "command": text }))), None);
     assert_eq!(of(spec(Category::Execute, json!({ "command": {"type": "array"} }))), None);
     assert_eq!(of(spec(Category::Other, json!({ "run": said, "command": text }))).as_deref(), Some("run"));
+}
+
+#[test]
+fn an_allowance_for_a_turn_ends_with_it() {
+    let mut state = SessionState::default();
+    let turn = TurnId::from_bits(1);
+    state.apply(&Event::TurnStarted { turn, number: 1, limits: TurnLimits::default() }).unwrap();
+    state.allowances.push(Allowance { scope: Scope::Turn, ..Allowance::of_tool("a", "r") });
+    state.allowances.push(Allowance::of_tool("b", "r"));
+    let end = TurnEnd::Done;
+    state.apply(&Event::TurnEnded { turn, end, steps: 0, usage: Usage::default() }).unwrap();
+    assert_eq!(state.allowances, [Allowance::of_tool("b", "r")]);
 }

@@ -330,6 +330,10 @@ impl CallEgress {
     /// Begins the record of one more request.
     fn open(&self, method: &str, url: String) -> Result<Entry, EgressError> {
         let mut state = self.state();
+        // A call that crossed a limit comes to nothing: it sends nothing more either.
+        if let Some(limit) = state.crossed {
+            return Err(EgressError::Limit(limit));
+        }
         if state.records.len() as u64 >= self.shared.limits.requests {
             state.crossed.get_or_insert(LimitName::Requests);
             return Err(EgressError::Limit(LimitName::Requests));

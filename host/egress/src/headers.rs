@@ -9,7 +9,8 @@ use crate::error::EgressError;
 use crate::limits::EgressLimits;
 use crate::scan::Patterns;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING,
+    USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -145,7 +146,12 @@ pub(crate) fn incoming(headers: &HeaderMap, patterns: Option<&Patterns>) -> Resu
         let what = format!("its content-encoding is {coding}, which cannot be searched for the call's secrets");
         return Err(EgressError::Protocol(what));
     }
+    // A length beside chunks is not the body's (RFC 9112, 6.3).
+    let is_chunked = headers.contains_key(TRANSFER_ENCODING);
     for (name, value) in headers {
+        if is_chunked && *name == CONTENT_LENGTH {
+            continue;
+        }
         let Some(patterns) = patterns else {
             if !OF_CONNECTION.contains(&name.as_str()) {
                 clean.append(name.clone(), value.clone());

@@ -4,26 +4,31 @@
 //! commands. Whatever is ready at the same time is appended together. After a failed append it is
 //! finished: what it believed is dropped and the log is read again by the next opener.
 //!
-//! Not here: carrying out (`work`).
+//! Not here: carrying out (`work`), going back and keeping checkpoints (`keep`).
+
+mod keep;
 
 use crate::arguments::Schemas;
 use crate::capture;
+use crate::carried::{self, Carried};
+use crate::checkpoint::{CheckpointPolicy, Kept, Made};
 use crate::crash;
 use crate::grants;
 use crate::host::{NewSession, OpenError, Ports};
-use crate::kept::{self, Kept};
-use crate::load::{LoadedSession, load};
-use crate::ports::{AppendError, Blob, CallReport, Hands, ModelResponse, Policy, SessionAppend};
-use crate::session::{Live, LoggedEvent, Session};
+use crate::load::{LoadedSession, load_to};
+use crate::ports::{AppendError, Blob, CallReport, GrantLists, Hands, ModelResponse, Policy, Said, SessionAppend};
+use crate::said;
+use crate::session::{Live, LoggedEvent, Session, SessionError};
 use crate::storable;
 use crate::work::Work;
 use harness_core::envelope::{SealContext, SealedEvent, seal};
 use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
 use harness_core::mode::{HookPoint, PolicyAnswer};
 use harness_core::record::KvWrite;
-use harness_core::{Actor, CallId, Epoch, Event, Grant, Origin, Refusal, SessionId, Tip, decide};
+use harness_core::{
+    Actor, CallId, Command, Decision, Epoch, Event, Grant, Origin, Refusal, Sequence, SessionId, TimeMs, Tip, decide,
+};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// Wakes that wait for the actor at most; senders wait beyond it.
@@ -43,8 +48,10 @@ pub(crate) enum Wake {
     Answer { event: Box<Event>, reply: Reply },
     /// The configuration's grants are these.
     Grants { grants: Vec<Grant>, reply: Reply },
+    /// From now on the configuration's grants are read from here.
+    FollowGrants { lists: Arc<dyn GrantLists> },
     /// The model has answered or failed.
-    Model { request: u64, result: Result<ModelResponse, ModelFailure>, started: Instant },
+    Model { request: u64, result: Result<ModelResponse, ModelFailure>, started: TimeMs },
     /// A wait is over.
     WaitOver { request: u64 },
     /// A hand has reported.
@@ -59,6 +66,10 @@ pub(crate) enum Wake {
     Prepared { inputs: Vec<Event>, wake: Box<Wake> },
     /// Something was left in a state that only opening the session again can mend.
     Broken { what: String },
+    /// A person goes back to an earlier event.
+    Rewind { to: Sequence, reply: oneshot::Sender<Result<Sequence, SessionError>> },
+    /// A checkpoint was made, or could not be.
+    Checkpoint { made: Option<Box<Made>> },
     /// Someone wants to see the state.
     Snapshot { reply: oneshot::Sender<LoadedSession> },
     /// The owner closes the session.
@@ -74,6 +85,9 @@ pub(crate) struct Opening {
     /// The configuration's grants; none leaves them as they are.
     pub(crate) grants: Option<Vec<Grant>>,
     pub(crate) loaded: LoadedSession,
+    /// What is kept of its conversation.
+    pub(crate) kept: Kept,
+    pub(crate) checkpoints: CheckpointPolicy,
 }
 
 struct SessionWriter {
@@ -83,8 +97,11 @@ struct SessionWriter {
     session: LoadedSession,
     updates: broadcast::Sender<Live>,
     work: Work,
-    /// What is kept beyond the session.
-    kept: Kept,
+    /// Where the configuration's grants are looked up when calls start.
+    lists: Option<Arc<dyn GrantLists>>,
+    keep: keep::Keep,
+    /// What reaches beyond the session.
+    carried: Carried,
     /// Why the writer stopped, for everybody who still holds the session.
     fault: Arc<OnceLock<String>>,
 }
@@ -102,9 +119,10 @@ struct Taken {
 struct Batch {
     sealed: Vec<SealedEvent>,
     logged: Vec<Arc<LoggedEvent>>,
-    commands: Vec<harness_core::Command>,
+    commands: Vec<Command>,
     blobs: Vec<Blob>,
     kv: Vec<KvWrite>,
+    said: Vec<Said>,
     replies: Vec<Reply>,
 }
 
@@ -117,7 +135,7 @@ pub(crate) async fn start(
     schemas: Arc<Schemas>,
     policy: Arc<dyn Policy>,
 ) -> Result<Session, OpenError> {
-    let Opening { id, epoch, new, context, grants, loaded } = opening;
+    let Opening { id, epoch, new, context, grants, loaded, kept, checkpoints } = opening;
     let (wakes, inbox) = mpsc::channel(WAKES_MAX);
     let (updates, _) = broadcast::channel(UPDATES_MAX);
     let fault = Arc::new(OnceLock::new());
@@ -130,10 +148,12 @@ pub(crate) async fn start(
         blobs: Arc::clone(&ports.blobs),
         ids: Arc::clone(&ports.ids),
     };
+    let keep = keep::Keep::new(kept, checkpoints, wakes.clone());
     let work = Work::new(id, ports.clone(), hands, schemas, policy, wakes, updates.clone());
-    let kept = Kept::default();
-    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, kept, fault };
-    let begun = match writer.read_kept(new.as_ref(), &context).await {
+    let carried = Carried::default();
+    let lists = None;
+    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, lists, keep, carried, fault };
+    let begun = match writer.read_carried(new.as_ref(), &context).await {
         Ok(carried) => {
             let mut first = writer.opening_inputs(new, carried, context, grants, version);
             first.extend(writer.work.hooks(HookPoint::SessionStart, &writer.session.state).await);
@@ -150,13 +170,13 @@ pub(crate) async fn start(
 }
 
 impl SessionWriter {
-    /// Reads what is kept beyond the session; gives the inputs that tell it.
-    async fn read_kept(&mut self, new: Option<&NewSession>, context: &Context) -> Result<Vec<Event>, OpenError> {
+    /// Reads what reaches beyond the session; gives the inputs that tell it.
+    async fn read_carried(&mut self, new: Option<&NewSession>, context: &Context) -> Result<Vec<Event>, OpenError> {
         let state = &self.session.state;
         let workspace = new.map_or(state.workspace.as_str(), |new| new.workspace.as_str());
         let now = self.ports.clock.now();
-        let (kept, inputs) = Kept::read(self.ports.kv.as_ref(), self.id, state, workspace, context, now).await?;
-        self.kept = kept;
+        let (carried, inputs) = Carried::read(self.ports.kv.as_ref(), self.id, state, workspace, context, now).await?;
+        self.carried = carried;
         Ok(inputs)
     }
 
@@ -217,8 +237,17 @@ impl SessionWriter {
                         }
                         let _ = reply.send(self.session.clone());
                     }
+                    Wake::Rewind { to, reply } => {
+                        // What is gone back to is read from the log: it must be there first.
+                        if self.commit(std::mem::take(&mut batch)).await.is_err() {
+                            break;
+                        }
+                        let _ = reply.send(self.rewind(to).await);
+                    }
+                    Wake::Checkpoint { made } => self.keep.made(made),
                     Wake::Broken { what } => self.stop(what),
                     Wake::Grants { grants, reply } => self.take_grants(&mut batch, grants, reply),
+                    Wake::FollowGrants { lists } => self.lists = Some(lists),
                     other => self.take_wake(&mut batch, other),
                 }
             }
@@ -235,6 +264,9 @@ impl SessionWriter {
         }
         drop(inbox);
         self.work.stop_all().await;
+        if self.fault.get().is_none() {
+            self.keep_last().await;
+        }
         if let Some(fault) = self.fault.get() {
             tracing::error!(session = %self.id, %fault, "the session's writer stopped");
         }
@@ -288,7 +320,7 @@ impl SessionWriter {
                         stop: response.stop,
                         usage: response.usage,
                         provider_response: response.provider_response,
-                        time_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                        time_ms: u64::try_from(self.ports.clock.now().0.saturating_sub(started.0)).unwrap_or(0),
                     },
                     Err(failure) => Event::ModelFailed { entropy, failure },
                 };
@@ -332,6 +364,9 @@ impl SessionWriter {
             Wake::Hooks { answered } => Taken { actor: Actor::Host, event: *answered, blobs: Vec::new(), reply: None },
             Wake::Grants { .. }
             | Wake::Prepared { .. }
+            | Wake::FollowGrants { .. }
+            | Wake::Rewind { .. }
+            | Wake::Checkpoint { .. }
             | Wake::Broken { .. }
             | Wake::Snapshot { .. }
             | Wake::Close { .. } => return None,
@@ -383,20 +418,35 @@ impl SessionWriter {
             let _ = reply.send(Err(Refusal::TooManyGrants));
             return;
         }
-        let inputs = grants::inputs(known, grants);
-        if inputs.is_empty() {
-            let _ = reply.send(Ok(()));
-            return;
+        match self.take_fitting(batch, grants) {
+            Ok(true) => batch.replies.push(reply),
+            Ok(false) => drop(reply.send(Ok(()))),
+            Err(refusal) => drop(reply.send(Err(refusal))),
         }
+    }
+
+    /// Gives and revokes what differs from grants that fit. Says whether anything did.
+    fn take_fitting(&mut self, batch: &mut Batch, grants: Vec<Grant>) -> Result<bool, Refusal> {
+        let inputs = grants::inputs(&self.session.state.grants, grants);
+        let differs = !inputs.is_empty();
         for event in inputs {
             let taken = Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None };
-            if let Err(refusal) = self.take(batch, taken) {
-                self.stop(&refusal);
-                let _ = reply.send(Err(refusal));
-                return;
-            }
+            self.take(batch, taken).inspect_err(|refusal| self.stop(refusal))?;
         }
-        batch.replies.push(reply);
+        Ok(differs)
+    }
+
+    /// Where a batch starts calls: what was given or revoked meanwhile joins it, and is in force for them.
+    async fn follow_lists(&mut self, batch: &mut Batch) -> Result<(), Refusal> {
+        let starts_calls = batch.commands.iter().any(|command| matches!(command, Command::RunCall { .. }));
+        let Some(lists) = self.lists.clone().filter(|_| starts_calls) else { return Ok(()) };
+        let Some(mut grants) = lists.changed().await else { return Ok(()) };
+        let known = &self.session.state.grants;
+        if !grants::fit(known, &grants) {
+            tracing::warn!(session = %self.id, refusal = %Refusal::TooManyGrants, "no new grant is given");
+            grants::only_known(known, &mut grants);
+        }
+        self.take_fitting(batch, grants).map(drop)
     }
 
     /// The kv writes that come into force if the call that this input is about ends well.
@@ -414,7 +464,7 @@ impl SessionWriter {
 
     /// Decides on one input and adds what follows to the batch. What has come to its end by then is said first.
     fn take(&mut self, batch: &mut Batch, taken: Taken) -> Result<(), Refusal> {
-        for event in kept::expired(&self.session.state, self.ports.clock.now()) {
+        for event in carried::expired(&self.session.state, self.ports.clock.now()) {
             self.take_one(batch, Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None })?;
         }
         self.take_one(batch, taken)
@@ -426,25 +476,33 @@ impl SessionWriter {
         if decision.events.iter().any(|event| matches!(event, Event::KvWritten { .. })) {
             batch.kv.extend(kv);
         }
-        batch.kv.extend(self.kept.writes(self.id, &self.session.state, &decision.events));
+        batch.kv.extend(self.carried.writes(self.id, &self.session.state, &decision.events));
+        batch.blobs.extend(taken.blobs);
+        self.add(batch, decision, taken.actor);
+        Ok(())
+    }
+
+    /// Adds what follows from an input to the batch.
+    fn add(&mut self, batch: &mut Batch, decision: Decision, actor: Actor) {
         let context = SealContext {
             tenant: self.session.tenant.clone(),
             session: self.id,
             lineage: self.session.lineage,
             time: self.ports.clock.now(),
-            actor: taken.actor,
+            actor,
         };
         let (sealed, tip) = seal(self.tip_after(batch), &context, &decision.events, || self.ports.ids.entropy());
         debug_assert_eq!(tip.sequence.0, self.tip_after(batch).sequence.0 + sealed.len() as u64);
+        batch
+            .said
+            .extend(decision.events.iter().zip(&sealed).filter_map(|(event, sealed)| said::of(&sealed.header, event)));
         let events = decision.events.into_iter().zip(&sealed);
         batch.logged.extend(
             events.map(|(event, sealed)| Arc::new(LoggedEvent { header: sealed.header.clone(), event: Some(event) })),
         );
         batch.sealed.extend(sealed);
         batch.commands.extend(decision.commands);
-        batch.blobs.extend(taken.blobs);
         self.session.updated = context.time;
-        Ok(())
     }
 
     fn tip_after(&self, batch: &Batch) -> Tip {
@@ -460,6 +518,9 @@ impl SessionWriter {
             return Ok(());
         }
         let mut batch = batch;
+        if let Err(refusal) = self.follow_lists(&mut batch).await {
+            return Err(AppendError::Storage(refusal.to_string()));
+        }
         let mut appended = self.append(&mut batch).await;
         if let Err(error @ AppendError::Quota { .. }) = &appended {
             // Nothing was written. Without the contents there is room, and the calls that made them fail.
@@ -476,6 +537,7 @@ impl SessionWriter {
             }
         };
         self.session.tip = tip;
+        self.keep_on();
         let ended = batch.logged.iter().rev().find_map(|logged| match logged.event.as_ref() {
             Some(Event::TurnEnded { end, .. }) => Some(end.clone()),
             _ => None,
@@ -507,14 +569,21 @@ impl SessionWriter {
             blobs: std::mem::take(&mut batch.blobs),
             kv: std::mem::take(&mut batch.kv),
             summary: Some(self.session.summary(self.id, tip)),
+            said: std::mem::take(&mut batch.said),
+            fork_of: None,
+            checkpoint: self.keep.give(),
         };
-        self.ports.log.append(vec![append]).await.map(|()| tip)
+        let appended = self.ports.log.append(vec![append]).await;
+        self.keep.given(appended.is_ok());
+        appended.map(|()| tip)
     }
 
     /// Forgets what a batch made this writer believe and decides on its inputs again, with reports that
     /// have no contents.
     async fn again_without_contents(&mut self, batch: &mut Batch, error: &AppendError) -> Result<(), String> {
-        self.session = load(self.ports.log.as_ref(), self.id).await.map_err(|error| error.to_string())?;
+        let loaded = load_to(self.ports.log.as_ref(), self.id, Sequence(u64::MAX)).await;
+        let (session, kept) = loaded.map_err(|error| error.to_string())?;
+        (self.session, self.keep.kept) = (session, kept);
         let mut again = Batch { replies: std::mem::take(&mut batch.replies), ..Batch::default() };
         let inputs = batch.logged.iter().filter(|logged| logged.header.origin == Origin::Input);
         for logged in inputs {

@@ -30,6 +30,11 @@ pub(crate) fn fit(known: &[Grant], given: &[Grant]) -> bool {
     of_component.values().sum::<usize>() <= GRANTS_MAX && of_component.values().all(|count| *count <= CAPABILITIES_MAX)
 }
 
+/// Leaves of what is given only what the session has already.
+pub(crate) fn only_known(known: &[Grant], given: &mut Vec<Grant>) {
+    given.retain(|grant| known.contains(grant));
+}
+
 /// Names the component that lacks a capability: a call that another component made may lack what only that one
 /// was not granted.
 pub(crate) fn name_who_lacks(state: &SessionState, call: CallId, now: TimeMs, outcome: &mut Outcome) {

@@ -6,17 +6,20 @@
 use crate::LoggedEvent;
 use crate::actor::{self, Opening};
 use crate::arguments::Schemas;
-use crate::load::{LoadError, LoadedSession, load, verify_chain};
+use crate::checkpoint::{CheckpointPolicy, Kept};
+use crate::load::{LoadError, LoadedSession, batch_end, load, load_to, verify_chain};
 use crate::policy::NoPolicy;
 use crate::ports::{
     AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Index, Kv, Lease, LeaseError, Model, Policy,
-    SessionAppend, Takeover,
+    SessionAppend, SessionSummary, Takeover,
 };
 use crate::session::{Session, SessionError, logged};
-use harness_core::envelope::{Lineage, SealContext, Tip, seal, verify};
-use harness_core::event::Context;
+use crate::storable;
+use harness_core::envelope::{Lineage, SealContext, SealedEvent, Tip, seal, verify};
+use harness_core::event::{Context, ForkFiles};
+use harness_core::limits::TITLE_CHARS_MAX;
 use harness_core::{
-    Actor, Epoch, Event, Grant, Header, Refusal, Sequence, SessionId, SessionState, TenantId, ToolSpec, decide,
+    Actor, Digest, Epoch, Event, Grant, Header, Refusal, Sequence, SessionId, SessionState, TenantId, ToolSpec, decide,
     session_tools,
 };
 use std::sync::Arc;
@@ -80,20 +83,25 @@ pub struct Host {
     schemas: Arc<Schemas>,
     policy: Arc<dyn Policy>,
     has_session_tools: bool,
+    checkpoints: CheckpointPolicy,
 }
 
 impl Host {
     /// A host over its ports. `holder` is this process, `version` goes into the log.
     pub fn new(ports: Ports, holder: Holder, version: impl Into<String>) -> Self {
-        let policy = Arc::new(NoPolicy);
-        Self { ports, holder, version: version.into(), schemas: Arc::default(), policy, has_session_tools: true }
+        let (schemas, policy, checkpoints) = (Arc::default(), Arc::new(NoPolicy), CheckpointPolicy::default());
+        Self { ports, holder, version: version.into(), schemas, policy, has_session_tools: true, checkpoints }
     }
 
     /// The same host with policies and hooks for the sessions that it opens. Without it a mode whose policy is a
     /// component allows nothing, and there are no hooks.
-    pub fn with_policy(mut self, policy: Arc<dyn Policy>) -> Self {
-        self.policy = policy;
-        self
+    pub fn with_policy(self, policy: Arc<dyn Policy>) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// The same host, with checkpoints made at other times.
+    pub fn with_checkpoints(self, checkpoints: CheckpointPolicy) -> Self {
+        Self { checkpoints, ..self }
     }
 
     /// The same host without the session's own tools ([`session_tools::specs`]), which sessions otherwise have beside
@@ -138,11 +146,14 @@ impl Host {
             tip: Tip::START,
             tenant: TenantId::local(),
             lineage: Lineage::root_of(id),
+            origin: None,
             created: now,
             updated: now,
         };
         let context = self.with_session_tools(context);
-        let opening = Opening { id, epoch, new: Some(new), context, grants: Some(grants), loaded: empty };
+        let (grants, kept) = (Some(grants), Kept::default());
+        let opening =
+            Opening { id, epoch, new: Some(new), context, grants, loaded: empty, kept, checkpoints: self.checkpoints };
         self.start(opening, hands).await
     }
 
@@ -156,9 +167,18 @@ impl Host {
         hands: Arc<dyn Hands>,
         takeover: Takeover,
     ) -> Result<Session, OpenError> {
-        let (epoch, loaded) = self.acquire(id, takeover).await?;
         let context = self.with_session_tools(context);
-        let opening = Opening { id, epoch, new: None, context, grants: Some(grants), loaded };
+        let (epoch, loaded, kept) = self.acquire(id, takeover).await?;
+        let opening = Opening {
+            id,
+            epoch,
+            new: None,
+            context,
+            grants: Some(grants),
+            loaded,
+            kept,
+            checkpoints: self.checkpoints,
+        };
         self.start(opening, hands).await
     }
 
@@ -169,7 +189,7 @@ impl Host {
         hands: Arc<dyn Hands>,
         takeover: Takeover,
     ) -> Result<Session, OpenError> {
-        let (epoch, loaded) = self.acquire(id, takeover).await?;
+        let (epoch, loaded, kept) = self.acquire(id, takeover).await?;
         let context = loaded.state.context.as_deref().cloned().ok_or(Refusal::NotOpened);
         let context =
             context.and_then(|it| if loaded.state.turn.is_none() { Ok(it) } else { Err(Refusal::TurnRunning) });
@@ -180,7 +200,11 @@ impl Host {
                 return Err(refusal.into());
             }
         };
-        self.start(Opening { id, epoch, new: None, context, grants: None, loaded }, hands).await
+        self.start(
+            Opening { id, epoch, new: None, context, grants: None, loaded, kept, checkpoints: self.checkpoints },
+            hands,
+        )
+        .await
     }
 
     async fn start(&self, opening: Opening, hands: Arc<dyn Hands>) -> Result<Session, OpenError> {
@@ -189,12 +213,12 @@ impl Host {
     }
 
     /// Becomes a session's writer and reads it.
-    async fn acquire(&self, id: SessionId, takeover: Takeover) -> Result<(Epoch, LoadedSession), OpenError> {
+    async fn acquire(&self, id: SessionId, takeover: Takeover) -> Result<(Epoch, LoadedSession, Kept), OpenError> {
         // An unknown id must not become a session by being acquired.
         self.ports.log.tip(id).await.map_err(LoadError::from)?;
         let epoch = self.ports.lease.acquire(id, &self.holder, takeover).await?;
-        match load(self.ports.log.as_ref(), id).await {
-            Ok(loaded) => Ok((epoch, loaded)),
+        match load_to(self.ports.log.as_ref(), id, Sequence(u64::MAX)).await {
+            Ok((loaded, kept)) => Ok((epoch, loaded, kept)),
             Err(error) => {
                 let _ = self.ports.lease.release(id, epoch).await;
                 Err(error.into())
@@ -204,16 +228,107 @@ impl Host {
 
     /// Gives a session that nobody writes another title. Nothing that is under way in it is taken up.
     pub async fn rename(&self, id: SessionId, title: impl Into<String>) -> Result<(), OpenError> {
-        self.ports.log.tip(id).await.map_err(LoadError::from)?;
-        let epoch = self.ports.lease.acquire(id, &self.holder, Takeover::IfGone).await?;
-        let renamed = self.append_rename(id, epoch, title.into()).await;
-        let released = self.ports.lease.release(id, epoch).await;
-        renamed.and(released.map_err(OpenError::from))
+        self.append_input(id, Event::SessionRenamed { title: title.into() }).await
     }
 
-    async fn append_rename(&self, id: SessionId, epoch: Epoch, title: String) -> Result<(), OpenError> {
+    /// Puts a session that nobody writes away, or takes it out again. Nothing that is under way in it is taken up.
+    pub async fn archive(&self, id: SessionId, archived: bool) -> Result<(), OpenError> {
+        self.append_input(id, Event::SessionArchived { archived }).await
+    }
+
+    /// Begins a session that goes on from where another one was after an event, or is now: its log begins with the
+    /// other's events, by reference. The event and everything that derives from the same input count as one. Neither
+    /// log is read, nobody needs to hold the origin, and a turn under way is taken up by whoever opens the fork.
+    pub async fn fork(
+        &self,
+        origin: SessionId,
+        at: Option<Sequence>,
+        files: ForkFiles,
+    ) -> Result<SessionId, OpenError> {
+        let at = self.tip_at(origin, at).await?;
+        let row = self.ports.index.summary(origin).await.map_err(LoadError::from)?;
+        let now = self.ports.clock.now();
+        let id = SessionId::new(now, &self.ports.ids.entropy());
+        let title = fork_title(&row.title);
+        let workspace = files.workspace().map_or_else(|| row.workspace.clone(), str::to_owned);
+        let event = Event::SessionForked { origin, at: at.sequence, title: title.clone(), files };
+        if let Some(problem) = storable::problem(&event) {
+            return Err(OpenError::Unstorable(problem));
+        }
+        let (events, tip) = self.seal_own(id, at, event);
+        let summary = SessionSummary {
+            session: id,
+            title,
+            workspace,
+            created: now,
+            updated: now,
+            last_sequence: tip.sequence,
+            archived: false,
+            parent: None,
+            origin: Some(origin),
+            ..row
+        };
+        let epoch = self.ports.lease.acquire(id, &self.holder, Takeover::IfGone).await?;
+        let append = SessionAppend::new(id, epoch, at, events);
+        let append = SessionAppend { fork_of: Some(origin), summary: Some(summary), ..append };
+        let begun = self.ports.log.append(vec![append]).await;
+        self.give_back(id, epoch, begun.is_ok()).await?;
+        Ok(begun.map(|()| id)?)
+    }
+
+    /// The end of the batch that an event is part of, or of the log, with the hash of its header.
+    async fn tip_at(&self, session: SessionId, at: Option<Sequence>) -> Result<Tip, LoadError> {
+        let log = self.ports.log.as_ref();
+        let tip = log.tip(session).await?;
+        let Some(at) = at.filter(|at| *at != tip.sequence) else {
+            return if tip == Tip::START { Err(LoadError::Empty(session)) } else { Ok(tip) };
+        };
+        let missing = LoadError::NoEvent { session, sequence: at };
+        if at == Sequence::START || at > tip.sequence {
+            return Err(missing);
+        }
+        let at = batch_end(log, session, at).await?;
+        let stored = log.read(session, Sequence(at.0.saturating_sub(1)), 1).await?;
+        let header = stored.first().ok_or(missing)?;
+        Ok(Tip { sequence: at, hash: Digest::of(&header.header_bytes) })
+    }
+
+    /// Seals the first event of a session's own, after a beginning that others wrote.
+    pub(crate) fn seal_own(&self, id: SessionId, after: Tip, event: Event) -> (Vec<SealedEvent>, Tip) {
+        let context = SealContext {
+            tenant: TenantId::local(),
+            session: id,
+            lineage: Lineage::root_of(id),
+            time: self.ports.clock.now(),
+            actor: Actor::Principal("person".to_owned()),
+        };
+        seal(after, &context, &[event], || self.ports.ids.entropy())
+    }
+
+    /// Gives a new session back; one that did not come into being goes.
+    pub(crate) async fn give_back(&self, id: SessionId, epoch: Epoch, has_begun: bool) -> Result<(), LeaseError> {
+        if !has_begun && let Err(error) = self.ports.index.delete(id).await {
+            tracing::debug!(session = %id, %error, "a session that did not begin was left behind");
+        }
+        self.ports.lease.release(id, epoch).await
+    }
+
+    pub(crate) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// Appends a person's input to a session that nobody writes.
+    async fn append_input(&self, id: SessionId, input: Event) -> Result<(), OpenError> {
+        self.ports.log.tip(id).await.map_err(LoadError::from)?;
+        let epoch = self.ports.lease.acquire(id, &self.holder, Takeover::IfGone).await?;
+        let appended = self.decide_and_append(id, epoch, input).await;
+        let released = self.ports.lease.release(id, epoch).await;
+        appended.and(released.map_err(OpenError::from))
+    }
+
+    async fn decide_and_append(&self, id: SessionId, epoch: Epoch, input: Event) -> Result<(), OpenError> {
         let mut loaded = self.load(id).await?;
-        let decision = decide(&mut loaded.state, id, Event::SessionRenamed { title })?;
+        let decision = decide(&mut loaded.state, id, input)?;
         loaded.updated = self.ports.clock.now();
         let context = SealContext {
             tenant: loaded.tenant.clone(),
@@ -224,8 +339,7 @@ impl Host {
         };
         let (events, tip) = seal(loaded.tip, &context, &decision.events, || self.ports.ids.entropy());
         let summary = Some(loaded.summary(id, tip));
-        let append =
-            SessionAppend { session: id, epoch, after: loaded.tip, events, blobs: Vec::new(), kv: Vec::new(), summary };
+        let append = SessionAppend { summary, ..SessionAppend::new(id, epoch, loaded.tip, events) };
         Ok(self.ports.log.append(vec![append]).await?)
     }
 
@@ -240,7 +354,7 @@ impl Host {
         Ok(deleted.map_err(LoadError::from)?)
     }
 
-    /// Verifies the chain of a session's log, also where payloads were erased. Gives its end.
+    /// Verifies the chain of a session's whole log, also where payloads were erased. Gives its end.
     pub async fn verify(&self, id: SessionId) -> Result<Tip, LoadError> {
         verify_chain(self.ports.log.as_ref(), id).await
     }
@@ -268,4 +382,11 @@ impl Host {
         }
         Ok(events)
     }
+}
+
+/// What a fork is called.
+fn fork_title(origin: &str) -> String {
+    const ENDING: &str = " (fork)";
+    let room = TITLE_CHARS_MAX.saturating_sub(ENDING.len());
+    format!("{}{ENDING}", origin.chars().take(room).collect::<String>())
 }

@@ -9,21 +9,26 @@
 mod actor;
 mod arguments;
 mod capture;
+mod carried;
+pub mod checkpoint;
 pub mod crash;
 pub mod diff;
 mod grants;
 mod host;
-mod kept;
 mod load;
 mod policy;
+pub mod portable;
 pub mod ports;
+mod said;
 mod session;
 mod storable;
 pub mod undo;
 mod work;
 
+pub use checkpoint::CheckpointPolicy;
 pub use host::{Host, NewSession, OpenError, Ports};
 pub use load::{LoadError, LoadedSession};
+pub use portable::{ExportError, Exported, ImportAs, ImportError, ImportLimits};
 pub use session::{LoggedEvent, Session, SessionError, Subscription, Update};
 #[doc(inline)]
 pub use undo::{CallChanges, Selection, UndoError, UndoPlan};

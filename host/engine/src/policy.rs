@@ -88,7 +88,8 @@ pub(crate) async fn run_hooks(policy: &dyn Policy, occasion: HookOccasion) -> Ve
 
 /// What the hooks of one point are told in this state.
 pub(crate) fn occasion(state: &SessionState, point: HookPoint, details: Value) -> HookOccasion {
-    HookOccasion { point, mode: state.mode.clone(), details, history: state.summary() }
+    let policy = state.mode().and_then(|mode| mode.policy);
+    HookOccasion { point, mode: state.mode.clone(), policy, details, history: state.summary() }
 }
 
 /// The input that says what hooks said; none where that is nothing.

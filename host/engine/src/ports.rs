@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use harness_core::change::Manifest;
 use harness_core::envelope::{Payload, SealedEvent, Tip};
 use harness_core::event::{ApplyResult, Changes, Context, ModelFailure, ModelStop};
-use harness_core::grant::Capability;
+use harness_core::grant::{Capability, Grant};
 use harness_core::item::{AssistantPart, Item, ToolSpec, Usage};
 use harness_core::mode::{HistorySummary, HookAnswer, HookPoint, PolicyAnswer, PolicyQuestion};
 pub use harness_core::outcome::Resume;
@@ -19,6 +19,7 @@ use harness_core::record::{CallRecord, KvSpace, KvWrite};
 use harness_core::{CallId, Digest, Epoch, Sequence, SessionId, TimeMs};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// Content kept by its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,89 @@ pub struct SessionAppend {
     pub kv: Vec<KvWrite>,
     /// The session's row in the index, where it changed.
     pub summary: Option<SessionSummary>,
+    /// What was said in the events, for searching.
+    pub said: Vec<Said>,
+    /// The log begins as that session's does, up to `after`, by reference: only for a session without events. What
+    /// is shared stays as long as one of them needs it.
+    pub fork_of: Option<SessionId>,
+    /// A checkpoint of the session's, at `after` or before.
+    pub checkpoint: Option<CheckpointWrite>,
+}
+
+impl SessionAppend {
+    /// An append of events and nothing else.
+    pub fn new(session: SessionId, epoch: Epoch, after: Tip, events: Vec<SealedEvent>) -> Self {
+        let (blobs, kv, said) = (Vec::new(), Vec::new(), Vec::new());
+        Self { session, epoch, after, events, blobs, kv, summary: None, said, fork_of: None, checkpoint: None }
+    }
+}
+
+/// Words of the conversation, as they are searched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The event that they stand in.
+    pub sequence: Sequence,
+    /// The words, cut.
+    pub text: String,
+}
+
+/// A session whose events a log begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// The session that the events were written for.
+    pub session: SessionId,
+    /// The last of them. The next one is that of the next ancestor, or the session's own.
+    pub last: Sequence,
+}
+
+/// A session's state as of an event, derived from the log: it can be dropped at any time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The event, and the hash of its header.
+    pub tip: Tip,
+    /// The version of the rules that folded the state.
+    pub core: u32,
+    /// The form of the bytes.
+    pub format: u32,
+    /// Everything but the conversation, sealed by whoever made it.
+    pub state: Vec<u8>,
+    /// How many of the session's segments, from the first, are its conversation.
+    pub segments: u32,
+}
+
+/// A checkpoint to be kept. The conversation only grows, so each piece of it is written once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointWrite {
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// Segments that stay, from the first. Those behind go, and the checkpoints that need them.
+    pub segments_kept: u32,
+    /// Segments that follow those: with them there are as many as the checkpoint needs.
+    pub segments: Vec<Vec<u8>>,
+}
+
+/// A whole log from elsewhere, to be taken in as one change.
+pub struct Import {
+    /// Whose events the pages hold; the last one ends them.
+    pub lineage: Vec<Ancestor>,
+    /// Events in order, and contents, as they come. Verified already.
+    pub pages: mpsc::Receiver<ImportPage>,
+    /// What the session adds to them: its first own events. Its `after` is the end of the pages' events, and
+    /// says that none is missing.
+    pub append: SessionAppend,
+}
+
+/// A piece of a log from elsewhere.
+#[derive(Debug, Default)]
+pub struct ImportPage {
+    /// Events that follow those of the page before.
+    pub events: Vec<StoredEvent>,
+    /// Contents that the events name.
+    pub blobs: Vec<Blob>,
+    /// What was said in the events.
+    pub said: Vec<Said>,
+    /// Nothing follows. Without such a page nothing is written.
+    pub is_last: bool,
 }
 
 /// Why an append was refused. Nothing of it was written.
@@ -139,7 +223,42 @@ pub trait EventLog: Send + Sync + 'static {
     async fn tip(&self, session: SessionId) -> Result<Tip, StoreError>;
 
     /// Replaces a payload with nothing, for good. The chain still verifies.
+    ///
+    /// Where the event is shared with forks or an origin, it is erased for all of them; so are words kept for
+    /// searching and checkpoints that could hold it.
     async fn erase_payload(&self, session: SessionId, sequence: Sequence) -> Result<(), StoreError>;
+
+    /// The sessions whose events the log begins with, the first one first; empty for a session that is no fork.
+    async fn lineage(&self, session: SessionId) -> Result<Vec<Ancestor>, StoreError> {
+        let _ = session;
+        Ok(Vec::new())
+    }
+
+    /// The session's newest checkpoint at `up_to` or before, if one is kept. Where the log is made to keep none,
+    /// there is none.
+    async fn checkpoint(&self, session: SessionId, up_to: Sequence) -> Result<Option<Checkpoint>, StoreError> {
+        let _ = (session, up_to);
+        Ok(None)
+    }
+
+    /// Segments of the session's conversation from the position `first` on, counted from 0: as many as fit into
+    /// `bytes_max`, at least one unless there is none.
+    async fn segments(&self, session: SessionId, first: u32, bytes_max: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let _ = (session, first, bytes_max);
+        Ok(Vec::new())
+    }
+
+    /// Drops the session's checkpoints and segments.
+    async fn drop_checkpoints(&self, session: SessionId) -> Result<(), StoreError> {
+        let _ = session;
+        Ok(())
+    }
+
+    /// Takes in a log from elsewhere, all of it or nothing. The session was acquired and has no events.
+    async fn import(&self, import: Import) -> Result<(), AppendError> {
+        let session = import.append.session;
+        Err(AppendError::Storage(format!("{session} was not imported: this log takes in none")))
+    }
 }
 
 /// Who holds a session.
@@ -226,6 +345,44 @@ pub struct SessionSummary {
     pub turns: u32,
     /// What it cost so far.
     pub usage: Usage,
+    /// Whether it was put away.
+    #[serde(default)]
+    pub archived: bool,
+    /// The session that started it, if any.
+    #[serde(default)]
+    pub parent: Option<SessionId>,
+    /// The session that it was forked from or was when it was exported, if any.
+    #[serde(default)]
+    pub origin: Option<SessionId>,
+}
+
+/// A place in a list of sessions. It stays where it is when sessions come, go or change: those updated meanwhile
+/// stand before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionCursor {
+    /// When the last session of the page was updated.
+    pub updated: TimeMs,
+    /// That session.
+    pub session: SessionId,
+}
+
+impl SessionCursor {
+    /// After that row.
+    pub const fn after(row: &SessionSummary) -> Self {
+        Self { updated: row.updated, session: row.session }
+    }
+}
+
+/// Whether sessions that were put away are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Archived {
+    /// No.
+    #[default]
+    LeftOut,
+    /// Among the others.
+    Included,
+    /// Nothing else.
+    Only,
 }
 
 /// Which sessions to list.
@@ -233,8 +390,17 @@ pub struct SessionSummary {
 pub struct SessionFilter {
     /// Only those of this folder.
     pub workspace: Option<String>,
-    /// Only those whose title or id contains this text, case folded.
+    /// Only those whose title or id contains this text, case folded, or in whose conversation one thing said has
+    /// all of its words (the last may be the beginning of one).
     pub search: Option<String>,
+    /// Only those that are doing this.
+    pub status: Option<SessionStatus>,
+    /// Only those that this session started.
+    pub parent: Option<SessionId>,
+    /// What of those that were put away.
+    pub archived: Archived,
+    /// Only those after this place.
+    pub after: Option<SessionCursor>,
     /// At most so many, the most recently updated first.
     pub sessions_max: usize,
     /// Leave out so many first.
@@ -247,10 +413,14 @@ pub trait Index: Send + Sync + 'static {
     /// The sessions that match, most recently updated first.
     async fn list(&self, filter: SessionFilter) -> Result<Vec<SessionSummary>, StoreError>;
 
+    /// How many sessions match. Place, number and `skip` do not count.
+    async fn count(&self, filter: SessionFilter) -> Result<u64, StoreError>;
+
     /// One session's row.
     async fn summary(&self, session: SessionId) -> Result<SessionSummary, StoreError>;
 
-    /// Removes a session for good: its log, its row and the contents that no other session names.
+    /// Removes a session for good: its log, its row and the contents that no other session names. What a fork
+    /// shares with it stays until the last such fork is removed; nobody else sees it.
     async fn delete(&self, session: SessionId) -> Result<(), StoreError>;
 }
 
@@ -259,6 +429,18 @@ pub trait Index: Send + Sync + 'static {
 pub trait Blobs: Send + Sync + 'static {
     /// The content, if it is kept. An error if what is kept has another digest.
     async fn get(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, StoreError>;
+
+    /// The contents that belong to a session, those it shares included, after `after` in the order of their bytes, at
+    /// most `digests_max`. Some may be of events that a fork left behind.
+    async fn named_by(
+        &self,
+        session: SessionId,
+        after: Option<Digest>,
+        digests_max: usize,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let _ = (session, after, digests_max);
+        Ok(Vec::new())
+    }
 }
 
 /// Values that outlast calls. They are written together with the events that say so; what belongs to a
@@ -330,8 +512,8 @@ pub struct ModelRequest {
     pub session: SessionId,
     /// Model, system prompt and tools.
     pub context: Arc<Context>,
-    /// The conversation. From request to request of a session it only grows: earlier items stay the
-    /// same `Arc`s.
+    /// The conversation. From request to request of a session it only grows, unless the session was rewound:
+    /// earlier items stay the same `Arc`s.
     pub items: Vec<Arc<Item>>,
     /// Tokens of the response at most.
     pub output_tokens_max: Option<u32>,
@@ -451,6 +633,15 @@ pub trait Hands: Send + Sync + 'static {
     async fn put(&self, call: CallId, manifest: &Manifest, contents: &dyn Blobs) -> ApplyResult;
 }
 
+/// Where the configuration's grants are written down, for a session that goes on while they change.
+#[async_trait]
+pub trait GrantLists: Send + Sync + 'static {
+    /// All that the configuration gives now, as for [`crate::Session::set_grants`]; none where that is what was told
+    /// last. Asked whenever calls are about to start, so it costs next to nothing while nothing changes. What cannot be
+    /// read gives nothing.
+    async fn changed(&self) -> Option<Vec<Grant>>;
+}
+
 /// The policies of modes, and hooks: components without any capability, whose answers become inputs.
 ///
 /// Promise: never an error and never a wait without end. A policy that broke, ran out or is not there denies; a
@@ -475,6 +666,8 @@ pub struct HookOccasion {
     pub point: HookPoint,
     /// The mode.
     pub mode: String,
+    /// The mode's policy component in force, whose hooks run too: not another one that has come in its place since.
+    pub policy: Option<Digest>,
     /// A JSON object, by point as the contract says (`wit/mode/mode.wit`); long texts cut.
     pub details: serde_json::Value,
     /// What happened so far.

@@ -6,7 +6,7 @@
 
 use crate::actor::Wake;
 use crate::load::{LoadError, LoadedSession};
-use crate::ports::{Blobs, CallProgress, EventLog, Ids, ModelDelta, StoreError};
+use crate::ports::{Blobs, CallProgress, EventLog, GrantLists, Ids, ModelDelta, StoreError};
 use harness_core::budget::{Budget, Price};
 use harness_core::envelope::{SealedEvent, VerifyError, verify};
 use harness_core::event::{Answer, PlanAnswer, TurnLimits};
@@ -102,6 +102,7 @@ impl From<LoadError> for SessionError {
         match error {
             LoadError::Store(error) => Self::Store(error),
             LoadError::Damaged { source, .. } => Self::Damaged(source),
+            LoadError::NoEvent { sequence, .. } => Self::Refused(Refusal::NoEvent(sequence)),
             other => Self::Store(StoreError::Damaged(other.to_string())),
         }
     }
@@ -222,6 +223,13 @@ impl Session {
         self.ask(|reply| Wake::Grants { grants, reply }).await?.map_err(SessionError::from)
     }
 
+    /// Has the configuration's grants brought in line with these lists whenever calls start from now on: what was
+    /// given or revoked since is in force for those calls, and logged as by [`Self::set_grants`]. Where there are more
+    /// than a session can have, what was revoked is gone and nothing new is given.
+    pub async fn follow_grants(&self, lists: Arc<dyn GrantLists>) -> Result<(), SessionError> {
+        self.wakes.send(Wake::FollowGrants { lists }).await.map_err(|_| self.closed())
+    }
+
     /// Gives a grant of the session's own, whatever source it names. The same grant again replaces it.
     pub async fn grant(&self, grant: Grant) -> Result<GrantId, SessionError> {
         let grant = Grant { source: SESSION_SOURCE.to_owned(), ..grant };
@@ -247,6 +255,17 @@ impl Session {
     /// Gives the session a title.
     pub async fn rename(&self, title: impl Into<String>) -> Result<(), SessionError> {
         self.tell(Event::SessionRenamed { title: title.into() }).await
+    }
+
+    /// Puts the session away, or takes it out again.
+    pub async fn archive(&self, archived: bool) -> Result<(), SessionError> {
+        self.tell(Event::SessionArchived { archived }).await
+    }
+
+    /// Goes back to what the session was after an event and everything that derives from the same input; gives the
+    /// last event of those. What came after stays in the log. Files stay as they are. Refused while a turn is under way.
+    pub async fn rewind(&self, to: Sequence) -> Result<Sequence, SessionError> {
+        self.ask(|reply| Wake::Rewind { to, reply }).await?
     }
 
     /// The session as it is now. Everything in it is durable.

@@ -150,8 +150,10 @@ fn without_changes(event: Event, message: &str) -> Event {
 mod tests {
     use super::*;
     use harness_core::event::ModelStop;
+    use harness_core::grant::{HostPattern, SecretPlace, SecretScope};
+    use harness_core::outcome::CallUsage;
     use harness_core::record::RequestMade;
-    use harness_core::{Manifest, Usage};
+    use harness_core::{CallId, Capability, Manifest, Usage};
 
     fn response(parts: Vec<AssistantPart>) -> Event {
         Event::ModelResponded {
@@ -182,9 +184,8 @@ mod tests {
         assert!(matches!(large, Event::ModelFailed { failure, .. } if failure.message.contains("bytes to log")));
     }
 
-    #[test]
-    fn what_left_the_host_stays_in_a_report_that_is_not_sound() {
-        let made = RequestMade {
+    fn request() -> RequestMade {
+        RequestMade {
             method: "GET".into(),
             url: "https://example.com".into(),
             address: None,
@@ -192,7 +193,34 @@ mod tests {
             problem: None,
             request_bytes: 0,
             response_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_report_with_a_capability_that_does_not_read_back_is_a_failure_and_not_a_broken_log() {
+        let needed = |header: &str| {
+            let host = HostPattern::Name("example.com".into());
+            Capability::Secret(SecretScope { name: "forge".into(), host, place: SecretPlace::Header(header.into()) })
         };
+        let denied = |capability| Outcome::NotGranted { component: "fetch".into(), capability: Box::new(capability) };
+        let failed = |_| Outcome::failed(FailureKind::Failed, "", "it was refused");
+        for (header, is_logged) in [("x-own", true), ("x!own", false), ("x own", false), ("", false)] {
+            for (outcome, refused) in [(denied(needed(header)), Vec::new()), (failed(()), vec![needed(header)])] {
+                let record = CallRecord { refused, requests: vec![request()], ..CallRecord::default() };
+                let (call, changes, usage) = (CallId::from_bits(1), Changes::None, CallUsage::default());
+                let report = Event::CallReported { call, outcome, changes, usage, record };
+                let logged = or_failure(report.clone());
+                assert_eq!(Event::decode(logged.kind(), &logged.encode()).ok().as_ref(), Some(&logged), "{header}");
+                assert_eq!(logged == report, is_logged, "{header}: {logged:?}");
+                let Event::CallReported { record, .. } = logged else { panic!("not a report") };
+                assert_eq!(record.requests, [request()], "what left the host has left it");
+            }
+        }
+    }
+
+    #[test]
+    fn what_left_the_host_stays_in_a_report_that_is_not_sound() {
+        let made = request();
         for changes in
             [Changes::Staged { manifest: Manifest::default() }, Changes::Observed { manifest: Manifest::default() }]
         {

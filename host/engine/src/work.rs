@@ -20,7 +20,6 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -149,7 +148,7 @@ impl Work {
             let step = state.turn.as_ref().map_or(0, |turn| turn.steps.saturating_add(1));
             policy::occasion(state, HookPoint::BeforeStep, serde_json::json!({ "step": step }))
         });
-        let policy = Arc::clone(&self.policy);
+        let (policy, clock) = (Arc::clone(&self.policy), Arc::clone(&self.ports.clock));
         let output_tokens_max = state.turn.as_ref().and_then(|turn| turn.limits.output_tokens_max);
         let items = state.history.clone();
         let ask = ModelRequest { session: self.session, context, items, output_tokens_max };
@@ -165,7 +164,7 @@ impl Work {
                     return;
                 }
             }
-            let started = Instant::now();
+            let started = clock.now();
             let (words, reasoning) = (AtomicU64::new(0), AtomicU64::new(0));
             let sink = move |delta: ModelDelta| {
                 let (counter, bytes) = match &delta {

@@ -12,8 +12,8 @@ use harness_core::envelope::{Payload, SealedEvent};
 use harness_core::record::{KvSpace, KvWrite};
 use harness_core::{Digest, Epoch, Header, Scope, Sequence, SessionId, Tip};
 use harness_engine::ports::{
-    AppendError, Blobs, EventLog, Holder, Index, Kv, Lease, LeaseError, SessionAppend, SessionFilter, SessionSummary,
-    StoreError, StoredEvent, Takeover,
+    Ancestor, AppendError, Archived, Blobs, Checkpoint, CheckpointWrite, EventLog, Holder, Import, Index, Kv, Lease,
+    LeaseError, Said, SessionAppend, SessionFilter, SessionSummary, StoreError, StoredEvent, Takeover,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,9 +31,30 @@ type Values = BTreeMap<KvSpace, BTreeMap<String, Vec<u8>>>;
 struct Session {
     epoch: u64,
     holder: Option<Holder>,
-    events: Vec<(Vec<u8>, Option<Payload>)>,
+    /// Shared with forks.
+    events: Vec<Arc<Kept>>,
+    lineage: Vec<Ancestor>,
+    said: Vec<Said>,
+    checkpoints: Vec<Checkpoint>,
+    segments: Vec<Vec<u8>>,
     summary: Option<SessionSummary>,
     blobs: BTreeSet<Digest>,
+}
+
+/// An event; forks see it erased as well.
+struct Kept {
+    header: Vec<u8>,
+    payload: Mutex<Option<Payload>>,
+}
+
+impl Kept {
+    fn new(header: Vec<u8>, payload: Option<Payload>) -> Arc<Self> {
+        Arc::new(Self { header, payload: Mutex::new(payload) })
+    }
+
+    fn payload(&self) -> MutexGuard<'_, Option<Payload>> {
+        self.payload.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Default)]
@@ -90,12 +111,69 @@ impl Session {
     fn tip(&self) -> Tip {
         match self.events.last() {
             None => Tip::START,
-            Some((header, _)) => Tip { sequence: Sequence(self.events.len() as u64), hash: Digest::of(header) },
+            Some(last) => Tip { sequence: Sequence(self.events.len() as u64), hash: Digest::of(&last.header) },
         }
     }
 }
 
+impl Session {
+    /// Keeps a checkpoint, unless its segments are not all there or something was erased.
+    fn keep(&mut self, write: CheckpointWrite) {
+        let kept = write.segments_kept as usize;
+        let is_erased = self.events.iter().any(|event| event.payload().is_none());
+        let is_whole = kept + write.segments.len() == write.checkpoint.segments as usize;
+        if is_erased || !is_whole || self.segments.len() < kept {
+            return;
+        }
+        if self.segments.len() > kept {
+            self.checkpoints.retain(|known| known.segments as usize <= kept);
+            self.segments.truncate(kept);
+        }
+        self.segments.extend(write.segments);
+        self.checkpoints.retain(|known| known.tip.sequence < write.checkpoint.tip.sequence);
+        self.checkpoints.push(write.checkpoint);
+    }
+
+    /// Whether one thing that was said has all words; the last may be the beginning of one.
+    fn says(&self, search: &str) -> bool {
+        let words: Vec<String> = words_of(search);
+        let Some((last, whole)) = words.split_last() else { return false };
+        self.said.iter().any(|said| {
+            let there = words_of(&said.text);
+            whole.iter().all(|word| there.contains(word)) && there.iter().any(|word| word.starts_with(last.as_str()))
+        })
+    }
+}
+
+fn words_of(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect()
+}
+
 impl Inner {
+    /// Has a session without events begin as another one does.
+    fn begin_as(&mut self, id: SessionId, origin: SessionId, at: Tip) -> Result<(), AppendError> {
+        let missing = |found| AppendError::Tip { session: origin, expected: at.sequence, found };
+        let theirs = self.sessions.get(&origin).ok_or(AppendError::NotFound(origin))?;
+        let count = usize::try_from(at.sequence.0).unwrap_or(usize::MAX);
+        let events = theirs.events.get(..count).ok_or_else(|| missing(theirs.tip().sequence))?.to_vec();
+        if events.last().map(|last| Digest::of(&last.header)) != Some(at.hash) {
+            return Err(missing(theirs.tip().sequence));
+        }
+        let mut lineage: Vec<Ancestor> = theirs.lineage.clone();
+        lineage.push(Ancestor { session: origin, last: at.sequence });
+        let needed = lineage.iter().position(|ancestor| ancestor.last >= at.sequence).map_or(0, |index| index + 1);
+        lineage.truncate(needed);
+        for ancestor in &mut lineage {
+            ancestor.last = ancestor.last.min(at.sequence);
+        }
+        let said = theirs.said.iter().filter(|said| said.sequence <= at.sequence).cloned().collect();
+        let blobs = theirs.blobs.clone();
+        let ours = self.sessions.get_mut(&id).ok_or(AppendError::NotFound(id))?;
+        (ours.events, ours.lineage, ours.said, ours.blobs) = (events, lineage, said, blobs);
+        Ok(())
+    }
+
     fn find(&self, session: SessionId) -> Result<&Session, StoreError> {
         self.sessions.get(&session).ok_or(StoreError::NotFound(session))
     }
@@ -105,7 +183,11 @@ impl Inner {
         let mut undo = Vec::new();
         let mut fresh = BTreeMap::new();
         let writes: Vec<KvWrite> = appends.iter().flat_map(|append| append.kv.clone()).collect();
-        let done = appends.into_iter().try_for_each(|append| self.append_one(append, &mut undo, &mut fresh));
+        let mut checkpoints = Vec::new();
+        let done = appends.into_iter().try_for_each(|mut append| {
+            checkpoints.extend(append.checkpoint.take().map(|write| (append.session, write)));
+            self.append_one(append, &mut undo, &mut fresh)
+        });
         let done = done.and_then(|()| self.check_quota(&fresh)).and_then(|()| match self.refusals.pop_front() {
             Some(error) => Err(error),
             None => Ok(()),
@@ -117,6 +199,11 @@ impl Inner {
             return Err(error);
         }
         self.blobs.extend(fresh);
+        for (session, write) in checkpoints {
+            if let Some(session) = self.sessions.get_mut(&session) {
+                session.keep(write);
+            }
+        }
         for KvWrite { space, key, value } in writes {
             let values = self.kv.entry(space).or_default();
             // What is not base64 was refused before.
@@ -136,11 +223,23 @@ impl Inner {
         fresh: &mut BTreeMap<Digest, Arc<[u8]>>,
     ) -> Result<(), AppendError> {
         let id = append.session;
+        let session = self.sessions.get(&id).ok_or(AppendError::NotFound(id))?;
+        let is_new = session.events.is_empty() && append.fork_of.is_some();
+        check(&append, session, is_new)?;
+        if let Some(origin) = append.fork_of.filter(|_| is_new) {
+            self.begin_as(id, origin, append.after)?;
+        }
         let session = self.sessions.get_mut(&id).ok_or(AppendError::NotFound(id))?;
-        check(&append, session)?;
-        let mut step =
-            Undo { session: id, events: session.events.len(), summary: session.summary.clone(), named: Vec::new() };
-        session.events.extend(append.events.into_iter().map(|event| (event.header_bytes, event.payload)));
+        let mut step = Undo {
+            session: id,
+            events: session.events.len(),
+            said: session.said.len(),
+            summary: session.summary.clone(),
+            named: Vec::new(),
+            is_new,
+        };
+        session.events.extend(append.events.into_iter().map(|event| Kept::new(event.header_bytes, event.payload)));
+        session.said.extend(append.said);
         session.summary = append.summary.or(session.summary.take());
         for blob in append.blobs {
             if session.blobs.insert(blob.digest) {
@@ -170,23 +269,31 @@ impl Inner {
 struct Undo {
     session: SessionId,
     events: usize,
+    said: usize,
     summary: Option<SessionSummary>,
     named: Vec<Digest>,
+    /// Became a fork.
+    is_new: bool,
 }
 
 impl Undo {
     fn take_back(self, sessions: &mut BTreeMap<SessionId, Session>) {
         if let Some(session) = sessions.get_mut(&self.session) {
             session.events.truncate(self.events);
+            session.said.truncate(self.said);
             session.summary = self.summary;
             for digest in &self.named {
                 session.blobs.remove(digest);
+            }
+            if self.is_new {
+                (session.events, session.lineage, session.said) = Default::default();
+                session.blobs.clear();
             }
         }
     }
 }
 
-fn check(append: &SessionAppend, session: &Session) -> Result<(), AppendError> {
+fn check(append: &SessionAppend, session: &Session, is_new: bool) -> Result<(), AppendError> {
     let id = append.session;
     let tip = session.tip();
     let mut next = append.after;
@@ -209,7 +316,7 @@ fn check(append: &SessionAppend, session: &Session) -> Result<(), AppendError> {
     if session.holder.is_none() {
         return Err(AppendError::NotFound(id));
     }
-    if append.after != tip {
+    if !is_new && (append.after != tip || append.fork_of.is_some()) {
         return Err(AppendError::Tip { session: id, expected: append.after.sequence, found: tip.sequence });
     }
     Ok(())
@@ -240,7 +347,7 @@ impl EventLog for MemoryStore {
         let skipped = usize::try_from(after.0).unwrap_or(usize::MAX);
         let read = events.iter().skip(skipped).take(events_max);
         Ok(read
-            .map(|(header_bytes, payload)| StoredEvent { header_bytes: header_bytes.clone(), payload: payload.clone() })
+            .map(|kept| StoredEvent { header_bytes: kept.header.clone(), payload: kept.payload().clone() })
             .collect())
     }
 
@@ -250,12 +357,83 @@ impl EventLog for MemoryStore {
 
     async fn erase_payload(&self, session: SessionId, sequence: Sequence) -> Result<(), StoreError> {
         let mut inner = self.inner();
-        let known = inner.sessions.get_mut(&session).ok_or(StoreError::NotFound(session))?;
+        let known = inner.sessions.get(&session).ok_or(StoreError::NotFound(session))?;
         let index = sequence.0.checked_sub(1).and_then(|index| usize::try_from(index).ok());
-        let event = index.and_then(|index| known.events.get_mut(index));
-        let (_, payload) = event.ok_or_else(|| StoreError::Storage(format!("{session} has no event {sequence}")))?;
-        *payload = None;
+        let event = index.and_then(|index| known.events.get(index));
+        let event = event.ok_or_else(|| StoreError::Storage(format!("{session} has no event {sequence}")))?;
+        *event.payload() = None;
+        let event = Arc::clone(event);
+        let shares =
+            |known: &Session| index.and_then(|index| known.events.get(index)).is_some_and(|it| Arc::ptr_eq(it, &event));
+        for known in inner.sessions.values_mut().filter(|known| shares(known)) {
+            known.said.retain(|said| said.sequence != sequence);
+            (known.checkpoints, known.segments) = Default::default();
+        }
         Ok(())
+    }
+
+    async fn lineage(&self, session: SessionId) -> Result<Vec<Ancestor>, StoreError> {
+        Ok(self.inner().find(session)?.lineage.clone())
+    }
+
+    async fn checkpoint(&self, session: SessionId, up_to: Sequence) -> Result<Option<Checkpoint>, StoreError> {
+        let inner = self.inner();
+        let fitting = |known: &&Checkpoint| known.tip.sequence <= up_to;
+        Ok(inner.find(session)?.checkpoints.iter().rev().find(fitting).cloned())
+    }
+
+    async fn segments(&self, session: SessionId, first: u32, bytes_max: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let inner = self.inner();
+        let mut bytes = 0_usize;
+        let segments = inner.find(session)?.segments.iter().skip(first as usize);
+        let fitting = segments.take_while(|segment| {
+            let fits = bytes < bytes_max;
+            bytes = bytes.saturating_add(segment.len());
+            fits
+        });
+        Ok(fitting.cloned().collect())
+    }
+
+    async fn drop_checkpoints(&self, session: SessionId) -> Result<(), StoreError> {
+        let mut inner = self.inner();
+        let known = inner.sessions.get_mut(&session).ok_or(StoreError::NotFound(session))?;
+        (known.checkpoints, known.segments) = Default::default();
+        Ok(())
+    }
+
+    async fn import(&self, mut import: Import) -> Result<(), AppendError> {
+        let session = import.append.session;
+        let refuse = |what: &str| Err(AppendError::Storage(format!("{session} {what}")));
+        let mut begun = Session { lineage: import.lineage, ..Session::default() };
+        let mut contents = Vec::new();
+        loop {
+            let Some(page) = import.pages.recv().await else { return refuse("came to no end") };
+            begun.events.extend(page.events.into_iter().map(|event| Kept::new(event.header_bytes, event.payload)));
+            begun.said.extend(page.said);
+            contents.extend(page.blobs);
+            if page.is_last {
+                break;
+            }
+        }
+        if begun.tip() != import.append.after || begun.tip() == Tip::START {
+            return refuse("is not the log that was announced");
+        }
+        let mut inner = self.inner();
+        let known = inner.sessions.get_mut(&session).ok_or(AppendError::NotFound(session))?;
+        let found = known.tip().sequence;
+        if found != Sequence::START {
+            return Err(AppendError::Tip { session, expected: Sequence::START, found });
+        }
+        begun.blobs = contents.iter().map(|blob| blob.digest).collect();
+        (begun.epoch, begun.holder) = (known.epoch, known.holder.clone());
+        let before = std::mem::replace(known, begun);
+        let mut append = import.append;
+        append.blobs.extend(contents);
+        let done = inner.append(vec![append]);
+        if done.is_err() {
+            inner.sessions.insert(session, before);
+        }
+        done
     }
 }
 
@@ -288,24 +466,43 @@ impl Lease for MemoryStore {
     }
 }
 
-#[async_trait]
-impl Index for MemoryStore {
-    async fn list(&self, filter: SessionFilter) -> Result<Vec<SessionSummary>, StoreError> {
-        let inner = self.inner();
-        let search = filter.search.map(|text| text.to_lowercase());
-        let mut rows: Vec<&SessionSummary> = inner
+impl Inner {
+    fn matching(&self, filter: &SessionFilter) -> Vec<SessionSummary> {
+        let finds = |session: &Session, row: &SessionSummary| {
+            let folded = || format!("{}\n{}", row.title.to_lowercase(), row.session);
+            let search = filter.search.as_ref();
+            search.is_none_or(|text| folded().contains(&text.to_lowercase()) || session.says(text))
+        };
+        let mut rows: Vec<&SessionSummary> = self
             .sessions
             .values()
             .filter(|session| !session.events.is_empty())
-            .filter_map(|session| session.summary.as_ref())
-            .filter(|row| filter.workspace.as_ref().is_none_or(|workspace| *workspace == row.workspace))
-            .filter(|row| {
-                let folded = || format!("{}\n{}", row.title.to_lowercase(), row.session);
-                search.as_ref().is_none_or(|text| folded().contains(text))
+            .filter_map(|session| session.summary.as_ref().filter(|row| finds(session, row)))
+            .filter(|row| match filter.archived {
+                Archived::LeftOut => !row.archived,
+                Archived::Included => true,
+                Archived::Only => row.archived,
             })
+            .filter(|row| filter.status.is_none_or(|status| status == row.status))
+            .filter(|row| filter.parent.is_none_or(|parent| row.parent == Some(parent)))
+            .filter(|row| filter.workspace.as_ref().is_none_or(|workspace| *workspace == row.workspace))
             .collect();
         rows.sort_by_key(|row| std::cmp::Reverse((row.updated, row.session)));
-        Ok(rows.into_iter().skip(filter.skip).take(filter.sessions_max).cloned().collect())
+        rows.into_iter().cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Index for MemoryStore {
+    async fn list(&self, filter: SessionFilter) -> Result<Vec<SessionSummary>, StoreError> {
+        let place = filter.after.map(|after| (after.updated, after.session));
+        let rows = self.inner().matching(&filter).into_iter();
+        let rows = rows.filter(|row| place.is_none_or(|place| (row.updated, row.session) < place));
+        Ok(rows.skip(filter.skip).take(filter.sessions_max).collect())
+    }
+
+    async fn count(&self, filter: SessionFilter) -> Result<u64, StoreError> {
+        Ok(self.inner().matching(&filter).len() as u64)
     }
 
     async fn summary(&self, session: SessionId) -> Result<SessionSummary, StoreError> {
@@ -338,6 +535,17 @@ impl Blobs for MemoryStore {
             }
             found => Ok(found),
         }
+    }
+
+    async fn named_by(
+        &self,
+        session: SessionId,
+        after: Option<Digest>,
+        digests_max: usize,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let inner = self.inner();
+        let named = inner.find(session)?.blobs.iter().filter(|digest| after.is_none_or(|after| **digest > after));
+        Ok(named.take(digests_max).copied().collect())
     }
 }
 

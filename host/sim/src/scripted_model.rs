@@ -4,9 +4,10 @@
 //! extend the one before it in the same session, is named in [`ScriptedModel::problems`].
 
 use crate::gate::Gate;
+use crate::provider::valid_for_provider;
 use async_trait::async_trait;
 use harness_core::event::{ModelFailure, ModelFailureKind, ModelStop};
-use harness_core::item::{AssistantPart, Item, Usage};
+use harness_core::item::{AssistantPart, Usage};
 use harness_engine::ports::{DeltaSink, Model, ModelDelta, ModelRequest, ModelResponse};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -108,7 +109,7 @@ impl ScriptedModel {
 
 impl Seen {
     fn record(&mut self, request: ModelRequest) {
-        self.problems.extend(conversation_problem(&request.items));
+        self.problems.extend(valid_for_provider(request.items.iter().map(AsRef::as_ref)).err());
         if let Some(earlier) = self.requests.iter().rev().find(|earlier| earlier.session == request.session) {
             let same = earlier.items.iter().zip(&request.items).filter(|(old, new)| Arc::ptr_eq(old, new)).count();
             if same < earlier.items.len() {
@@ -149,42 +150,11 @@ fn with_own_ids(mut response: ModelResponse, number: usize) -> ModelResponse {
     response
 }
 
-/// What a provider would not accept about a conversation that is to be answered, if anything.
-pub fn conversation_problem(items: &[Arc<Item>]) -> Option<String> {
-    let mut open: Vec<&str> = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        match item.as_ref() {
-            Item::ToolResults { results } => {
-                let answered: Vec<&str> = results.iter().map(|result| result.provider_call.as_str()).collect();
-                if open.is_empty() || answered != open {
-                    return Some(format!("item {index} answers {answered:?}, asked was {open:?}"));
-                }
-                open.clear();
-            }
-            Item::User { .. } | Item::Assistant { .. } if !open.is_empty() => {
-                return Some(format!("item {index} comes before {open:?} was answered"));
-            }
-            Item::User { .. } => {}
-            Item::Assistant { parts, .. } if parts.is_empty() => return Some(format!("item {index} is empty")),
-            Item::Assistant { parts, .. } => open.extend(parts.iter().filter_map(|part| match part {
-                AssistantPart::ToolCall { provider_call, .. } => Some(provider_call.as_str()),
-                AssistantPart::Text { .. } | AssistantPart::Reasoning { .. } => None,
-            })),
-        }
-    }
-    match items.last().map(Arc::as_ref) {
-        Some(Item::User { .. } | Item::ToolResults { .. }) => None,
-        Some(Item::Assistant { .. }) => Some("the last word is the model's own".to_owned()),
-        None => Some("there is nothing to answer".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::conformance::model::{self, Subject, Wanted};
-    use harness_core::CallId;
-    use harness_core::item::{ModelRef, ToolResult};
+    use harness_core::item::ModelRef;
 
     /// A scripted model whose script is what the suite wants next.
     struct Scripted {
@@ -227,54 +197,5 @@ mod tests {
         let script = Arc::clone(&next);
         let model = Arc::new(ScriptedModel::by(move |_| Some(script.lock().unwrap().clone().unwrap())));
         model::run(&Scripted { model, next }).await;
-    }
-
-    fn user() -> Item {
-        Item::User { text: "hi".into() }
-    }
-
-    fn asks(calls: &[&str]) -> Item {
-        let part = |id: &&str| AssistantPart::ToolCall {
-            provider_call: (*id).to_owned(),
-            tool: "t".into(),
-            arguments: "{}".into(),
-        };
-        Item::Assistant { model: "a/b".parse().unwrap(), parts: calls.iter().map(part).collect() }
-    }
-
-    fn answers(calls: &[&str]) -> Item {
-        let result = |id: &&str| ToolResult {
-            call: CallId::from_bits(1),
-            provider_call: (*id).to_owned(),
-            tool: "t".into(),
-            text: "ok".into(),
-            is_error: false,
-        };
-        Item::ToolResults { results: calls.iter().map(result).collect() }
-    }
-
-    #[test]
-    fn conversations_that_a_provider_refuses_are_found() {
-        let problem = |items: Vec<Item>| conversation_problem(&items.into_iter().map(Arc::new).collect::<Vec<_>>());
-        for good in [
-            vec![user()],
-            vec![user(), user()],
-            vec![user(), asks(&["1", "2"]), answers(&["1", "2"])],
-            vec![user(), asks(&["1"]), answers(&["1"]), user()],
-        ] {
-            assert_eq!(problem(good.clone()), None, "{good:?}");
-        }
-        for bad in [
-            vec![],
-            vec![user(), asks(&["1"])],
-            vec![user(), asks(&["1"]), user()],
-            vec![user(), asks(&["1", "2"]), answers(&["1"])],
-            vec![user(), asks(&["1", "2"]), answers(&["2", "1"])],
-            vec![user(), asks(&["1"]), answers(&["1", "1"])],
-            vec![user(), answers(&["1"])],
-            vec![user(), asks(&[]), user()],
-        ] {
-            assert!(problem(bad.clone()).is_some(), "{bad:?}");
-        }
     }
 }

@@ -5,7 +5,7 @@
 
 use harness_engine::ports::EventLog;
 use harness_sim::conformance::{Stores, Writer, session};
-use harness_store::{SqliteStore, StoreOptions, this_process};
+use harness_store::{DATABASE_FILE, SqliteStore, StoreOptions, this_process};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ const ALONE_COUNT: usize = 2_000;
 const SESSIONS_COUNT: u64 = 100;
 /// Appends of each of them.
 const EACH_COUNT: usize = 400;
+/// Openings of each kind.
+const OPENINGS_COUNT: usize = 50;
 
 fn main() {
     let parent = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, std::path::PathBuf::from);
@@ -31,11 +33,40 @@ fn main() {
         alone(&stores, at(&bare, 50)).await;
         together(&stores).await;
         reads(&*store).await;
+        let open = |folder: &std::path::Path| SqliteStore::open(folder, StoreOptions::default()).unwrap();
+        let beside = sorted((0..OPENINGS_COUNT).map(|_| timed(|| open(&folder.path().join("store")))).collect());
+        println!("open (others have it open): p50 {:?}, p99 {:?}", at(&beside, 50), at(&beside, 99));
+        let (log_bytes, killed) = after_kill(&folder.path().join("store"), &folder.path().join("killed"), &open);
+        println!("open (after a kill, log of {log_bytes} bytes): p50 {:?}, p99 {:?}", at(&killed, 50), at(&killed, 99));
         drop((stores, store));
-        let start = Instant::now();
-        SqliteStore::open(folder.path().join("store"), StoreOptions::default()).unwrap();
-        println!("open (existing): {:?}", start.elapsed());
+        let closed = sorted((0..OPENINGS_COUNT).map(|_| timed(|| open(&folder.path().join("store")))).collect());
+        println!("open (existing): p50 {:?}, p99 {:?}", at(&closed, 50), at(&closed, 99));
     });
+}
+
+/// What opening takes when the process that had it open was killed: its files are copied away under it. With the
+/// size of its write-ahead log.
+fn after_kill(
+    living: &std::path::Path,
+    killed: &std::path::Path,
+    open: &dyn Fn(&std::path::Path) -> SqliteStore,
+) -> (u64, Vec<Duration>) {
+    let log = format!("{DATABASE_FILE}-wal");
+    let times = (0..OPENINGS_COUNT).map(|_| {
+        let _ = std::fs::remove_dir_all(killed);
+        std::fs::create_dir(killed).unwrap();
+        for name in [DATABASE_FILE, &log] {
+            std::fs::copy(living.join(name), killed.join(name)).unwrap();
+            std::fs::File::open(killed.join(name)).unwrap().sync_all().unwrap();
+        }
+        let begin = Instant::now();
+        let store = open(killed);
+        let time = begin.elapsed();
+        drop(store);
+        time
+    });
+    let times = sorted(times.collect());
+    (std::fs::metadata(living.join(log)).unwrap().len(), times)
 }
 
 /// What a commit of one small row costs at least.

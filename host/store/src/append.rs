@@ -3,11 +3,11 @@
 //! Promise: an append whose epoch, tip, chain or quota is wrong leaves nothing behind, in none of the
 //! sessions it names.
 
-use crate::kv;
 use crate::schema::{SESSION_EVENTS_MAX, event_row};
 use crate::store::session_key;
 use crate::writer::Desk;
-use harness_core::envelope::{SealedEvent, Tip};
+use crate::{checkpoint, kv, lineage, said};
+use harness_core::envelope::{Payload, SealedEvent, Tip};
 use harness_core::limits::EVENT_PAYLOAD_BYTES_MAX;
 use harness_core::{Digest, Header, Sequence, SessionId};
 use harness_engine::ports::{AppendError, Blob, SessionAppend, SessionStatus, SessionSummary};
@@ -74,7 +74,10 @@ pub(crate) fn weight_bytes(appends: &[SessionAppend]) -> usize {
     let payloads = events.map(|event| event.header_bytes.len() + event.payload.as_ref().map_or(0, |p| p.bytes.len()));
     let writes = appends.iter().flat_map(|append| &append.kv);
     let values = writes.map(|write| write.key.len() + write.value.as_ref().map_or(0, String::len));
-    payloads.sum::<usize>() + values.sum::<usize>() + content_bytes(appends)
+    let checkpoints = appends.iter().filter_map(|append| append.checkpoint.as_ref());
+    let kept =
+        checkpoints.map(|write| write.checkpoint.state.len() + write.segments.iter().map(Vec::len).sum::<usize>());
+    payloads.sum::<usize>() + values.sum::<usize>() + kept.sum::<usize>() + content_bytes(appends)
 }
 
 /// How much of it is contents. Bytes.
@@ -84,10 +87,10 @@ pub(crate) fn content_bytes(appends: &[SessionAppend]) -> usize {
 
 /// Writes a checked append. Contents come last: by then nothing but the quota or the disk can refuse it.
 pub(crate) fn write(desk: &mut Desk, appends: &[SessionAppend]) -> Result<(), AppendError> {
-    let mut contents: Vec<(i64, &[Blob])> = Vec::new();
+    let mut contents: Vec<(i64, Sequence, &[Blob])> = Vec::new();
     for append in appends {
         let row = write_session(&desk.connection, append)?;
-        contents.push((row, &append.blobs));
+        contents.push((row, append.after.sequence, &append.blobs));
     }
     desk.blobs.store(&desk.connection, desk.blob_quota_bytes, &contents)
 }
@@ -102,23 +105,20 @@ fn write_session(connection: &Connection, append: &SessionAppend) -> Result<i64,
     if !session.is_held {
         return Err(AppendError::NotFound(append.session));
     }
-    if session.tip != append.after {
+    if let Some(origin) = append.fork_of
+        && session.tip == Tip::START
+    {
+        lineage::begin_as(connection, session.row, origin, append.after)?;
+    } else if session.tip != append.after || append.fork_of.is_some() {
         let (expected, found) = (append.after.sequence, session.tip.sequence);
         return Err(AppendError::Tip { session: append.session, expected, found });
     }
     let row = session.row;
     for (sequence, event) in (append.after.sequence.0 + 1..).zip(&append.events) {
         let key = event_row(row, sequence);
-        let mut header =
-            connection.prepare_cached("INSERT INTO event (id, header) VALUES (?1, ?2)").map_err(storage)?;
-        header.execute(params![key, event.header_bytes]).map_err(storage)?;
-        if let Some(payload) = &event.payload {
-            let mut insert = connection
-                .prepare_cached("INSERT INTO payload (id, salt, bytes) VALUES (?1, ?2, ?3)")
-                .map_err(storage)?;
-            insert.execute(params![key, payload.salt, payload.bytes]).map_err(storage)?;
-        }
+        write_event(connection, key, &event.header_bytes, event.payload.as_ref()).map_err(storage)?;
     }
+    said::write(connection, row, &append.said).map_err(storage)?;
     if let Some(last) = append.events.last() {
         let end = append.after.sequence.0 + append.events.len() as u64;
         let mut update = connection
@@ -130,7 +130,34 @@ fn write_session(connection: &Connection, append: &SessionAppend) -> Result<i64,
     if let Some(summary) = &append.summary {
         write_summary(connection, row, summary).map_err(storage)?;
     }
+    if let Some(write) = &append.checkpoint {
+        checkpoint::keep(connection, row, write).map_err(storage)?;
+    }
     Ok(row)
+}
+
+/// Writes one event under its key.
+pub(crate) fn write_event(
+    connection: &Connection,
+    key: i64,
+    header_bytes: &[u8],
+    payload: Option<&Payload>,
+) -> rusqlite::Result<()> {
+    connection.prepare_cached("INSERT INTO event (id, header) VALUES (?1, ?2)")?.execute(params![key, header_bytes])?;
+    if let Some(payload) = payload {
+        connection.prepare_cached("INSERT INTO payload (id, salt, bytes) VALUES (?1, ?2, ?3)")?.execute(params![
+            key,
+            payload.salt,
+            payload.bytes
+        ])?;
+    }
+    Ok(())
+}
+
+/// Whether a session that was acquired has no events yet.
+pub(crate) fn check_empty(connection: &Connection, session: SessionId) -> Result<(), AppendError> {
+    let found = find(connection, session)?.tip.sequence;
+    if found == Sequence::START { Ok(()) } else { Err(AppendError::Tip { session, expected: Sequence::START, found }) }
 }
 
 struct Found {
@@ -163,7 +190,8 @@ fn write_summary(connection: &Connection, row: i64, summary: &SessionSummary) ->
     let usage = serde_json::to_string(&summary.usage)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let sql = "INSERT OR REPLACE INTO summary (session, title, workspace, model, created, updated, last_sequence,
-               status, turns, usage, folded) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+               status, turns, usage, folded, archived, parent, origin)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     connection.prepare_cached(sql)?.execute(params![
         row,
         summary.title,
@@ -176,6 +204,9 @@ fn write_summary(connection: &Connection, row: i64, summary: &SessionSummary) ->
         summary.turns,
         usage,
         folded(summary),
+        summary.archived,
+        summary.parent.map(session_key),
+        summary.origin.map(session_key),
     ])?;
     Ok(())
 }

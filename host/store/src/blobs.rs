@@ -11,9 +11,10 @@
 use crate::append::storage;
 use crate::open::sync_folder;
 use crate::schema::roll_back;
-use crate::store::{SqliteStore, store_error};
+use crate::store::{SqliteStore, session_row, store_error};
+use crate::writer::Desk;
 use async_trait::async_trait;
-use harness_core::Digest;
+use harness_core::{Digest, Sequence, SessionId};
 use harness_engine::ports::{AppendError, Blob, Blobs, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashSet;
@@ -59,16 +60,16 @@ impl BlobFolder {
         make_folder(&self.path)
     }
 
-    /// Keeps contents for sessions (by row number) as part of the transaction under way.
+    /// Keeps contents for sessions (by row number, with the event that they follow) as part of the transaction under way.
     pub(crate) fn store(
         &self,
         connection: &Connection,
         quota_bytes: u64,
-        contents: &[(i64, &[Blob])],
+        contents: &[(i64, Sequence, &[Blob])],
     ) -> Result<(), AppendError> {
         let mut fresh: Vec<&Blob> = Vec::new();
         let mut seen = HashSet::new();
-        for blob in contents.iter().flat_map(|(_, blobs)| *blobs) {
+        for blob in contents.iter().flat_map(|(_, _, blobs)| *blobs) {
             if seen.insert(blob.digest) && !self.is_kept(connection, blob)? {
                 fresh.push(blob);
             }
@@ -87,10 +88,15 @@ impl BlobFolder {
         for blob in fresh {
             self.add(connection, blob)?;
         }
-        let sql = "INSERT OR IGNORE INTO blob_reference (session, blob) SELECT ?1, id FROM blob WHERE digest = ?2";
-        for (session, blob) in contents.iter().flat_map(|(session, blobs)| blobs.iter().map(move |b| (session, b))) {
+        let sql = "INSERT OR IGNORE INTO blob_reference (session, blob, since) SELECT ?1, id, ?3 FROM blob
+                   WHERE digest = ?2";
+        let each = |(session, since, blobs): &(i64, Sequence, &'_ [Blob])| {
+            let (session, since) = (*session, since.0 as i64);
+            blobs.iter().map(move |blob| (session, since, blob.digest)).collect::<Vec<_>>()
+        };
+        for (session, since, digest) in contents.iter().flat_map(each) {
             let mut insert = connection.prepare_cached(sql).map_err(storage)?;
-            insert.execute(params![session, blob.digest.0]).map_err(storage)?;
+            insert.execute(params![session, digest.0, since]).map_err(storage)?;
         }
         Ok(())
     }
@@ -229,6 +235,60 @@ impl Blobs for SqliteStore {
         }
         Err(StoreError::Damaged(format!("the content {digest} is missing from the store. Restore it from a backup")))
     }
+
+    async fn named_by(
+        &self,
+        session: SessionId,
+        after: Option<Digest>,
+        digests_max: usize,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let work = move |connection: &Connection| named_by(connection, session, after, digests_max);
+        self.shared.readers.read(StoreError::Storage, work).await
+    }
+}
+
+/// Takes the contents from a session's row that came with events after `needed` (-1: all), and drops those that no
+/// other one names.
+pub(crate) fn release(desk: &mut Desk, row: i64, needed: i64) -> rusqlite::Result<()> {
+    let connection = &desk.connection;
+    let mut unnamed = connection.prepare_cached(
+        "SELECT blob.id, digest, bytes, content IS NULL FROM blob_reference AS ours JOIN blob ON blob.id = ours.blob
+         WHERE ours.session = ?1 AND (?2 < 0 OR ours.since >= ?2) AND NOT EXISTS (
+             SELECT 1 FROM blob_reference AS theirs WHERE theirs.blob = ours.blob AND theirs.session <> ?1)",
+    )?;
+    let unnamed: Vec<(i64, Digest, i64, bool)> = unnamed
+        .query_map([row, needed], |row| Ok((row.get(0)?, Digest(row.get(1)?), row.get(2)?, row.get(3)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let sql = "DELETE FROM blob_reference WHERE session = ?1 AND (?2 < 0 OR since >= ?2)";
+    connection.prepare_cached(sql)?.execute([row, needed])?;
+    for (blob, digest, bytes, is_file) in unnamed {
+        connection.prepare_cached("DELETE FROM blob WHERE id = ?1")?.execute([blob])?;
+        connection.prepare_cached("UPDATE store SET blob_bytes = blob_bytes - ?1")?.execute([bytes])?;
+        if is_file {
+            desk.unnamed.push(digest);
+        }
+    }
+    Ok(())
+}
+
+fn named_by(
+    connection: &Connection,
+    session: SessionId,
+    after: Option<Digest>,
+    digests_max: usize,
+) -> Result<Vec<Digest>, StoreError> {
+    let row = session_row(connection, session).map_err(store_error)?.ok_or(StoreError::NotFound(session))?;
+    let sql = "SELECT DISTINCT digest FROM blob_reference JOIN blob ON blob.id = blob_reference.blob
+               WHERE (?2 IS NULL OR digest > ?2) AND (blob_reference.session = ?1 OR EXISTS (
+                   SELECT 1 FROM part WHERE part.session = ?1 AND owner = blob_reference.session AND since < last))
+               ORDER BY digest LIMIT ?3";
+    let count = i64::try_from(digests_max).unwrap_or(i64::MAX);
+    let read = || -> rusqlite::Result<Vec<Digest>> {
+        let mut statement = connection.prepare_cached(sql)?;
+        let found = statement.query_map(params![row, after.map(|digest| digest.0), count], |row| row.get(0))?;
+        found.map(|digest| digest.map(Digest)).collect()
+    };
+    read().map_err(store_error)
 }
 
 enum Look {

@@ -7,16 +7,19 @@
 //! (`NotFound`), and a session made again under that id has a larger epoch, so that the old writer stays
 //! shut out. Whoever wants to ask first looks at `Lease::holder`.
 
-use crate::schema::event_row;
+use crate::append::status_word;
+use crate::said;
+use crate::schema::{SEQUENCE_BITS, SESSION_EVENTS_MAX};
 use crate::store::{SqliteStore, session_key, session_row, store_error};
 use crate::writer::{Desk, Kind};
 use async_trait::async_trait;
-use harness_core::{Digest, Sequence, SessionId, TimeMs};
-use harness_engine::ports::{Index, SessionFilter, SessionStatus, SessionSummary, StoreError};
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use harness_core::{Sequence, SessionId, TimeMs};
+use harness_engine::ports::{Archived, Index, SessionCursor, SessionFilter, SessionStatus, SessionSummary, StoreError};
+use rusqlite::types::{Type, Value};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
-const COLUMNS: &str = "session.session, title, workspace, model, created, updated, last_sequence, status, turns, usage";
+const COLUMNS: &str = "session.session, title, workspace, model, created, updated, last_sequence, status, turns,
+    usage, archived, parent, origin";
 
 #[async_trait]
 impl Index for SqliteStore {
@@ -25,6 +28,13 @@ impl Index for SqliteStore {
         self.shared
             .readers
             .read(StoreError::Storage, move |connection| list(connection, &filter).map_err(store_error))
+            .await
+    }
+
+    async fn count(&self, filter: SessionFilter) -> Result<u64, StoreError> {
+        self.shared
+            .readers
+            .read(StoreError::Storage, move |connection| count(connection, &filter).map_err(store_error))
             .await
     }
 
@@ -53,23 +63,76 @@ impl Index for SqliteStore {
     }
 }
 
-fn list(connection: &Connection, filter: &SessionFilter) -> rusqlite::Result<Vec<SessionSummary>> {
-    // instr() and not LIKE: `%` and `_` are letters here, and our folding covers more than ASCII.
-    let mut sql = format!(
-        "SELECT {COLUMNS} FROM summary JOIN session ON session.id = summary.session
-                           WHERE tip_sequence > 0 AND (?2 IS NULL OR instr(folded, ?2) > 0)"
-    );
-    if filter.workspace.is_some() {
-        sql.push_str(" AND workspace = ?1");
-    } else {
-        sql.push_str(" AND ?1 IS NULL");
+/// The condition of a filter and the values of its parameters, from `?1` on.
+fn condition(filter: &SessionFilter) -> (String, Vec<Value>) {
+    let mut conditions = vec!["tip_sequence > 0".to_owned()];
+    let mut values: Vec<Value> = Vec::new();
+    // `#` stands for the number of the parameter.
+    let mut and = |condition: &str, value: Value| {
+        values.push(value);
+        conditions.push(condition.replace('#', &values.len().to_string()));
+    };
+    if let Some(workspace) = &filter.workspace {
+        and("workspace = ?#", workspace.clone().into());
     }
-    sql.push_str(" ORDER BY updated DESC, session.session DESC LIMIT ?3 OFFSET ?4");
-    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    let search = filter.search.as_ref().map(|text| text.to_lowercase());
+    if let Some(status) = filter.status {
+        and("status = ?#", status_word(status).to_owned().into());
+    }
+    if let Some(parent) = filter.parent {
+        and("parent = ?#", session_key(parent).to_vec().into());
+    }
+    match filter.archived {
+        Archived::Included => {}
+        Archived::LeftOut => and("archived = ?#", 0.into()),
+        Archived::Only => and("archived = ?#", 1.into()),
+    }
+    if let Some(search) = &filter.search {
+        // instr() and not LIKE: `%` and `_` are letters here, and our folding covers more than ASCII.
+        let in_row = "instr(folded, ?#) > 0";
+        and(in_row, search.to_lowercase().into());
+        if let Some(query) = said::query(search) {
+            // Or said in the session's own events, or in those that it shares.
+            let in_row = conditions.pop().unwrap_or_default();
+            values.push(query.into());
+            let query = values.len();
+            conditions.push(format!(
+                "({in_row} OR summary.session IN (
+                    SELECT said.rowid >> {SEQUENCE_BITS} FROM said WHERE said MATCH ?{query}
+                    UNION SELECT part.session FROM said JOIN part ON part.owner = said.rowid >> {SEQUENCE_BITS}
+                        AND said.rowid & {SESSION_EVENTS_MAX} BETWEEN part.first AND part.last
+                    WHERE said MATCH ?{query}))"
+            ));
+        }
+    }
+    (conditions.join(" AND "), values)
+}
+
+fn list(connection: &Connection, filter: &SessionFilter) -> rusqlite::Result<Vec<SessionSummary>> {
+    let (condition, mut values) = condition(filter);
+    let mut sql =
+        format!("SELECT {COLUMNS} FROM summary JOIN session ON session.id = summary.session WHERE {condition}");
+    if let Some(SessionCursor { updated, session }) = filter.after {
+        values.extend([updated.0.into(), Value::from(session_key(session).to_vec())]);
+        let [updated, session] = [values.len() - 1, values.len()];
+        sql.push_str(&format!(" AND (updated, session.session) < (?{updated}, ?{session})"));
+    }
+    let count = |number: usize| Value::from(i64::try_from(number).unwrap_or(i64::MAX));
+    values.extend([count(filter.sessions_max), count(filter.skip)]);
+    let [limit, offset] = [values.len() - 1, values.len()];
+    sql.push_str(&format!(" ORDER BY updated DESC, session.session DESC LIMIT ?{limit} OFFSET ?{offset}"));
     let mut statement = connection.prepare_cached(&sql)?;
-    let parameters = params![filter.workspace, search, count(filter.sessions_max), count(filter.skip)];
-    statement.query_map(parameters, stored_summary)?.collect()
+    statement.query_map(params_from_iter(values), stored_summary)?.collect()
+}
+
+fn count(connection: &Connection, filter: &SessionFilter) -> rusqlite::Result<u64> {
+    let (condition, values) = condition(filter);
+    let sql = format!("SELECT count(*) FROM summary JOIN session ON session.id = summary.session WHERE {condition}");
+    let found: i64 = connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0))?;
+    Ok(found.unsigned_abs())
+}
+
+fn stored_id(key: [u8; 16]) -> SessionId {
+    SessionId::from_bits(u128::from_be_bytes(key))
 }
 
 fn stored_summary(row: &Row<'_>) -> rusqlite::Result<SessionSummary> {
@@ -83,7 +146,7 @@ fn stored_summary(row: &Row<'_>) -> rusqlite::Result<SessionSummary> {
         other => return Err(broken(7, format!("unknown status {other}").into())),
     };
     Ok(SessionSummary {
-        session: SessionId::from_bits(u128::from_be_bytes(row.get(0)?)),
+        session: stored_id(row.get(0)?),
         title: row.get(1)?,
         workspace: row.get(2)?,
         model: row.get(3)?,
@@ -93,36 +156,20 @@ fn stored_summary(row: &Row<'_>) -> rusqlite::Result<SessionSummary> {
         status,
         turns: row.get(8)?,
         usage: serde_json::from_str(row.get_ref(9)?.as_str()?).map_err(|error| broken(9, error.into()))?,
+        archived: row.get(10)?,
+        parent: row.get::<_, Option<[u8; 16]>>(11)?.map(stored_id),
+        origin: row.get::<_, Option<[u8; 16]>>(12)?.map(stored_id),
     })
 }
 
 fn delete(desk: &mut Desk, row: i64, session: SessionId) -> rusqlite::Result<()> {
     let connection = &desk.connection;
     let run = |sql: &str| connection.prepare_cached(sql)?.execute([row]);
-    for table in ["payload", "event"] {
-        let sql = format!("DELETE FROM {table} WHERE id BETWEEN ?1 AND ?2");
-        connection.prepare_cached(&sql)?.execute([event_row(row, 0), event_row(row + 1, 0) - 1])?;
-    }
-    let mut unnamed = connection.prepare_cached(
-        "SELECT blob.id, digest, bytes, content IS NULL FROM blob_reference AS ours JOIN blob ON blob.id = ours.blob
-         WHERE ours.session = ?1 AND NOT EXISTS (
-             SELECT 1 FROM blob_reference AS theirs WHERE theirs.blob = ours.blob AND theirs.session <> ?1)",
-    )?;
-    let unnamed: Vec<(i64, Digest, i64, bool)> = unnamed
-        .query_map([row], |row| Ok((row.get(0)?, Digest(row.get(1)?), row.get(2)?, row.get(3)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    run("DELETE FROM blob_reference WHERE session = ?1")?;
-    for (blob, digest, bytes, is_file) in unnamed {
-        connection.prepare_cached("DELETE FROM blob WHERE id = ?1")?.execute([blob])?;
-        connection.prepare_cached("UPDATE store SET blob_bytes = blob_bytes - ?1")?.execute([bytes])?;
-        if is_file {
-            desk.unnamed.push(digest);
-        }
-    }
     crate::kv::delete_session(connection, session)?;
+    crate::checkpoint::delete(connection, row)?;
     run("DELETE FROM summary WHERE session = ?1")?;
     run("UPDATE store SET epoch_floor = max(epoch_floor, (SELECT epoch FROM session WHERE id = ?1))")?;
-    run("DELETE FROM session WHERE id = ?1")?;
+    crate::lineage::delete(desk, row)?;
     desk.erased = true;
     Ok(())
 }

@@ -16,19 +16,25 @@
 
 mod append;
 mod blobs;
+mod checkpoint;
+mod import;
 mod index;
 mod kv;
 mod lease;
+mod lineage;
 mod log;
 mod open;
 mod process;
 mod reader;
+mod recovered;
+mod said;
 mod schema;
 mod store;
 mod writer;
 
 pub use append::{APPEND_EVENTS_MAX, HEADER_BYTES_MAX};
 pub use blobs::INLINE_BLOB_BYTES_MAX;
+pub use checkpoint::CHECKPOINTS_MAX;
 pub use open::{
     BLOB_QUOTA_BYTES_DEFAULT, BUSY_TIMEOUT_MS_DEFAULT, DATABASE_FILE, OpenStoreError, READERS_DEFAULT, READERS_MAX,
     StoreOptions,

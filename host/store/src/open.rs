@@ -5,7 +5,9 @@
 //! for each other.
 
 use crate::blobs::BlobFolder;
+use crate::recovered;
 use crate::schema::{self, APPLICATION_ID, SCHEMA_VERSION};
+use rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
@@ -204,6 +206,9 @@ pub(crate) fn open(dir: &Path, options: StoreOptions) -> Result<(Place, Connecti
         _ => OpenStoreError::Database { path: place.database.clone(), source },
     };
     let connection = place.connect().map_err(database)?;
+    // What may not stay or is not ours is not copied into the database when this fails.
+    let copies_at_close = |copies: bool| connection.set_db_config(SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !copies);
+    copies_at_close(false).map_err(database)?;
     let identity = schema::identity(&connection).map_err(database)?;
     let is_new = identity.is_empty && identity.application == 0 && identity.version == 0;
     if !is_new && identity.application != APPLICATION_ID {
@@ -224,6 +229,7 @@ pub(crate) fn open(dir: &Path, options: StoreOptions) -> Result<(Place, Connecti
     if !use_write_ahead_log(&connection).map_err(database)? {
         return Err(OpenStoreError::NoWriteAheadLog { path: place.database.clone() });
     }
+    recovered::settle(&connection).and_then(|()| copies_at_close(true)).map_err(database)?;
     if identity.version < SCHEMA_VERSION {
         schema::migrate(&connection).map_err(database)?;
     }

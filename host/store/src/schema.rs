@@ -12,11 +12,34 @@ use rusqlite::Connection;
 /// "hhst", in the file's header (`PRAGMA application_id`), tells our databases from others'.
 pub const APPLICATION_ID: i32 = 0x6868_7374;
 /// The version of the schema that this code writes (`PRAGMA user_version`).
-pub const SCHEMA_VERSION: i32 = 2;
+pub const SCHEMA_VERSION: i32 = 3;
 /// Bits of an event's row number that hold its sequence.
 pub(crate) const SEQUENCE_BITS: u32 = 32;
 /// Events of one session at most: what fits into [`SEQUENCE_BITS`].
 pub(crate) const SESSION_EVENTS_MAX: u64 = (1 << SEQUENCE_BITS) - 1;
+
+/// Fills the table of words from the log: prompts, and the texts of models' responses. The first 8 KiB of
+/// characters count, about as the engine has it.
+macro_rules! said_of_payloads {
+    () => {
+        "
+    INSERT INTO said (rowid, text)
+        SELECT id, substr(text, 1, 8192) FROM (
+            SELECT id, CASE kind
+                WHEN 'prompt_received' THEN body ->> '$.text'
+                WHEN 'model_responded' THEN (
+                    SELECT group_concat(part.value ->> '$.text', char(10)) FROM json_each(body, '$.parts') AS part
+                    WHERE part.value ->> '$.part' = 'text')
+                END AS text
+            FROM (SELECT id, CAST(bytes AS TEXT) AS body, CAST(bytes AS TEXT) ->> '$.kind' AS kind FROM payload
+                  WHERE json_valid(CAST(bytes AS TEXT))))
+        WHERE trim(text) <> '' ORDER BY id;
+"
+    };
+}
+
+/// That, alone.
+pub(crate) const SAID_OF_PAYLOADS: &str = said_of_payloads!();
 
 /// Step `n` brings a database from version `n` to `n + 1`.
 const STEPS: [&str; SCHEMA_VERSION as usize] = [
@@ -93,6 +116,51 @@ const STEPS: [&str; SCHEMA_VERSION as usize] = [
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX kv_by_owner ON kv (scope, owner);
 ",
+    concat!(
+        "
+    -- is_gone: deleted, but a fork needs some of its events; its key is random. is_erased: a payload was.
+    ALTER TABLE session ADD COLUMN is_gone INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE session ADD COLUMN is_erased INTEGER NOT NULL DEFAULT 0;
+    UPDATE session SET is_erased = 1 WHERE tip_sequence <> (
+        SELECT count(*) FROM payload WHERE payload.id BETWEEN (session.id << 32) AND (session.id + 1 << 32) - 1);
+
+    -- Where the beginning of a log stands that is not stored under its session's own row. written_for: whose
+    -- events they are, as their headers say.
+    CREATE TABLE part (
+        session INTEGER NOT NULL REFERENCES session (id),
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        owner INTEGER NOT NULL REFERENCES session (id),
+        written_for BLOB NOT NULL CHECK (length(written_for) = 16),
+        PRIMARY KEY (session, first)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX part_by_owner ON part (owner, last);
+
+    -- since: the event before the append that brought the content; 0 where that is not known.
+    ALTER TABLE blob_reference ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+
+    ALTER TABLE summary ADD COLUMN archived INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE summary ADD COLUMN parent BLOB;
+    ALTER TABLE summary ADD COLUMN origin BLOB;
+    CREATE INDEX summary_by_parent ON summary (parent, updated DESC, session DESC) WHERE parent IS NOT NULL;
+
+    -- Derived from the log. Keys are `session row << 32 | sequence` and `session row << 32 | number`.
+    CREATE TABLE checkpoint (
+        id INTEGER PRIMARY KEY,
+        hash BLOB NOT NULL CHECK (length(hash) = 32),
+        core INTEGER NOT NULL,
+        format INTEGER NOT NULL,
+        segments INTEGER NOT NULL,
+        state BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE segment (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+
+    -- What was said, by the event's key. Derived from the log.
+    CREATE VIRTUAL TABLE said USING fts5 (text, tokenize = 'unicode61 remove_diacritics 0');
+    INSERT INTO said (said, rank) VALUES ('secure-delete', 1);
+",
+        said_of_payloads!()
+    ),
 ];
 
 /// What a database file says about itself.

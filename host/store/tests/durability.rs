@@ -10,7 +10,7 @@ mod faulty_vfs;
 use faulty_vfs::{Faults, Injected, Random, World};
 use harness_core::envelope::{self, Tip};
 use harness_core::{Event, Sequence, SessionId};
-use harness_engine::ports::{AppendError, EventLog, Lease, StoreError, Takeover};
+use harness_engine::ports::{AppendError, EventLog, Lease, SessionAppend, StoreError, Takeover};
 use harness_sim::conformance::{self, session};
 use harness_store::{DATABASE_FILE, FaultOptions, SqliteStore, StoreOptions, Synchronous, this_process};
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,14 +78,10 @@ async fn work(store: SqliteStore, world: &'static World, number: u64, seed: u64,
         truth.lock().unwrap().attempted.extend(titles.iter().cloned());
         let events: Vec<Event> = titles.iter().map(|title| Event::SessionRenamed { title: title.clone() }).collect();
         let (events, _) = conformance::seal(id, tip, &events);
-        let append = harness_engine::ports::SessionAppend {
-            session: id,
-            epoch,
-            after: tip,
-            events,
-            blobs: Vec::new(),
-            kv: Vec::new(),
+        let append = SessionAppend {
             summary: Some(conformance::summary(id, &titles[0], "/w", index as i64)),
+            said: vec![harness_engine::ports::Said { sequence: tip.sequence.next(), text: titles[0].clone() }],
+            ..harness_engine::ports::SessionAppend::new(id, epoch, tip, events)
         };
         match store.append(vec![append]).await {
             Ok(()) => {
@@ -164,40 +160,52 @@ struct Tally {
     injected: Injected,
 }
 
-fn run(seeds: std::ops::Range<u64>, faults: Faults, synchronous: Synchronous) -> Tally {
+/// Each power cut comes after so many kills.
+fn run(seeds: std::ops::Range<u64>, faults: Faults, kills_count: u64, synchronous: Synchronous) -> Tally {
     let mut tally = Tally::default();
     for seed in seeds {
-        if let Err(what) = run_seed(seed, faults, synchronous, &mut tally) {
+        if let Err(what) = run_seed(seed, faults, kills_count, synchronous, &mut tally) {
             tally.broken.push(format!("seed {seed}: {what}"));
         }
     }
     tally
 }
 
-fn run_seed(seed: u64, faults: Faults, synchronous: Synchronous, tally: &mut Tally) -> Result<(), String> {
+fn run_seed(
+    seed: u64,
+    faults: Faults,
+    kills_count: u64,
+    synchronous: Synchronous,
+    tally: &mut Tally,
+) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut random = Random(seed.wrapping_mul(0x1234_5678_9abc_def1));
     let truth = std::sync::Mutex::new(Truth::default());
     let mut folder = tempfile::tempdir().unwrap();
     for cut in 0..CUTS_COUNT {
-        let name = format!("faulty-{synchronous:?}-{}-{seed}-{cut}", faults.sync_fails_per_mille);
-        let world = World::register(&name, random.next(), 1 + random.below(OPERATIONS_MAX), faults);
-        if let Some(store) = open(folder.path(), world, &name, synchronous) {
-            runtime.block_on(async {
-                let seed = seed * CUTS_COUNT + cut;
-                let work = |number| work(store.clone(), world, number, seed, &truth);
-                tokio::join!(work(0), work(1), work(2), work(3));
-            });
-            tally.cut_in_the_middle += usize::from(world.is_cut());
+        let name = |kill| format!("faulty-{synchronous:?}-{}-{seed}-{cut}-{kill}", faults.sync_fails_per_mille);
+        let mut world = World::register(&name(0), random.next(), 1 + random.below(OPERATIONS_MAX), faults);
+        for kill in 0..=kills_count {
+            if kill > 0 {
+                let next = tempfile::tempdir().unwrap();
+                world = world.after_kill(&name(kill), 1 + random.below(OPERATIONS_MAX), next.path());
+                folder = next;
+            }
+            if let Some(store) = open(folder.path(), world, &name(kill), synchronous) {
+                runtime.block_on(async {
+                    let seed = (seed * CUTS_COUNT + cut) * (kills_count + 1) + kill;
+                    let work = |number| work(store.clone(), world, number, seed, &truth);
+                    tokio::join!(work(0), work(1), work(2), work(3));
+                });
+                tally.cut_in_the_middle += usize::from(world.is_cut());
+            }
+            world.cut();
+            world.unregister();
+            let injected = world.injected();
+            tally.injected.add(injected);
         }
-        world.cut();
         let left = tempfile::tempdir().unwrap();
         world.leave_behind(left.path());
-        world.unregister();
-        let injected = world.injected();
-        tally.injected.syncs += injected.syncs;
-        tally.injected.full += injected.full;
-        tally.injected.short += injected.short;
         // The check works on a copy, so that the next round recovers by itself.
         let copy = tempfile::tempdir().unwrap();
         for file in std::fs::read_dir(left.path()).unwrap() {
@@ -214,7 +222,7 @@ fn run_seed(seed: u64, faults: Faults, synchronous: Synchronous, tally: &mut Tal
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
-    let tally = run(0..40, Faults::default(), Synchronous::Full);
+    let tally = run(0..40, Faults::default(), 0, Synchronous::Full);
     assert!(tally.broken.is_empty(), "{:#?}", tally.broken);
     assert!(tally.acknowledged > 500, "only {} events were acknowledged", tally.acknowledged);
     assert!(tally.cut_in_the_middle > 20, "only {} cuts came in the middle of work", tally.cut_in_the_middle);
@@ -222,18 +230,85 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
 
 #[test]
 fn nor_does_one_on_a_disk_that_fails_now_and_then() {
-    let faults = Faults { sync_fails_per_mille: 60, disk_full_per_mille: 15, short_write_per_mille: 15 };
-    let tally = run(1000..1040, faults, Synchronous::Full);
+    let faults =
+        Faults { sync_fails_per_mille: 60, disk_full_per_mille: 15, short_write_per_mille: 15, ..Faults::default() };
+    let tally = run(1000..1040, faults, 0, Synchronous::Full);
     assert!(tally.broken.is_empty(), "{:#?}", tally.broken);
     assert!(tally.acknowledged > 300, "only {} events were acknowledged", tally.acknowledged);
-    let Injected { syncs, full, short } = tally.injected;
+    let Injected { syncs, full, short, .. } = tally.injected;
     assert!(syncs > 20 && full > 20 && short > 20, "too few faults: {:?}", tally.injected);
+}
+
+#[test]
+fn nor_does_one_after_kills_on_such_a_disk() {
+    let faults =
+        Faults { sync_fails_per_mille: 100, disk_full_per_mille: 5, short_write_per_mille: 5, ..Faults::default() };
+    let tally = run(2000..2030, faults, 2, Synchronous::Full);
+    assert!(tally.broken.is_empty(), "{:#?}", tally.broken);
+    assert!(tally.acknowledged > 300, "only {} events were acknowledged", tally.acknowledged);
+    assert!(tally.injected.syncs > 20, "too few faults: {:?}", tally.injected);
+}
+
+/// One event, acknowledged or refused by the disk.
+async fn append_one(store: &SqliteStore, epoch: harness_core::Epoch, title: &str, truth: &mut Truth) -> bool {
+    let id = session(0);
+    let Ok(tip) = store.tip(id).await else { return false };
+    truth.attempted.insert(title.to_owned());
+    let (events, next) = conformance::seal(id, tip, &[Event::SessionRenamed { title: title.to_owned() }]);
+    let append = SessionAppend::new(id, epoch, tip, events);
+    let is_acknowledged = store.append(vec![append]).await.is_ok();
+    if is_acknowledged {
+        truth.acknowledged.insert((id, next.sequence.0), title.to_owned());
+    }
+    is_acknowledged
+}
+
+#[tokio::test]
+async fn what_builds_on_a_commit_whose_sync_failed_is_not_lost_with_it() {
+    // The process that refused "two" is killed; the next one is cut off at every change that it makes.
+    let (mut cut_at, mut is_whole) = (1, false);
+    while !is_whole {
+        let (first, second, left) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut truth = Truth::default();
+        let name = |process| format!("killed-{cut_at}-{process}");
+        let world = World::register(&name(1), cut_at, u64::MAX, Faults::default());
+        let store = SqliteStore::open(first.path(), options(&name(1), Synchronous::Full)).unwrap();
+        let epoch = store.acquire(session(0), &this_process(), Takeover::IfGone).await.unwrap();
+        assert!(append_one(&store, epoch, "one", &mut truth).await);
+        world.fail_syncs(1);
+        assert!(!append_one(&store, epoch, "two", &mut truth).await);
+        world.cut();
+        world.unregister();
+
+        let world = world.after_kill(&name(2), cut_at, second.path());
+        drop(store);
+        if let Ok(store) = SqliteStore::open(second.path(), options(&name(2), Synchronous::Full)) {
+            let found = store.tip(session(0)).await.map(|tip| tip.sequence);
+            assert_eq!(found, Ok(Sequence(2)), "the cache has what the disk refused");
+            // What was read once must stay.
+            truth.acknowledged.insert((session(0), 2), "two".to_owned());
+            if let Ok(epoch) = store.acquire(session(0), &this_process(), Takeover::Force).await {
+                append_one(&store, epoch, "three", &mut truth).await;
+            }
+            is_whole = !world.is_cut();
+            // Closing would copy all of it into the database.
+            world.cut();
+        }
+        world.cut();
+        world.unregister();
+        world.leave_behind(left.path());
+        check(left.path(), &truth).await.unwrap_or_else(|what| panic!("cut at {cut_at}: {what}"));
+        assert!(!is_whole || truth.acknowledged.len() == 3, "cut at {cut_at}: {:?}", truth.acknowledged);
+        cut_at += 1;
+    }
+    assert!(cut_at > 10, "only {cut_at} changes were made");
 }
 
 #[test]
 fn with_less_care_the_same_power_cuts_lose_acknowledged_events() {
     for synchronous in [Synchronous::Normal, Synchronous::Off] {
-        let tally = run(0..12, Faults::default(), synchronous);
+        let tally = run(0..12, Faults::default(), 0, synchronous);
         let lost =
             tally.broken.iter().filter(|what| what.contains("is lost") || what.contains("does not open")).count();
         assert!(lost > 0, "{synchronous:?} lost nothing: this disk forgets nothing. {:#?}", tally.broken);

@@ -86,9 +86,9 @@ fn a_newer_store_is_refused_and_named() {
     database(folder.path()).pragma_update(None, "user_version", SCHEMA_VERSION + 6).unwrap();
     let before = std::fs::read(folder.path().join(DATABASE_FILE)).unwrap();
     let error = SqliteStore::open(folder.path(), StoreOptions::default()).unwrap_err();
-    assert!(matches!(error, OpenStoreError::Newer { found: 8, known: 2, .. }), "{error}");
+    assert!(matches!(error, OpenStoreError::Newer { found: 9, known: 3, .. }), "{error}");
     let words = error.to_string();
-    assert!(words.contains("version 8") && words.contains("up to 2"), "{words}");
+    assert!(words.contains("version 9") && words.contains("up to 3"), "{words}");
     assert_eq!(std::fs::read(folder.path().join(DATABASE_FILE)).unwrap(), before);
 }
 
@@ -98,8 +98,13 @@ async fn a_store_of_the_first_version_is_brought_up_and_keeps_what_it_has() {
     let store = open(folder.path());
     Writer::acquire(&ports(&store), session(1)).await.append(&["one"]).await.unwrap();
     drop(store);
-    // What version 2 added.
-    database(folder.path()).execute_batch("DROP TABLE kv; PRAGMA user_version = 1").unwrap();
+    // What versions 2 and 3 added.
+    let undo = "DROP TABLE kv; DROP TABLE part; DROP TABLE checkpoint; DROP TABLE segment; DROP TABLE said;
+        DROP INDEX summary_by_parent; ALTER TABLE summary DROP COLUMN archived;
+        ALTER TABLE summary DROP COLUMN parent; ALTER TABLE summary DROP COLUMN origin;
+        ALTER TABLE blob_reference DROP COLUMN since; ALTER TABLE session DROP COLUMN is_gone;
+        ALTER TABLE session DROP COLUMN is_erased; PRAGMA user_version = 1";
+    database(folder.path()).execute_batch(undo).unwrap();
     let store = open(folder.path());
     let stores = ports(&store);
     assert_eq!(titles(&*stores.log, session(1)).await, whole(&["one"]));
@@ -188,6 +193,20 @@ async fn a_reader_in_another_process_sees_what_was_acknowledged() {
         writer.append(&["x"]).await.unwrap();
         assert_eq!(two.tip(session(1)).await.unwrap().sequence, Sequence(round));
     }
+}
+
+#[tokio::test]
+async fn opening_waits_for_no_transaction_of_those_who_have_it_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut writer = Writer::acquire(&ports(&store), session(1)).await;
+    writer.append(&["one"]).await.unwrap();
+    let other = database(folder.path());
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let second = SqliteStore::open(folder.path(), StoreOptions { busy_timeout_ms: 1, ..StoreOptions::default() });
+    assert_eq!(titles(&second.unwrap(), session(1)).await, whole(&["one"]));
+    other.execute_batch("ROLLBACK").unwrap();
+    writer.append(&["two"]).await.unwrap();
 }
 
 #[tokio::test]

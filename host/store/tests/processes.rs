@@ -91,15 +91,7 @@ async fn hold(store: &SqliteStore) {
     loop {
         let tip = store.tip(session(1)).await.unwrap();
         let (events, next) = conformance::seal(session(1), tip, &[Event::SessionRenamed { title: "held".to_owned() }]);
-        let append = harness_engine::ports::SessionAppend {
-            session: session(1),
-            epoch,
-            after: tip,
-            events,
-            blobs: Vec::new(),
-            kv: Vec::new(),
-            summary: None,
-        };
+        let append = harness_engine::ports::SessionAppend::new(session(1), epoch, tip, events);
         match store.append(vec![append]).await {
             Ok(()) => say(&next.sequence.to_string()),
             Err(AppendError::Fenced { .. }) => return say("fenced"),

@@ -1,4 +1,4 @@
-//! The contracts of `wit/tool` and `wit/host` as Rust: generated. A component with tools that run to their end is
+//! The contracts of `wit/tool`, `wit/mode` and `wit/host` as Rust: generated. A component with tools that run to their end is
 //! here itself, the others are in modules.
 
 #![allow(missing_docs, unreachable_pub, clippy::all)]
@@ -17,6 +17,27 @@ pub mod resumable {
         world: "resumable-component",
         exports: { default: async },
         with: { "harness:tool/types": super::harness::tool::types },
+        require_store_data_send: true,
+    });
+}
+
+/// A mode: what it is, and how it judges.
+pub mod mode {
+    wasmtime::component::bindgen!({
+        path: "../../wit/mode",
+        world: "mode-component",
+        exports: { default: async },
+        require_store_data_send: true,
+    });
+}
+
+/// Hooks, of a mode or on their own.
+pub mod hooks {
+    wasmtime::component::bindgen!({
+        path: "../../wit/mode",
+        world: "hooks-component",
+        exports: { default: async },
+        with: { "harness:mode/types": super::mode::harness::mode::types },
         require_store_data_send: true,
     });
 }

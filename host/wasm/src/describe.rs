@@ -50,7 +50,7 @@ pub enum DescribeError {
     #[error("{0}")]
     Load(String),
     /// The call did not end well.
-    #[error("component `{name}` was asked for its tools and did not answer: {problem}")]
+    #[error("component `{name}` was asked what it offers and did not answer: {problem}")]
     Call {
         /// The component.
         name: String,
@@ -58,7 +58,7 @@ pub enum DescribeError {
         problem: String,
     },
     /// What it answered cannot be used.
-    #[error("component `{name}` was asked for its tools and gave no good answer: {problem}")]
+    #[error("component `{name}` was asked what it offers and gave no good answer: {problem}")]
     Answer {
         /// The component.
         name: String,

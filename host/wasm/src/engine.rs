@@ -103,7 +103,9 @@ fn pool(limits: &CallLimits, calls: usize) -> PoolingAllocationConfig {
         .linear_memory_keep_resident(MEMORY_RESIDENT_BYTES)
         .table_keep_resident(TABLE_RESIDENT_BYTES)
         .max_unused_warm_slots(UNUSED_WARM_SLOTS_MAX)
-        .pagemap_scan(Enabled::Auto);
+        // The scan passes over written pages that are not present while the kernel swaps or moves them, and does not
+        // clear them: the next guest could read them.
+        .pagemap_scan(Enabled::No);
     pool
 }
 

@@ -12,6 +12,7 @@ use crate::contract::resumable::exports::harness::tool::resumable::{
 use crate::contract::resumable::{ResumableComponent, ResumableComponentIndices};
 use crate::contract::{ToolComponent, ToolComponentIndices};
 use crate::guest::GuestState;
+use crate::modes::PolicyEntry;
 use crate::plain::PlainEntry;
 use crate::tools::{Component, Kind};
 use harness_core::outcome::Reply;
@@ -35,6 +36,8 @@ pub(crate) enum Entry {
     Resumable(ResumableComponentIndices),
     /// Its exported functions.
     Plain(PlainEntry),
+    /// `harness:mode`: no tool is called there.
+    Policy(PolicyEntry),
 }
 
 impl Entry {
@@ -46,7 +49,18 @@ impl Entry {
         match component.kind() {
             Kind::Tool => ToolComponentIndices::new(instance_pre).map(Self::Tool),
             Kind::Resumable => ResumableComponentIndices::new(instance_pre).map(Self::Resumable),
+            kind @ (Kind::Mode | Kind::ModeWithHooks | Kind::Hooks) => {
+                PolicyEntry::of(kind, instance_pre).map(Self::Policy)
+            }
             Kind::Plain => PlainEntry::new(component.functions(), instance_pre.component()).map(Self::Plain),
+        }
+    }
+
+    /// The entries of a policy; none where it is none.
+    pub(crate) const fn policy(&self) -> Option<&PolicyEntry> {
+        match self {
+            Self::Policy(entry) => Some(entry),
+            Self::Tool(_) | Self::Resumable(_) | Self::Plain(_) => None,
         }
     }
 
@@ -78,6 +92,7 @@ impl Entry {
                 })
             }
             Self::Plain(entry) => entry.call(store, &instance, tool, arguments).await.map(Answer::Done),
+            Self::Policy(_) => Err(wasmtime::format_err!("it has no tools")),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Components: running untrusted tools as WebAssembly, each call in a sandbox of its own.
+//! Components: running untrusted tools and policies as WebAssembly, each call in a sandbox of its own.
 //!
 //! Promise: a call gets a fresh Store and instance and what was granted, within its component's own ceiling:
 //! nothing granted is nothing it can do; what it changes is staged; every limit of [`CallLimits`] holds on every call
-//! and is named when crossed; whatever a guest does ends as an outcome. This crate is the only user of wasmtime.
+//! and is named when crossed; whatever a guest does ends as an outcome, and whatever a policy does as an answer. This crate is the only user of wasmtime.
 //!
 //! Not here: deciding whether a call may run and whether its changes are applied (harness-engine,
 //! harness-core), other hands, sending requests (harness-egress).
@@ -29,6 +29,7 @@ mod link;
 mod load;
 mod log;
 mod meter;
+mod modes;
 mod offered;
 mod plain;
 mod runtime;
@@ -42,13 +43,17 @@ pub use call::{Call, WORKSPACE_PREOPEN};
 pub use describe::DescribeError;
 pub use hands::{ComponentHands, DuplicateTool, HandsSettings};
 pub use host::kv::KvOwners;
-pub use inspect::{Ability, Inspection, inspect, inspect_source};
+pub use inspect::{Ability, Inspection, inspect, inspect_policy, inspect_source};
 pub use limits::{COMPONENT_BYTES_MAX, CallLimits};
 pub use link::MissingImport;
 pub use load::{LoadError, Progress, ProgressSink, Readiness};
+pub use modes::{
+    ComponentPolicies, HOOKS_COMPONENTS_MAX, MODE_SECTION, MODE_SECTION_BYTES_MAX, POLICIES_MAX, PoliciesError,
+    PolicyComponent, PolicyLimits,
+};
 pub use plain::NotOffered;
 pub use runtime::{LoadedComponent, PREPARING_CODE, Runtime, RuntimeSettings};
 pub use tools::{
     COMPONENT_TOOLS_MAX, Component, ComponentSource, DESCRIPTION_BYTES_MAX, Kind, MANIFEST_BYTES_MAX, MANIFEST_SECTION,
-    ReadComponentError, TOOL_NAME_CHARS_MAX, TOOLS_SECTION, TOOLS_SECTION_BYTES_MAX,
+    OwnWords, ReadComponentError, TOOL_NAME_CHARS_MAX, TOOLS_SECTION, TOOLS_SECTION_BYTES_MAX,
 };

@@ -14,6 +14,9 @@ const HOST: &str = "0.1.0";
 /// The version of the tools' contract (wit/tool).
 const TOOL: &str = "0.1.0";
 
+/// The version of the modes' contract (wit/mode).
+const MODE: &str = "0.1.0";
+
 /// What an interface lets a component do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Power {
@@ -113,6 +116,7 @@ pub(crate) const OFFERED: &[Offered] = &[
     row("harness:host/log", HOST, Power::Log),
     row("harness:host/progress", HOST, Power::Progress),
     row("harness:host/secrets", HOST, Power::Secrets),
+    row("harness:mode/types", MODE, Power::Plumbing),
     row("harness:tool/types", TOOL, Power::Plumbing),
     row("wasi:cli/environment", WASI, Power::Environment),
     row("wasi:cli/exit", WASI, Power::Plumbing),

@@ -14,9 +14,10 @@ use crate::filesystem::Base;
 use crate::limits::{CallLimits, THREADS_MAX};
 use crate::link;
 use crate::load::{Compile, LoadError, Loaded, Loader, NotLoaded, ProgressSink, Readiness};
+use crate::modes::{self, Ask, Asked, PolicyComponent};
 use crate::threads::GuestThreads;
 use crate::ticker::{self, Pulse};
-use crate::tools::Component;
+use crate::tools::{Component, ComponentSource};
 use harness_core::Outcome;
 use harness_core::outcome::FailureKind;
 use harness_egress::{Egress, EgressSettings};
@@ -192,6 +193,41 @@ impl Runtime {
             describe::run(&loaded.loaded, &loaded.component, &loaded.egress, &loaded.limits).await
         };
         describe::answer(component, core.threads.run(deadline_ms, ask).await)
+    }
+
+    /// Asks a mode or hooks what they are, with everything denied: once, when they are installed. Keep what comes back
+    /// with the component's digest, and read it with [`PolicyComponent::read_described`].
+    ///
+    /// # Errors
+    /// If it does not load, does not answer in time, or gives what cannot be used.
+    pub async fn describe_policy(&self, policy: &PolicyComponent) -> Result<String, DescribeError> {
+        let name = || policy.name().to_owned();
+        self.load(policy.component()).await.map_err(|error| DescribeError::Load(error.to_string()))?;
+        let said = self.ask(policy, Ask::Describe).await.said;
+        let said = said.map_err(|problem| DescribeError::Call { name: name(), problem })?;
+        let wrong = |problem| DescribeError::Answer { name: name(), problem };
+        let json = said.into_json().map_err(wrong)?;
+        let source = ComponentSource { name: name(), bytes: policy.bytes().to_vec().into() };
+        match PolicyComponent::read_described(source, *policy.limits(), &json) {
+            Ok(_) => Ok(json),
+            Err(error) => Err(wrong(error.to_string())),
+        }
+    }
+
+    /// Asks a policy on one of the runtime's threads, in a Store of its own.
+    pub(crate) async fn ask(&self, policy: &PolicyComponent, ask: Ask) -> Asked {
+        let core = match self.core() {
+            Ok(core) => core,
+            Err(problem) => return Asked::not(problem.to_owned()),
+        };
+        let loaded = match core.loader.load(policy.component()).await {
+            Ok(loaded) => loaded,
+            Err(error) => return Asked::not(error.to_string()),
+        };
+        let limits = policy.limits().of_call(&self.settings.limits);
+        let (component, egress) = (policy.component().clone(), self.settings.egress.clone());
+        let work = async move { modes::run(&loaded, &component, &egress, &limits, ask).await };
+        core.threads.run_for(limits.deadline_ms, work).await.unwrap_or_else(|outcome| Asked::ended(&outcome))
     }
 
     fn core(&self) -> Result<&Core, &str> {

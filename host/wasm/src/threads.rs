@@ -149,6 +149,25 @@ impl GuestThreads {
         self.0.ready.notify_one();
         receiver.await.unwrap_or_else(|_| gone())
     }
+
+    /// Runs what is no call of a tool on one of the threads, in the same way: what it came to, or the outcome that says
+    /// why it came to nothing.
+    pub(crate) async fn run_for<T: Send + 'static>(
+        &self,
+        deadline_ms: u64,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Outcome> {
+        let found = Arc::new(Mutex::new(None));
+        let keep = found.clone();
+        let report = self
+            .run(deadline_ms, async move {
+                let it = work.await;
+                *lock(&keep) = Some(it);
+                CallReport::of(Outcome::Returned { parts: Vec::new() })
+            })
+            .await;
+        lock(&found).take().ok_or(report.outcome)
+    }
 }
 
 fn gone() -> CallReport {

@@ -12,16 +12,19 @@ mod declared;
 mod error;
 mod kind;
 mod manifest;
+mod sections;
 
 pub use error::ReadComponentError;
 pub use kind::Kind;
 pub use manifest::{MANIFEST_BYTES_MAX, MANIFEST_SECTION};
+pub use sections::OwnWords;
 
 pub(crate) use declared::is_tool_name;
 pub(crate) use manifest::{Manifest, ToolWords};
 
 use crate::limits::{COMPONENT_BYTES_MAX, CallLimits};
 use crate::link::{self, MissingImport};
+use crate::modes::{MODE_SECTION, PolicyDeclaration};
 use crate::plain::{self, Function, NotOffered, Origin};
 use anatomy::{Anatomy, Once};
 use declared::not_a_name;
@@ -76,6 +79,8 @@ pub(crate) struct Facts {
     pub(crate) description: Option<String>,
     /// Under which name it exports `describe`, where only a call tells its tools.
     pub(crate) describe: Option<String>,
+    /// What it says of itself as a mode or as hooks, where that is known.
+    pub(crate) policy: Option<PolicyDeclaration>,
     pub(crate) has_manifest: bool,
     pub(crate) imports: Vec<String>,
     pub(crate) exports: Vec<String>,
@@ -136,6 +141,40 @@ impl Component {
         vouched: Option<Digest>,
     ) -> Result<Arc<Self>, ReadComponentError> {
         let (digest, facts) = facts(&source, described, vouched)?;
+        let component = Self::of_facts(source, digest, facts, limits)?;
+        let Facts { kind, tools, describe, not_offered, .. } = &component.facts;
+        let name = || component.name.clone();
+        if kind.is_policy() {
+            return Err(ReadComponentError::OtherKind { name: name(), found: kind.word(), wanted: "tool" });
+        }
+        if tools.is_empty() && describe.is_none() {
+            return Err(ReadComponentError::NoTools { name: name(), not_offered: not_offered.clone() });
+        }
+        Ok(Arc::new(component))
+    }
+
+    /// Reads a mode or hooks, which have limits of their own: `described` is what it answered when it was asked what it
+    /// is.
+    pub(crate) fn read_policy(
+        source: ComponentSource,
+        described: Option<&str>,
+        vouched: Option<Digest>,
+    ) -> Result<Self, ReadComponentError> {
+        let (digest, facts) = facts(&source, described, vouched)?;
+        let component = Self::of_facts(source, digest, facts, CallLimits::DEFAULT)?;
+        if !component.kind().is_policy() {
+            let (name, found) = (component.name, component.facts.kind.word());
+            return Err(ReadComponentError::OtherKind { name, found, wanted: "mode" });
+        }
+        Ok(component)
+    }
+
+    fn of_facts(
+        source: ComponentSource,
+        digest: Digest,
+        facts: Facts,
+        limits: CallLimits,
+    ) -> Result<Self, ReadComponentError> {
         let ComponentSource { name, bytes } = source;
         if !facts.missing.is_empty() {
             return Err(ReadComponentError::Imports { name, missing: facts.missing });
@@ -143,10 +182,7 @@ impl Component {
         if !facts.proposals.is_empty() {
             return Err(ReadComponentError::Proposals { name, proposals: facts.proposals });
         }
-        if facts.tools.is_empty() && facts.describe.is_none() {
-            return Err(ReadComponentError::NoTools { name, not_offered: facts.not_offered });
-        }
-        Ok(Arc::new(Self { name, digest, facts, limits, bytes }))
+        Ok(Self { name, digest, facts, limits, bytes })
     }
 
     /// Its name for people.
@@ -220,14 +256,9 @@ pub(crate) fn facts(
     vouched: Option<Digest>,
 ) -> Result<(Digest, Facts), ReadComponentError> {
     let ComponentSource { name, bytes } = source;
-    if bytes.len() > COMPONENT_BYTES_MAX {
-        return Err(ReadComponentError::TooLarge { name: name.clone(), bytes: bytes.len() });
-    }
+    check_binary(source)?;
     let malformed =
         |problem: String| ReadComponentError::Malformed { name: name.clone(), problem: error::text(problem) };
-    if !Parser::is_component(bytes) {
-        return Err(malformed(what_it_is(bytes).to_owned()));
-    }
     let anatomy = Anatomy::of(bytes).map_err(malformed)?;
     let (kind, describe) = kind::kind(&anatomy.exports).map_err(|unknown| ReadComponentError::Contract {
         name: name.clone(),
@@ -252,6 +283,7 @@ pub(crate) fn facts(
         undescribed: Vec::new(),
         description: manifest.description.clone(),
         describe: describe.filter(|_| anatomy.tools.count == 0).map(str::to_owned),
+        policy: None,
         has_manifest,
         ceiling,
         missing,
@@ -264,13 +296,31 @@ pub(crate) fn facts(
     let makes_requests = facts.ceiling.iter().any(|it| matches!(it, Capability::Http(_)));
     let effects = if makes_requests { Effects::Requesting } else { Effects::Staged };
     let origin = Origin { component: name, digest, effects };
-    if kind == Kind::Plain {
+    if kind.is_policy() {
+        // Nothing is ever granted to it.
+        facts.ceiling = Vec::new();
+        facts.policy = policy(&anatomy, kind, digest, described)
+            .map_err(|problem| ReadComponentError::Policy { name: name.clone(), problem: error::text(problem) })?;
+    } else if kind == Kind::Plain {
         read_plain(bytes, &anatomy, &manifest, &origin, &mut facts)?;
     } else {
         facts.tools = contract_tools(&anatomy, &manifest, &origin, described, facts.describe.is_some())
             .map_err(|problem| ReadComponentError::Tools { name: name.clone(), problem: error::text(problem) })?;
     }
     Ok((digest, facts))
+}
+
+/// Refuses what is too large, or no component at all.
+fn check_binary(source: &ComponentSource) -> Result<(), ReadComponentError> {
+    let ComponentSource { name, bytes } = source;
+    if bytes.len() > COMPONENT_BYTES_MAX {
+        return Err(ReadComponentError::TooLarge { name: name.clone(), bytes: bytes.len() });
+    }
+    if !Parser::is_component(bytes) {
+        let problem = what_it_is(bytes).to_owned();
+        return Err(ReadComponentError::Malformed { name: name.clone(), problem });
+    }
+    Ok(())
 }
 
 fn what_it_is(bytes: &[u8]) -> &'static str {
@@ -287,6 +337,21 @@ fn manifest(anatomy: &Anatomy<'_>) -> Result<Option<Manifest>, String> {
         Once { count: 0, .. } => Ok(None),
         Once { count, .. } => Err(format!("there are {count} such sections, one is possible")),
     }
+}
+
+fn policy(
+    anatomy: &Anatomy<'_>,
+    kind: Kind,
+    digest: Digest,
+    described: Option<&str>,
+) -> Result<Option<PolicyDeclaration>, String> {
+    let section = match (anatomy.mode, described) {
+        (Once { count: 0, .. }, None) => return Ok(None),
+        (Once { count: 0, .. }, Some(json)) => json.as_bytes(),
+        (Once { data: Some(section), count: 1 }, _) => section,
+        (Once { count, .. }, _) => return Err(format!("there are {count} sections `{MODE_SECTION}`, one is possible")),
+    };
+    PolicyDeclaration::read(section, kind, digest).map(Some)
 }
 
 fn read_plain(

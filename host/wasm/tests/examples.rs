@@ -60,6 +60,7 @@ async fn an_example_of_each_language_counts_words() {
         }
         let tools: Vec<_> = component.tools().iter().map(|tool| (tool.name.as_str(), &*tool.description)).collect();
         assert_eq!(tools, [("word_count", "Counts the lines, words and bytes of a text.")], "{language}");
+        assert!(component.has_manifest() && component.ceiling().is_empty(), "{language}: it asks for nothing");
         runtime.load(&component).await.unwrap();
         let hands = support::hands(&runtime, workspace.path(), &[component]);
         let report = support::call(&hands, "word_count", r#"{"text":"one two\nthree"}"#).await;

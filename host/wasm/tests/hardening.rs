@@ -27,7 +27,8 @@ fn problem(named: &str) -> Option<String> {
             (!is_there || !is_test).then(|| format!("{file} has no test {test}"))
         }
         None => {
-            let is_case = file.starts_with("tests/hostile/cases/") && file.ends_with(".wat");
+            let is_case =
+                file.starts_with("tests/hostile/cases/") && (file.ends_with(".wat") || file.ends_with(".toml"));
             let expects = root().join(file).with_extension("toml").exists();
             (!is_case || !expects).then(|| format!("{file} is not a case of the corpus"))
         }

@@ -6,16 +6,19 @@ mod support;
 
 use harness_core::Outcome;
 use harness_core::event::Changes;
-use harness_engine::ports::{CallReport, Hands};
-use harness_wasm::{ComponentHands, Runtime, RuntimeSettings};
+use harness_engine::ports::{CallReport, CallRequest, Hands};
+use harness_wasm::{Component, ComponentHands, Runtime, RuntimeSettings};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use support::case::{self, Found, MEMORY_BYTES};
+use support::case::{self, Before, Case, Found, MEMORY_BYTES};
+use support::ground::Ground;
 
-/// Attackers at the same time: twice the threads.
+/// Attackers of one session at the same time: twice the threads.
 const ATTACKERS: usize = 4;
+/// Sessions at the same time where every slot is to be used: together as many attackers as run at a time.
+const SLOT_SESSIONS: usize = 8;
 /// Threads of the runtime under attack.
 const THREADS: usize = 2;
 /// An attack that ends fast is repeated until the neighbour made a call during it, but not more often.
@@ -47,10 +50,11 @@ async fn neighbour(hands: Arc<ComponentHands>, round: Arc<AtomicU64>, during: Ar
     }
 }
 
-/// The runtime under attack, and who works beside.
+/// The runtime under attack, what is around it, and who works beside.
 struct Field {
     runtime: Arc<Runtime>,
     work: PathBuf,
+    ground: Ground,
     round: Arc<AtomicU64>,
     during: Arc<AtomicU64>,
 }
@@ -59,7 +63,9 @@ struct Field {
 async fn hostile_components_get_nowhere() {
     let root = tempfile::tempdir().unwrap();
     let work = support::workspace(root.path());
-    let settings = RuntimeSettings { limits: case::limits(), threads: THREADS, ..RuntimeSettings::default() };
+    let ground = Ground::start().await;
+    let (limits, egress) = (case::limits(), ground.egress());
+    let settings = RuntimeSettings { limits, threads: THREADS, egress, ..RuntimeSettings::default() };
     let runtime = Arc::new(Runtime::new(settings));
     let good = Arc::new(support::hands(&runtime, &work, &[support::neighbour()]));
     support::call(&good, "attack", "{}").await;
@@ -67,7 +73,7 @@ async fn hostile_components_get_nowhere() {
 
     let (round, during) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let beside = tokio::spawn(neighbour(good, round.clone(), during.clone()));
-    let field = Field { runtime, work, round, during };
+    let field = Field { runtime, work, ground, round, during };
     let all = case::all();
     assert!(all.len() > 100, "the corpus is not where it should be");
     let mut failures = Vec::new();
@@ -77,6 +83,7 @@ async fn hostile_components_get_nowhere() {
     for found in &all {
         let Found { family, name, case, .. } = found;
         field.during.store(0, Ordering::SeqCst);
+        field.ground.set(case);
         let ended = attack(found, &field).await;
         field.round.store(0, Ordering::SeqCst);
         let (got, rounds) = ended.unwrap_or_else(|wrong| {
@@ -108,10 +115,12 @@ async fn attack(found: &Found, field: &Field) -> Result<(String, u64), String> {
             return if is_right { Ok(("refused".to_owned(), 0)) } else { Err(words) };
         }
     };
-    let hands = support::hands(&field.runtime, &field.work, &[component]);
-    if case.description.as_ref().is_some_and(|expected| hands.tools()[0].description != *expected) {
-        return Err(format!("described as {:?}", hands.tools()[0].description));
+    if case.description.as_ref().is_some_and(|expected| component.tools()[0].description != *expected) {
+        return Err(format!("described as {:?}", component.tools()[0].description));
     }
+    let sessions = field.sessions(&component, if case.before.is_some() { SLOT_SESSIONS } else { 1 });
+    let writers = case.before.as_ref().map(|before| writers(found, before, &component, field));
+    let request = case.request(&field.ground);
     let mut rounds = 0;
     while rounds == 0 || field.during.load(Ordering::SeqCst) == 0 {
         rounds += 1;
@@ -121,26 +130,27 @@ async fn attack(found: &Found, field: &Field) -> Result<(String, u64), String> {
         field.round.store(rounds, Ordering::SeqCst);
         // A component that is refused before it runs would let nobody else on.
         tokio::task::yield_now().await;
-        let calls: [_; ATTACKERS] = std::array::from_fn(|_| support::call(&hands, "attack", case.arguments()));
+        if let (Some(before), Some(writers)) = (&case.before, &writers) {
+            write(before, writers, field).await?;
+        }
+        let calls = calls(&sessions, &request);
         if case.outcome == case::CANCELLED {
             give_up(calls, field).await?;
             continue;
         }
         for report in join(calls).await {
-            case.check(&report.outcome)?;
-            if report.changes != Changes::None
-                || report.contents.iter().any(|blob| Some(blob.digest) != report.record.log)
-            {
-                return Err(format!("it staged {:?}", report.changes));
-            }
+            check(case, &report, field)?;
         }
         if rounds % ROUNDS_BEFORE_PAUSE == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         field.round.store(0, Ordering::SeqCst);
     }
+    if case.outcome != case::CANCELLED {
+        field.ground.check(case, rounds * (sessions.len() * ATTACKERS) as u64)?;
+    }
     if let (Some(arguments), Some(text)) = (&case.then_arguments, &case.then_text) {
-        let report = support::call(&hands, "attack", arguments).await;
+        let report = support::call(&sessions[0], "attack", arguments).await;
         if report.outcome != Outcome::text(text.clone()) {
             return Err(format!("the next call: {:?}", report.outcome));
         }
@@ -148,9 +158,53 @@ async fn attack(found: &Found, field: &Field) -> Result<(String, u64), String> {
     Ok((case.expected(), rounds))
 }
 
+impl Field {
+    /// That many sessions with this component.
+    fn sessions(&self, component: &Arc<Component>, count: usize) -> Vec<ComponentHands> {
+        (0..count).map(|_| support::hands(&self.runtime, &self.work, std::slice::from_ref(component))).collect()
+    }
+}
+
+/// Calls of all sessions, to run at the same time.
+fn calls(sessions: &[ComponentHands], request: &CallRequest) -> Vec<impl Future<Output = CallReport>> {
+    let each = sessions.iter().flat_map(|hands| std::iter::repeat_n(hands, ATTACKERS));
+    each.map(|hands| hands.execute(request.clone())).collect()
+}
+
+/// A call is as expected and leaves nothing.
+fn check(case: &Case, report: &CallReport, field: &Field) -> Result<(), String> {
+    case.check(report, &field.ground)?;
+    let has_contents = report.contents.iter().any(|blob| Some(blob.digest) != report.record.log);
+    if report.changes != Changes::None || has_contents || !report.record.kv.is_empty() {
+        return Err(format!("it staged {:?} and wrote {:?}", report.changes, report.record.kv));
+    }
+    Ok(())
+}
+
+/// The sessions that come before those of a case, of one component after the other.
+fn writers(found: &Found, before: &Before, own: &Arc<Component>, field: &Field) -> Vec<Vec<ComponentHands>> {
+    let other = |number| support::read("attack", found.variant(number), found.case.limits()).unwrap();
+    let components =
+        if before.others == 0 { vec![own.clone()] } else { (0..before.others).map(other).collect::<Vec<_>>() };
+    components.iter().map(|component| field.sessions(component, SLOT_SESSIONS)).collect()
+}
+
+/// Lets them write into every slot.
+async fn write(before: &Before, writers: &[Vec<ComponentHands>], field: &Field) -> Result<(), String> {
+    for sessions in writers {
+        let request = before.request(&field.ground);
+        for report in join(calls(sessions, &request)).await {
+            if report.outcome.word() != before.outcome {
+                return Err(format!("the session before: {:?}", report.outcome));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Lets them run until the neighbour made calls meanwhile, and drops them. One that went on would keep
 /// its place, and there are not enough of them for all cases.
-async fn give_up<const N: usize>(calls: [impl Future<Output = CallReport>; N], field: &Field) -> Result<(), String> {
+async fn give_up(calls: Vec<impl Future<Output = CallReport>>, field: &Field) -> Result<(), String> {
     let enough = async {
         while field.during.load(Ordering::SeqCst) < CALLS_BEFORE_CANCEL {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -162,9 +216,9 @@ async fn give_up<const N: usize>(calls: [impl Future<Output = CallReport>; N], f
     }
 }
 
-async fn join<T, const N: usize>(futures: [impl Future<Output = T>; N]) -> Vec<T> {
-    let mut futures = futures.map(Box::pin);
-    let mut results: [Option<T>; N] = std::array::from_fn(|_| None);
+async fn join<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    let mut results: Vec<Option<T>> = futures.iter().map(|_| None).collect();
     std::future::poll_fn(|cx| {
         for (future, result) in futures.iter_mut().zip(&mut results) {
             if result.is_none()

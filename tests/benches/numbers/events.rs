@@ -68,15 +68,7 @@ impl Writer {
         };
         let events = vec![Event::SessionRenamed { title: "one small event".to_owned() }; count];
         let (sealed, tip) = seal(self.tip, &context, &events, || SystemIds.entropy());
-        let append = SessionAppend {
-            session: self.session,
-            epoch: self.epoch,
-            after: self.tip,
-            events: sealed,
-            blobs: Vec::new(),
-            kv: Vec::new(),
-            summary: None,
-        };
+        let append = SessionAppend::new(self.session, self.epoch, self.tip, sealed);
         let begin = Instant::now();
         self.store.append(vec![append]).await.unwrap();
         self.tip = tip;

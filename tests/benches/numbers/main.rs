@@ -16,6 +16,7 @@ mod calls;
 mod events;
 mod guests;
 mod host;
+mod judge;
 mod languages;
 mod machine;
 mod memory;
@@ -39,6 +40,7 @@ type Measure = fn(&Shared, &mut Table);
 /// What is measured, in the order of the table: the word that chooses it and the code.
 const MEASUREMENTS: &[(&str, Measure)] = &[
     ("calls", calls::measure),
+    ("judge", judge::measure),
     ("others", others::measure),
     ("languages", languages::measure),
     ("staging", staging::measure),

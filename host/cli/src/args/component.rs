@@ -38,6 +38,14 @@ pub(crate) enum ComponentCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Put a manifest, or the tools, into a built component whose language's compiler cannot.
+    Describe {
+        /// The file; it is replaced whole.
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        #[command(flatten)]
+        words: WordsArgs,
+    },
     /// Show a component's tools and everything it could ever do, read from it before anything runs.
     Inspect {
         /// The file, or the name of an installed or built-in component.
@@ -100,6 +108,18 @@ pub(crate) enum ComponentCommand {
         #[command(flatten)]
         layer: LayerArgs,
     },
+}
+
+/// What a component says of itself.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct WordsArgs {
+    /// The most it asks for: a JSON file such as {"capabilities": ["http GET https://docs.rs"]}.
+    #[arg(long, value_name = "JSON", value_hint = ValueHint::FilePath)]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Its tools with their schemas: a JSON file, as `component new --lang rust` has one.
+    #[arg(long, value_name = "JSON", value_hint = ValueHint::FilePath)]
+    pub(crate) tools: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

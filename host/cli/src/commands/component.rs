@@ -1,10 +1,11 @@
-//! `harness-host component`: beginning, checking, trying and installing components, and saying what each may do.
+//! `harness-host component`: beginning, describing, checking, trying and installing components, and saying what each may do.
 //!
 //! Promise: nothing is installed that was not read and compiled; nobody's grant is given but by their own word;
 //! what a component says of itself is cleaned before it is shown.
 
 mod add;
 mod call;
+mod describe;
 mod edit;
 mod list;
 mod new;
@@ -31,6 +32,7 @@ pub(crate) async fn run(cli: &Cli, command: &ComponentCommand) -> Result<Exit, F
     match command {
         ComponentCommand::New { name, lang, dir } => new::run(name, *lang, dir.as_deref()),
         ComponentCommand::Check { file, output } => list::check(cli, file, output.json).await,
+        ComponentCommand::Describe { file, words } => describe::run(file, words),
         ComponentCommand::Inspect { component, output, place } => {
             let here = Here::of(cli, place.workspace.as_deref())?;
             list::inspect(&here, component, output.json).await

@@ -182,6 +182,13 @@ fn components(wiring: &Wiring, settings: &Settings, workspace: Option<&Path>) ->
         }
     };
     let mut findings = vec![Finding::good("components", format!("{} built in", installation.built_in))];
+    findings.push(match crate::builtin::modes() {
+        Ok(modes) => {
+            let names = modes.iter().filter_map(|mode| mode.mode()).map(|mode| mode.name.as_str());
+            Finding::good("modes", format!("built in: {}", names.collect::<Vec<_>>().join(", ")))
+        }
+        Err(failure) => Finding::with("modes", Health::Bad, failure.message, "install harness-host again"),
+    });
     for component in installation.components.iter().skip(installation.built_in) {
         let grants = installation.granted(component.name()).len();
         findings.push(Finding::good(

@@ -15,7 +15,7 @@ use crate::wiring::{self, Wiring};
 use harness_core::item::{AssistantPart, Item};
 use harness_core::{Sequence, SessionId};
 use harness_engine::ports::{SessionFilter, SessionStatus, SessionSummary};
-use harness_engine::{LoggedEvent, diff};
+use harness_engine::{ExportError, LoggedEvent, diff};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -42,6 +42,7 @@ pub(crate) async fn run(cli: &Cli, command: &SessionsCommand) -> Result<Exit, Fa
                 search: search.clone(),
                 sessions_max: (*limit).min(LIST_SESSIONS_MAX),
                 skip: *skip,
+                ..SessionFilter::default()
             };
             list(&wiring, filter, output.json).await
         }
@@ -233,39 +234,23 @@ fn event_row(logged: &LoggedEvent) -> String {
     format!("{:>6}  {}  {:20} {}", header.sequence.0, when(header.time.0), header.kind, one_line(&body, 200))
 }
 
-/// One line per event, exact: the header's canonical bytes as text, salt and payload.
+/// The session as one portable file (the engine's `portable` says what is in it).
 async fn export(wiring: &Wiring, id: SessionId, out: Option<&Path>) -> Result<Exit, Failure> {
-    // The whole chain is verified before anything is written; what was erased does not matter for it.
-    wiring.host.verify(id).await.map_err(|error| Failure::because("exporting", &error))?;
-    let mut writer: Box<dyn Write + Send> = match out {
-        None => Box::new(std::io::stdout()),
-        Some(path) => {
-            let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-            Box::new(created.map_err(|error| Failure::usage(format!("{} cannot be created: {error}", path.display())))?)
-        }
+    let failed = |error: ExportError| Failure::because("exporting", &error);
+    let Some(path) = out else {
+        let mut writer = std::io::BufWriter::new(std::io::stdout());
+        return match wiring.host.export(id, &mut writer).await {
+            Err(ExportError::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+            exported => exported.map(|_| Exit::Done).map_err(failed),
+        };
     };
-    let mut after = Sequence::START;
-    loop {
-        let page = wiring.host.ports().log.read(id, after, PAGE_EVENTS_MAX).await;
-        let page = page.map_err(|error| Failure::because("exporting", &error))?;
-        for stored in &page {
-            after = after.next();
-            let payload = stored.payload.as_ref();
-            let line = json!({
-                "header": String::from_utf8_lossy(&stored.header_bytes),
-                "salt": payload.map(|payload| payload.salt.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
-                "payload": payload.map(|payload| String::from_utf8_lossy(&payload.bytes).into_owned()),
-            });
-            match writeln!(writer, "{line}") {
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(Exit::Done),
-                written => written.map_err(|error| Failure::because("exporting", &error))?,
-            }
-        }
-        if page.len() < PAGE_EVENTS_MAX {
-            writer.flush().map_err(|error| Failure::because("exporting", &error))?;
-            return Ok(Exit::Done);
-        }
-    }
+    // A log that cannot be exported leaves no file behind.
+    wiring.host.verify(id).await.map_err(|error| Failure::because("exporting", &error))?;
+    let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let file = created.map_err(|error| Failure::usage(format!("{} cannot be created: {error}", path.display())))?;
+    let mut writer = std::io::BufWriter::new(file);
+    wiring.host.export(id, &mut writer).await.map_err(failed)?;
+    Ok(Exit::Done)
 }
 
 #[cfg(test)]

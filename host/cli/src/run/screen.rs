@@ -10,7 +10,7 @@ use harness_config::Color;
 use harness_core::event::{Answer, Event};
 use harness_core::item::AssistantPart;
 use harness_core::record::CallRecord;
-use harness_core::{CallId, ModelRef, Outcome, SessionId, Usage};
+use harness_core::{CallId, Grant, GrantId, ModelRef, Outcome, SessionId, Usage};
 use harness_engine::LoggedEvent;
 use harness_engine::ports::{CallProgress, ModelDelta};
 use serde_json::{Value, json};
@@ -45,6 +45,8 @@ pub(crate) struct Screen {
     tools: HashMap<CallId, String>,
     /// The component of each tool.
     components: HashMap<String, String>,
+    /// What is granted, in words.
+    grants: HashMap<GrantId, String>,
 }
 
 impl Screen {
@@ -65,6 +67,7 @@ impl Screen {
             shown: HashSet::new(),
             tools: HashMap::new(),
             components: HashMap::new(),
+            grants: HashMap::new(),
         }
     }
 
@@ -72,9 +75,11 @@ impl Screen {
         self.paint = Paint::new(color, &std::io::stderr());
     }
 
-    /// Which component offers which tool: its name is in the command that gives a grant.
-    pub(crate) fn set_components(&mut self, components: HashMap<String, String>) {
+    /// Which component offers which tool: its name is in the command that gives a grant. `granted` is what the run
+    /// begins with: what differs from it later is shown.
+    pub(crate) fn set_components(&mut self, components: HashMap<String, String>, granted: &[Grant]) {
         self.components = components;
+        self.grants = granted.iter().map(|grant| (grant.id(), grant_words(grant))).collect();
     }
 
     pub(crate) fn paint(&self) -> Paint {
@@ -196,6 +201,12 @@ impl Screen {
             Event::CallEnded { outcome, text, is_error, changes, .. } => {
                 self.ended(outcome, text.as_deref(), *is_error, changes.entries().len());
             }
+            Event::GrantGiven { grant } => self.granted(grant),
+            Event::GrantRevoked { grant } => {
+                if let Some(words) = self.grants.remove(grant) {
+                    self.line(&self.paint.dim(&format!("  taken back from {words}")));
+                }
+            }
             Event::ModelFailed { failure, .. } => {
                 self.line(&format!("  {}", self.paint.bad(&one_line(&failure.message, RESULT_CHARS_MAX))));
             }
@@ -207,6 +218,14 @@ impl Screen {
             Event::ApprovalAnswered { answer: Answer::No { .. }, .. } => self.line(&self.paint.bad("  refused")),
             Event::TurnEnded { usage, steps, .. } => self.turn_ended(*usage, *steps),
             _ => {}
+        }
+    }
+
+    /// What the run did not begin with is shown.
+    fn granted(&mut self, grant: &Grant) {
+        let words = grant_words(grant);
+        if self.grants.insert(grant.id(), words.clone()).is_none() {
+            self.line(&self.paint.dim(&format!("  granted to {words}")));
         }
     }
 
@@ -312,6 +331,10 @@ impl Screen {
             out(&format!("{}\n", if self.live { lines(&answer) } else { answer }));
         }
     }
+}
+
+fn grant_words(grant: &Grant) -> String {
+    one_line(&format!("{}: {}", grant.component, grant.capability), ARGUMENT_CHARS_MAX)
 }
 
 fn print_json_line(value: &impl serde::Serialize) {

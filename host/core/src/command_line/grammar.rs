@@ -13,6 +13,8 @@ use super::{
 
 /// Words that begin a command and change nothing about what runs.
 const SEPARATORS: &[&str] = &["if", "then", "elif", "else", "fi", "while", "until", "do", "done", "!", "{", "}"];
+/// Those after which a command has to come.
+const OPENING: &[&str] = &["if", "then", "elif", "else", "while", "until", "do", "!", "{", "time", "function"];
 /// Redirections, each before those that it begins with.
 const OPERATORS: &[&str] = &["&>>", "&>", "<<<", "<<-", "<<", "<>", "<&", "<", ">>", ">&", ">|", ">"];
 /// Files that hold nothing and keep nothing.
@@ -204,6 +206,8 @@ impl<'a> Parser<'a> {
 
     /// A list of commands. Says whether `esac` ended it.
     fn list(&mut self, until: Until) -> Parsed<bool> {
+        // Whether something stands before an operator. Where nothing does, shells recover in ways of their own.
+        let mut is_complete = false;
         loop {
             self.blanks()?;
             match self.peek() {
@@ -221,14 +225,25 @@ impl<'a> Parser<'a> {
                     }
                     return refused("there is a `;` too many");
                 }
-                Some('&') if self.rest().starts_with("&>") => self.simple()?,
-                Some(';' | '&' | '|') => self.at += 1,
+                Some('&') if self.rest().starts_with("&>") => {
+                    self.simple()?;
+                    is_complete = true;
+                }
+                Some(';' | '&' | '|') if !is_complete => return refused("an operator has nothing before it"),
+                Some(';' | '&' | '|') => {
+                    if !(self.take("&&") || self.take("||") || self.take("|&")) {
+                        self.at += 1;
+                    }
+                    is_complete = false;
+                }
                 Some('(') if self.rest().starts_with("((") => return refused("it does arithmetic"),
                 Some('(') => {
                     self.at += 1;
                     self.subshell()?;
+                    is_complete = true;
                 }
                 Some(_) => {
+                    is_complete = !OPENING.contains(&self.raw());
                     if self.command(until)? {
                         return Ok(true);
                     }
@@ -470,8 +485,12 @@ impl<'a> Parser<'a> {
         }
         let path = self.word()?;
         let known = path.known();
-        let is_copy = |text: &str| text.chars().all(|c| c.is_ascii_digit() || c == '-');
+        let is_sign = |c: char| c.is_ascii_digit() || c == '-';
+        let is_copy = |text: &str| text.chars().all(is_sign);
         let is_network = known.is_some_and(|path| path.starts_with("/dev/tcp/") || path.starts_with("/dev/udp/"));
+        if operator.ends_with('&') && known.is_some_and(|text| !is_copy(text) && text.starts_with(is_sign)) {
+            return refused("a descriptor's number is followed by a word");
+        }
         if operator == "<<<"
             || known.is_some_and(|path| NO_FILES.contains(&path))
             || operator.ends_with('&') && known.is_some_and(is_copy)

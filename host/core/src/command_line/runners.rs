@@ -290,7 +290,8 @@ fn xargs(arguments: &[Word]) -> Parsed<Vec<Inner>> {
         rest.iter().cloned().chain([Word::Dynamic]).collect::<Vec<_>>()
     };
     if rest.is_empty() {
-        return Ok(Vec::new()); // It prints them.
+        let words = vec![Word::Known("echo".to_owned()), Word::Dynamic]; // POSIX, xargs: without a command.
+        return Ok(vec![Inner::Command(SimpleCommand { words, ..SimpleCommand::default() })]);
     }
     if rest.first().and_then(Word::known).is_none_or(|name| name.contains(['{', '}', '%', '@'])) {
         return refused(NOT_KNOWN);

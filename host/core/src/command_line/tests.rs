@@ -83,7 +83,7 @@ fn every_command_of_a_line_is_found() {
         ("/usr/bin/env rm", "/usr/bin/env rm | rm"),
         (
             "xargs -0 -n1 rm -f; xargs -I{} mv {} x; xargs",
-            "xargs -0 -n1 rm -f | rm -f ? | xargs -I{} mv {} x | mv ? ? | xargs",
+            "xargs -0 -n1 rm -f | rm -f ? | xargs -I{} mv {} x | mv ? ? | xargs | echo ?",
         ),
         (
             "find . -name '*.o' -exec rm {} \\; -exec a {} + -delete",

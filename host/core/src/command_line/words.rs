@@ -55,9 +55,10 @@ impl Parser<'_> {
     fn read_word(&mut self, place: Place) -> Parsed<Word> {
         let begin = self.at;
         let mut word = Growing::default();
-        if self.raw() == "[" {
-            self.at += 1;
-            return Ok(Word::Known("[".to_owned()));
+        // Alone they are words of `test`, else signs of a pattern.
+        if let Some(bracket) = ["[", "]", "]]"].into_iter().find(|bracket| self.raw() == *bracket) {
+            self.at += bracket.len();
+            return Ok(Word::Known(bracket.to_owned()));
         }
         while let Some(next) = self.peek() {
             match next {
@@ -102,7 +103,7 @@ impl Parser<'_> {
                     word.text.push(next);
                 }
                 _ => {
-                    word.is_dynamic |= matches!(next, '*' | '?' | '[' | '{');
+                    word.is_dynamic |= matches!(next, '*' | '?' | '[' | ']' | '{');
                     word.text.push(next);
                     self.at += next.len_utf8();
                 }

@@ -321,3 +321,31 @@ pub enum ApplyResult {
         message: String,
     },
 }
+
+/// Which files a fork works on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "files", rename_all = "snake_case")]
+pub enum ForkFiles {
+    /// Those of its origin, in the same folder.
+    Shared,
+    /// A copy of its origin's.
+    Copied {
+        /// The copy's folder, an absolute path.
+        workspace: String,
+    },
+    /// An overlay on the base that its origin stands on.
+    Overlaid {
+        /// The overlay's folder, an absolute path.
+        workspace: String,
+    },
+}
+
+impl ForkFiles {
+    /// The folder the fork works in, where it is another than its origin's.
+    pub fn workspace(&self) -> Option<&str> {
+        match self {
+            Self::Shared => None,
+            Self::Copied { workspace } | Self::Overlaid { workspace } => Some(workspace),
+        }
+    }
+}

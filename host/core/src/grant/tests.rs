@@ -158,9 +158,28 @@ fn ranges_of_addresses_come_from_grants_alone() {
     assert!(!capability(plain).covers(&capability(ranged)), "a wider update is asked about");
 }
 
+fn list(texts: &[&str]) -> Vec<Capability> {
+    texts.iter().map(|text| capability(text)).collect()
+}
+
+#[test]
+fn under_its_ceiling_a_component_gets_what_it_asked_for_of_what_it_was_granted() {
+    for (granted, ceiling, left) in [
+        (&["kv write session", "question"][..], &["kv read session"][..], &["kv read session"][..]),
+        (&["kv read session"], &["kv write session", "question"], &["kv read session"]),
+        (&["http GET https://*.example"], &["http * https://a.example"], &["http GET https://a.example"]),
+        (&["env A=1", "env B=2"], &["env A"], &["env A=1"]),
+        (&["question"], &[], &[]),
+        // A limit takes away, so it holds without a grant.
+        (&[], &["limit fuel 5", "question"], &["limit fuel 5"]),
+        (&["limit fuel 3"], &["limit fuel 5"], &["limit fuel 5", "limit fuel 3"]),
+    ] {
+        assert_eq!(under_ceiling(&list(granted), &list(ceiling)), list(left), "{granted:?} under {ceiling:?}");
+    }
+}
+
 #[test]
 fn limits_of_both_sides_stay() {
-    let list = |texts: &[&str]| texts.iter().map(|text| capability(text)).collect::<Vec<_>>();
     let met = meet_all(&list(&["limit fuel 5", "question"]), &list(&["question", "tool a", "limit deadline-ms 9"]));
     assert_eq!(met, list(&["limit fuel 5", "limit deadline-ms 9", "question"]));
 }

@@ -92,6 +92,10 @@ impl CommandPattern {
             let touches = |path: &str| self.writes.iter().any(|glob| glob.touches_text(path));
             redirection.writes && redirection.path.known().is_none_or(touches)
         };
+        // It may run what follows as code.
+        if command.words.first() == Some(&Word::Dynamic) {
+            return true;
+        }
         self.touches_words(&command.words)
             && self.assignments.iter().all(is_set)
             && (self.writes.is_empty() || command.redirections.iter().any(is_written))

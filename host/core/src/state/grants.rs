@@ -5,7 +5,7 @@
 //!
 //! Not here: the component's own ceiling (the hand knows it), enforcing.
 
-use super::SessionState;
+use super::{CallStage, SessionState};
 use crate::grant::{Capability, Grant, meet_all};
 use crate::ids::{CallId, TimeMs};
 
@@ -25,10 +25,12 @@ impl SessionState {
                 None => Some(self.granted_to(component, now)),
                 Some(inner) if component.is_empty() => Some(inner),
                 Some(inner) => {
-                    // What the hand says was in force counts the component's own ceiling too.
-                    let in_force = call.reported.as_ref().map(|it| &it.record.in_force).filter(|it| !it.is_empty());
                     let own = self.granted_to(component, now);
-                    let own = in_force.map_or_else(|| own.clone(), |in_force| meet_all(&own, in_force));
+                    // What the hand says was in force counts the component's own ceiling too.
+                    let own = match &call.stage {
+                        CallStage::Awaiting { in_force, .. } if !in_force.is_empty() => meet_all(&own, in_force),
+                        _ => own,
+                    };
                     Some(meet_all(&inner, &own))
                 }
             };

@@ -11,6 +11,7 @@ use crate::ids::{CallId, Digest};
 use crate::item::{Category, Item, ModelRef};
 use crate::limits::{NOTES_MAX, POLICY_ANSWERS_MAX};
 use crate::mode::{HistorySummary, HookPoint, HookWish, ModeSpec, PolicyAnswer, PolicyQuestion};
+use crate::pattern::Arguments;
 use std::sync::Arc;
 
 /// Who replaced a call's arguments, where a person did.
@@ -80,6 +81,7 @@ impl SessionState {
             category: spec.category,
             effects: spec.effects,
             arguments: Arc::clone(arguments),
+            command_line: Arguments::of(spec, arguments).into_line(),
             staged: staged.cloned(),
             is_tainted: self.is_tainted,
             trust: self.trust_level(spec, staged),

@@ -6,6 +6,7 @@ use super::spending::{REPEAT_MARKS_MAX, repeat_mark};
 use crate::budget::{Reservation, Spent};
 use crate::change::Manifest;
 use crate::event::{ApplyResult, Changes, Event, ModelFailure, ModelStop, TurnEnd, TurnLimits};
+use crate::grant::Capability;
 use crate::ids::{ApprovalId, CallId, Digest, PlanId, QuestionId, TurnId};
 use crate::item::{Effects, ModelRef, ToolResult, Usage};
 use crate::limits::NESTED_PATHS_SHOWN_MAX;
@@ -13,10 +14,11 @@ use crate::outcome::{CallUsage, Outcome, Reply, Resume};
 use crate::record::CallRecord;
 use crate::trust::TrustKey;
 use crate::verdict::arguments_digest;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// How far a call has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallStage {
     /// The model asked for it.
     Requested,
@@ -72,6 +74,8 @@ pub enum CallStage {
         child: CallId,
         /// What the component left for itself.
         state: String,
+        /// What was in force for this one, as its hand said: that call gets no more. Empty where it did not say.
+        in_force: Vec<Capability>,
     },
     /// What it needed is there: it is to go on.
     Answered,
@@ -80,7 +84,8 @@ pub enum CallStage {
 }
 
 /// What a hand reported of a call that has not ended yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReportedCall {
     /// What came of it.
     pub outcome: Outcome,
@@ -105,7 +110,8 @@ impl ReportedCall {
 }
 
 /// A call of the step under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Call {
     /// Our id for it.
     pub id: CallId,
@@ -164,12 +170,14 @@ impl Call {
         matches!(self.stage, CallStage::Ended(_))
     }
 
-    /// Takes the state that the component left when it said what it needs.
-    fn take_need(&mut self) -> Result<String, &'static str> {
+    /// Takes the state that the component left when it said what it needs, and what was in force for it.
+    fn take_need(&mut self) -> Result<(String, Vec<Capability>), &'static str> {
         let reported = self.reported.take().ok_or("it has not reported")?;
         self.rounds = self.rounds.saturating_add(1);
         match reported.outcome {
-            Outcome::NeedsInput { state, .. } | Outcome::NeedsCall { state, .. } => Ok(state),
+            Outcome::NeedsInput { state, .. } | Outcome::NeedsCall { state, .. } => {
+                Ok((state, reported.record.in_force))
+            }
             _ => Err("it needs nothing"),
         }
     }
@@ -214,7 +222,7 @@ pub struct Plan<'a> {
 }
 
 /// What a turn is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Nothing yet, or between a step's last result and the next request.
     Between,
@@ -247,7 +255,8 @@ pub enum Phase {
 }
 
 /// A turn under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Turn {
     /// The turn.
     pub id: TurnId,
@@ -391,7 +400,7 @@ impl Turn {
             Event::QuestionAsked { question, call, component, words, choices, several } => {
                 let call = self.call_mut(*call)?;
                 // The model's own question leaves nothing for itself.
-                let state = if component.is_empty() { String::new() } else { call.take_need()? };
+                let state = if component.is_empty() { String::new() } else { call.take_need()?.0 };
                 call.stage = CallStage::Questioned {
                     question: *question,
                     component: component.clone(),
@@ -443,8 +452,8 @@ impl Turn {
     /// Has a call wait for another that it needs. Gives that one's depth.
     fn await_child(&mut self, id: CallId, child: CallId) -> Result<u32, &'static str> {
         let call = self.call_mut(id)?;
-        let state = call.take_need()?;
-        call.stage = CallStage::Awaiting { child, state };
+        let (state, in_force) = call.take_need()?;
+        call.stage = CallStage::Awaiting { child, state, in_force };
         let depth = call.depth.saturating_add(1);
         let root = self.root_of(id).ok_or("there is no such call")?;
         let root = self.call_mut(root)?;
@@ -514,7 +523,7 @@ impl Turn {
                 call.nested_paths.push(path);
             }
         }
-        if let CallStage::Awaiting { child: awaited, state } = &mut call.stage
+        if let CallStage::Awaiting { child: awaited, state, .. } = &mut call.stage
             && *awaited == child
         {
             let reply = Reply::Outcome { text: result.text, is_error: result.is_error };

@@ -1,7 +1,7 @@
 //! Golden logs: what a version wrote must verify, decode, fold and replay for ever.
 
 use crate::chain::{Stored, sealed, verify_all};
-use crate::notation::{World, grant, manifest};
+use crate::notation::{Past, World, decided, fold_all, grant, manifest};
 use harness_core::change::{Change, FileState};
 use harness_core::envelope::Payload;
 use harness_core::event::{ApplyResult, Changes, ModelFailure, ModelFailureKind, TurnEnd};
@@ -9,8 +9,6 @@ use harness_core::outcome::{FailureKind, LimitName};
 use harness_core::*;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-
-const SESSION: SessionId = SessionId::from_bits(7);
 
 /// Every kind of event, from the source: a new one cannot be forgotten here.
 pub(crate) fn kinds() -> Vec<&'static str> {
@@ -109,6 +107,33 @@ fn component_lines() -> Vec<serde_json::Value> {
     ])
 }
 
+/// A session that was archived, rewound, forked and imported.
+fn branch_lines() -> Vec<serde_json::Value> {
+    lines_of(&[
+        "create",
+        "grant question",
+        "open",
+        "archive on",
+        "archive off",
+        "prompt first",
+        "call read run",
+        "report c1 returned",
+        "answer a1 tool",
+        "report c2 observed out",
+        "say done",
+        "prompt second",
+        "say so",
+        "rewind 2",
+        "prompt third",
+        "say otherwise",
+        "fork 30 third (fork)",
+        "import /elsewhere",
+        "open",
+        "prompt fourth",
+        "say that is all",
+    ])
+}
+
 fn lines_of(inputs: &[&str]) -> Vec<serde_json::Value> {
     let mut world = World::default();
     for input in inputs {
@@ -149,6 +174,10 @@ fn is_input(event: &Event) -> bool {
             | Event::GrantRevoked { .. }
             | Event::QuestionAnswered { .. }
             | Event::UndoRequested { .. }
+            | Event::SessionArchived { .. }
+            | Event::SessionForked { .. }
+            | Event::SessionImported { .. }
+            | Event::SessionRewound { .. }
     )
 }
 
@@ -176,6 +205,11 @@ fn the_golden_sessions_verify_fold_and_replay() {
     let folded = fold_and_replay("session-components.jsonl", component_lines, &mut seen);
     assert_eq!((folded.turns, folded.undone.len(), folded.grants.len()), (2, 2, 1));
 
+    let folded = fold_and_replay("session-branches.jsonl", branch_lines, &mut seen);
+    assert_eq!((folded.turns, folded.workspace.as_str(), folded.grants.len()), (4, "/elsewhere", 0));
+    let asked = folded.history.iter().filter(|item| matches!(item.as_ref(), Item::User { .. })).count();
+    assert_eq!(asked, 3, "what was rewound is not in the conversation");
+
     let missing: Vec<_> = kinds().into_iter().filter(|kind| !seen.contains(*kind)).collect();
     assert_eq!(missing, Vec::<&str>::new(), "kinds of event that no golden log has");
 }
@@ -186,12 +220,11 @@ fn fold_and_replay(name: &str, lines: fn() -> Vec<serde_json::Value>, seen: &mut
     assert_eq!(tip.sequence, Sequence(log.len() as u64));
     seen.extend(events.iter().map(|sealed| sealed.header.kind.clone()));
 
-    let mut folded = SessionState::default();
+    let all: Vec<Event> = events.iter().map(|sealed| sealed.event().unwrap().unwrap()).collect();
+    let mut past = Past::new();
     let mut replayed = SessionState::default();
     let mut expected = std::collections::VecDeque::new();
-    for (sealed, (_, payload)) in events.iter().zip(&log) {
-        let event = sealed.event().unwrap().unwrap();
-        folded.apply(&event).unwrap();
+    for ((sealed, (_, payload)), event) in events.iter().zip(&log).zip(all.iter().cloned()) {
         let bytes = &payload.as_ref().unwrap().bytes;
         assert_eq!(sealed.header.v, 1);
         // Another version of the rules may decide otherwise; what it wrote must fold all the same.
@@ -200,12 +233,13 @@ fn fold_and_replay(name: &str, lines: fn() -> Vec<serde_json::Value>, seen: &mut
         }
         if sealed.header.origin == Origin::Input {
             assert!(expected.is_empty(), "the replay gave more events: {expected:?}");
-            expected.extend(decide(&mut replayed, SESSION, event).unwrap().events);
+            expected.extend(decided(&mut replayed, &past, event).unwrap().events);
+            past.insert(Sequence(sealed.header.sequence.0 + expected.len() as u64 - 1), replayed.clone());
         }
         let again = expected.pop_front().expect("the replay gave fewer events");
         assert_eq!(String::from_utf8(again.encode()).unwrap(), String::from_utf8(bytes.clone()).unwrap());
     }
-    folded
+    fold_all(all.iter())
 }
 
 /// Payloads with every variant of the types inside events.

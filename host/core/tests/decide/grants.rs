@@ -93,6 +93,69 @@ fn a_call_gets_what_is_in_force_for_its_component_and_those_that_need_it() {
 }
 
 #[test]
+fn a_nested_call_has_no_more_than_was_in_force_for_its_caller() {
+    for (in_force, nested, deeper) in [
+        // A hand that does not say: what was granted counts.
+        (&[][..], &["http GET https://example.com", "kv write session"][..], &["kv write session"][..]),
+        // The caller's own ceiling left it this.
+        (&["http GET https://example.com/v1", "tool read"], &["http GET https://example.com/v1"], &[]),
+        (&["tool read", "kv read session"], &["kv read session"], &["kv read session"]),
+        (&["tool read"], &[], &[]),
+        // More than was granted is none of it.
+        (
+            &["http * https://*", "kv write session", "kv write global", "limit fuel 7"],
+            &["limit fuel 7", "http GET https://example.com", "kv write session"],
+            &["limit fuel 7", "kv write session"],
+        ),
+    ] {
+        let mut world = check(
+            "> create
+             -
+             > grant http GET https://example.com
+             -
+             > grant kv write session
+             -
+             > open component=edit:editor component=read:reader component=think:thinker
+             -
+             > prompt go
+             turn 1, request 1.1 items=1 => ask model
+             > call edit
+             c1 wants edit, c1 allow default.edit, c1 starts => run c1",
+        );
+        for (component, capability) in
+            [("reader", "http * https://*"), ("reader", "kv write session"), ("thinker", "kv write session")]
+        {
+            let grant = Grant { component: component.to_owned(), ..grant(capability) };
+            world.state.apply(&Event::GrantGiven { grant }).unwrap();
+        }
+        let caller = world.state.turn.as_ref().unwrap().calls()[0].id;
+        let (tool, arguments, state) = ("read".to_owned(), "{}".to_owned(), String::new());
+        let outcome = Outcome::NeedsCall { tool, arguments, state };
+        let record = CallRecord {
+            in_force: in_force.iter().map(|text| text.parse().unwrap()).collect(),
+            ..CallRecord::default()
+        };
+        let (changes, usage) = (event::Changes::None, CallUsage::default());
+        let report = Event::CallReported { call: caller, outcome, changes, usage, record };
+        decide(&mut world.state, SessionId::from_bits(7), report).unwrap();
+        let granted = |state: &SessionState, call: usize| {
+            let call = state.turn.as_ref().unwrap().calls()[call].id;
+            texts(state.granted(call, TimeMs(0)))
+        };
+        assert_eq!(granted(&world.state, 1), nested, "{in_force:?}");
+        assert_eq!(granted(&world.state, 0), ["http GET https://example.com", "kv write session"], "its own stays");
+        // And so on down: what the call in the middle reports is not all that counts.
+        let middle = world.state.turn.as_ref().unwrap().calls()[1].id;
+        let (tool, arguments, state) = ("think".to_owned(), "{}".to_owned(), String::new());
+        let outcome = Outcome::NeedsCall { tool, arguments, state };
+        let (changes, usage, record) = (event::Changes::None, CallUsage::default(), CallRecord::default());
+        let report = Event::CallReported { call: middle, outcome, changes, usage, record };
+        decide(&mut world.state, SessionId::from_bits(7), report).unwrap();
+        assert_eq!(granted(&world.state, 2), deeper, "{in_force:?}");
+    }
+}
+
+#[test]
 fn one_component_has_so_many_grants_and_giving_one_again_replaces_it() {
     let mut world = check(
         "> create

@@ -6,6 +6,7 @@
 
 mod answers;
 mod approvals;
+mod branches;
 mod budgets;
 mod calls;
 mod chain;

@@ -136,6 +136,35 @@ fn a_nested_call_is_judged_like_any_other_and_told_to_its_parent_alone() {
 }
 
 #[test]
+fn what_a_person_allowed_for_the_models_calls_is_not_allowed_for_a_components() {
+    let world = begun(
+        "> call edit run run edit
+         c1 wants edit, c2 wants run, c3 wants run, c4 wants edit, c1 allow default.edit, c1 starts => run c1
+         > report c1 calls run
+         c5 wants run for c1, c5 ask default.execute, a1 asks c5 default.execute
+         > answer a1 tool
+         c5 starts => run c5
+         > report c5 returned
+         c5 returned, c1 starts => run c1 on outcome
+         > report c1 returned
+         c1 returned, c2 ask default.execute, a2 asks c2 default.execute
+         > answer a2 tool
+         allowance run default.execute, c2 starts => run c2
+         > report c2 returned
+         c2 returned, c3 allow allowance.run, c3 starts => run c3
+         > report c3 returned
+         c3 returned, c4 allow default.edit, c4 starts => run c4
+         > report c4 calls run
+         c6 wants run for c4, c6 ask default.execute, a3 asks c6 default.execute
+         > open approve=edits
+         -
+         > answer a3 no
+         c6 denied!, c4 starts => run c4 on outcome! Denied",
+    );
+    assert_eq!(world.state.allowances.len(), 1);
+}
+
+#[test]
 fn a_nested_call_that_cannot_run_is_answered_at_once() {
     begun(
         "> call read

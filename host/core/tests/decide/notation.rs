@@ -25,6 +25,7 @@
 //! > policy c1|TOOL=ARGUMENTS allow|ask|deny [narrow=ARGUMENTS] [by=POLICY]
 //! > hook stop WORDS | hook mode NAME | hook note WORDS | hook-after …   at a prompt; after a step
 //! > grant CAPABILITY | revoke CAPABILITY     lent to the component `editor` by the user
+//! > archive on | off | fork N WORDS | import PATH | rewind N     at the event N; by N inputs
 //! > answer a1 yes | tool | no WORDS | wrong   `wrong` binds to another digest
 //! > answer a1 edit ARGUMENTS
 //! > answer a1 allow exact|tool|category|command:WORDS|path:GLOB [turn|workspace|…]  `_` in WORDS is a space
@@ -38,8 +39,8 @@
 use harness_core::budget::{Budget, Price, Reservation};
 use harness_core::change::{Change, FileState, Manifest};
 use harness_core::event::{
-    Answer, AnswerCoverage, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, PlanAnswer,
-    TurnEnd, TurnLimits,
+    Answer, AnswerCoverage, ApplyResult, Changes, Context, ForkFiles, ModelFailure, ModelFailureKind, ModelStop,
+    PlanAnswer, TurnEnd, TurnLimits,
 };
 use harness_core::item::{Category, Effects};
 use harness_core::message::Delivery;
@@ -51,6 +52,7 @@ use harness_core::state::{CallStage, policy_subject};
 use harness_core::trust::{TrustCounts, TrustKey, TrustLevel, TrustRecord};
 use harness_core::verdict::{Allowance, Coverage, Rule};
 use harness_core::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Runs a script and compares all that followed.
@@ -78,6 +80,31 @@ pub(crate) struct World {
     messages: Vec<MessageId>,
     epoch: u64,
     inputs: u64,
+    past: Past,
+}
+
+/// States by the events before them: what a rewind goes back to.
+pub(crate) type Past = BTreeMap<Sequence, SessionState>;
+
+/// Decides on an input, a rewind too.
+pub(crate) fn decided(state: &mut SessionState, past: &Past, input: Event) -> Result<Decision, Refusal> {
+    match input {
+        Event::SessionRewound { to } => decide_rewind(state, to, past.get(&to).cloned().unwrap_or_default()),
+        input => decide(state, SessionId::from_bits(7), input),
+    }
+}
+
+/// The fold of a whole log.
+pub(crate) fn fold_all<'a>(events: impl Iterator<Item = &'a Event> + Clone) -> SessionState {
+    let rewinds = events.clone().filter_map(|event| match event {
+        Event::SessionRewound { to } => Some(*to),
+        _ => None,
+    });
+    let mut fold = Fold::new(SessionState::default(), Sequence::START, rewinds);
+    for event in events {
+        fold.apply(event).unwrap();
+    }
+    fold.into_state()
 }
 
 fn tool(name: &str, category: Category, effects: Effects) -> ToolSpec {
@@ -126,7 +153,7 @@ impl World {
 
     fn take(&mut self, event: Event) -> String {
         let before = self.state.clone();
-        let result = decide(&mut self.state, SessionId::from_bits(7), event.clone());
+        let result = decided(&mut self.state, &self.past, event.clone());
         let decision = match result {
             Ok(decision) => decision,
             Err(refusal) => {
@@ -135,17 +162,15 @@ impl World {
             }
         };
         assert_eq!(decision.events[0], event, "the input is the first event");
-        let mut folded = before;
-        for event in &decision.events {
-            folded.apply(event).unwrap();
-        }
-        assert_eq!(folded, self.state, "the state is the fold of the events");
+        let known = self.events.iter().chain(&decision.events);
+        assert_eq!(fold_all(known), self.state, "the state is the fold of the events");
         if self.state.turn.as_ref().is_none_or(|turn| turn.calls().is_empty()) {
             assert_eq!(provider_problem(&self.state.history), None);
         }
         let events: Vec<String> = decision.events[1..].iter().map(|event| self.event(event)).collect();
         let commands: Vec<String> = decision.commands.iter().map(|command| self.command(command)).collect();
         self.events.extend(decision.events);
+        self.past.insert(Sequence(self.events.len() as u64), self.state.clone());
         let (events, commands) = (events.join(", "), commands.join(", "));
         match (events.as_str(), commands.as_str()) {
             ("", "") => "-".to_owned(),
@@ -163,6 +188,22 @@ impl World {
         match verb {
             "create" => Event::SessionCreated { workspace: "/w".to_owned(), title: None },
             "open" => self.open(&words),
+            "archive" => Event::SessionArchived { archived: rest == "on" },
+            "fork" => {
+                let (at, title) = rest.split_once(' ').unwrap();
+                let files = ForkFiles::Copied { workspace: "/copy".to_owned() };
+                let (origin, at) = (SessionId::from_bits(8), Sequence(at.parse().unwrap()));
+                Event::SessionForked { origin, at, title: title.to_owned(), files }
+            }
+            "import" => {
+                let (origin, at) = (SessionId::from_bits(8), Sequence(self.events.len() as u64));
+                Event::SessionImported { origin, at, workspace: rest.to_owned() }
+            }
+            "rewind" => {
+                let inputs: usize = rest.parse().unwrap();
+                let to = self.past.keys().rev().nth(inputs).copied();
+                Event::SessionRewound { to: to.unwrap_or_default() }
+            }
             "rename" => Event::SessionRenamed { title: rest.to_owned() },
             "prompt" => {
                 let number = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.parse().ok());

@@ -1,16 +1,17 @@
 //! Laws that hold for every sequence of inputs, sensible or not.
 
-use crate::notation::{grant, manifest, mode, provider_problem, tools};
+use crate::notation::{Past, decided, fold_all, grant, manifest, mode, provider_problem, tools};
 use harness_core::budget::Budget;
 use harness_core::event::{
-    Answer, AnswerCoverage, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, PlanAnswer,
-    TurnLimits,
+    Answer, AnswerCoverage, ApplyResult, Changes, Context, ForkFiles, ModelFailure, ModelFailureKind, ModelStop,
+    PlanAnswer, TurnLimits,
 };
 use harness_core::message::Delivery;
 use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer};
 use harness_core::outcome::{FailureKind, LimitName};
 use harness_core::pattern::ArgumentPattern;
 use harness_core::record::{KvSpace, KvWrite};
+use harness_core::state::kept::{self, decode_items, encode_items};
 use harness_core::state::{CallStage, Phase};
 use harness_core::trust::{TrustCounts, TrustLevel, TrustRecord};
 use harness_core::verdict::{Allowance, Rule};
@@ -60,7 +61,7 @@ fn context(seed: u8) -> Arc<Context> {
         modes: modes(seed),
         price: None,
         agent: "default".into(),
-        trust: seed & 0x40 > 0,
+        trust: seed & 0x40 > 0 || seed & 3 == 0,
     })
 }
 
@@ -79,29 +80,29 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
             chosen.unwrap_or(CallId::from_bits(1))
         }
     };
-    match kind % 38 {
-        35..=37 => trust(state, a, b, c),
-        32 | 33 => plan_answer(state, a, b),
-        34 if a < 100 => {
+    match kind % 46 {
+        39..=45 => trust(state, a, b, c),
+        36 | 37 => plan_answer(state, a, b),
+        38 if a < 100 => {
             let allowances =
                 vec![Allowance { scope: Scope::Workspace, ..Allowance::of_tool(TOOLS[usize::from(b) % 7], "r") }];
             Event::AllowancesCarried { allowances }
         }
-        34 => {
+        38 => {
             let known = state.allowances.get(usize::from(b) % state.allowances.len().max(1)).map(Allowance::id);
             Event::AllowanceRevoked { allowance: known.unwrap_or(AllowanceId::from_bits(1)), expired: c > 128 }
         }
-        28 | 29 => message(number, a, b, c),
-        30 => Event::MessageWithdrawn {
+        32 | 33 => message(number, a, b, c),
+        34 => Event::MessageWithdrawn {
             message: state.messages.first().map_or(MessageId::from_bits(1), |waiting| waiting.message),
         },
-        31 => Event::BudgetSet { budget: budget(a, b) },
-        22 | 23 => policy(state, a, b),
-        24 => Event::HooksAnswered { point: HookPoint::Prompt, call: None, answers: vec![hook(a, b)] },
-        25 if a < 128 => Event::ModeChosen { mode: ["plan", "build", "none"][usize::from(b) % 3].into() },
-        25 => Event::ModesChanged { modes: modes(b) },
-        26 => Event::ModelChosen { model: "test/other".parse().unwrap(), price: None },
-        27 => Event::WorkspaceObserved { git: None },
+        35 => Event::BudgetSet { budget: budget(a, b) },
+        26 | 27 => policy(state, a, b),
+        28 => Event::HooksAnswered { point: HookPoint::Prompt, call: None, answers: vec![hook(a, b)] },
+        29 if a < 128 => Event::ModeChosen { mode: ["plan", "build", "none"][usize::from(b) % 3].into() },
+        29 => Event::ModesChanged { modes: modes(b) },
+        30 => Event::ModelChosen { model: "test/other".parse().unwrap(), price: None },
+        31 => Event::WorkspaceObserved { git: None },
         0 => Event::SessionCreated { workspace: if a == 0 { "" } else { "/w" }.into(), title: None },
         1 => {
             let context = b.is_multiple_of(2).then(|| context(a));
@@ -160,6 +161,16 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
                 Event::UndoRequested { undo, of, manifest: manifest(&PATHS[..usize::from(c) % 3]) }
             }
         },
+        22 => Event::SessionArchived { archived: a < 128 },
+        23 => {
+            let files = if b < 128 { ForkFiles::Shared } else { ForkFiles::Overlaid { workspace: "/o".into() } };
+            Event::SessionForked { origin: SESSION, at: Sequence(1), title: "f".repeat(usize::from(a)), files }
+        }
+        24 if a < 40 => {
+            let workspace = if b == 0 { "" } else { "/i" }.into();
+            Event::SessionImported { origin: SESSION, at: Sequence(1), workspace }
+        }
+        25 => Event::SessionRewound { to: Sequence(u64::from(a) * u64::from(b) / 16) },
         _ if a < 60 => Event::InterruptRequested,
         _ => Event::TurnEnded {
             turn: TurnId::from_bits(1),
@@ -201,14 +212,17 @@ fn response(entropy: String, a: u8, b: u8, c: u8) -> Event {
 /// Levels given and taken back, reviews, and what other sessions know.
 fn trust(state: &SessionState, a: u8, b: u8, c: u8) -> Event {
     let tools = tools();
-    let key = state.trust_key(&tools[usize::from(b) % 6], None);
-    let level = [TrustLevel::Supervised, TrustLevel::SemiAutonomous, TrustLevel::Autonomous][usize::from(c) % 3];
+    // What is asked about now is what may go unasked the next time.
+    let asked = state.pending().first().and_then(|it| state.tool(&it.call.tool).cloned());
+    let key = state.trust_key(&asked.unwrap_or_else(|| tools[1 + usize::from(b) % 5].clone()), None);
+    let level =
+        [TrustLevel::SemiAutonomous, TrustLevel::SemiAutonomous, TrustLevel::Autonomous, TrustLevel::Supervised];
+    let level = level[usize::from(c) % 4];
+    let unreviewed = state.unreviewed().next().map(|it| it.call);
     match a % 8 {
-        0..=2 => {
-            let call = state.unreviewed().next().map_or(CallId::from_bits(1), |it| it.call);
-            Event::WorkReviewed { call, accepted: b > 90 }
-        }
-        3..=5 => Event::TrustSet { key, level },
+        0 | 1 => Event::WorkReviewed { call: unreviewed.unwrap_or(CallId::from_bits(1)), accepted: b > 90 },
+        2 if unreviewed.is_some() => Event::WorkReviewed { call: unreviewed.unwrap(), accepted: b > 90 },
+        2..=5 => Event::TrustSet { key, level },
         6 => Event::TrustReset { key: c.is_multiple_of(2).then_some(key) },
         _ => {
             let evidence = TrustCounts { approved: u32::from(c), failed: u32::from(b / 16), ..TrustCounts::default() };
@@ -458,19 +472,27 @@ fn check_nested(turn: &state::Turn) {
 /// Feeds moves to a fresh session and checks every law at every step; gives the batches.
 pub(crate) fn play(moves: &[Move]) -> (SessionState, Vec<Vec<Event>>) {
     let mut state = SessionState::default();
-    let mut batches = Vec::new();
+    let mut batches: Vec<Vec<Event>> = Vec::new();
+    let mut past = Past::new();
     let first = [(0, 1, 0, 1), (1, 0, 0, 1)];
     for (number, step) in first.iter().chain(moves).enumerate() {
-        let input = input(&state, number, *step);
+        let mut input = input(&state, number, *step);
+        if let Event::SessionRewound { to } = &mut input {
+            // Mostly to the end of a batch.
+            *to = past.range(..=*to).next_back().map_or(*to, |(end, _)| *end);
+        }
         let before = state.clone();
-        match decide(&mut state, SESSION, input.clone()) {
+        match decided(&mut state, &past, input.clone()) {
             Err(Refusal::Inconsistent(why)) => panic!("{input:?}: {why}"),
             Err(_) => assert_eq!(state, before, "a refused input changes nothing"),
             Ok(decision) => {
                 assert_eq!(decision.events[0], input);
                 let mut folded = before;
                 for event in &decision.events {
-                    folded.apply(event).unwrap();
+                    match event {
+                        Event::SessionRewound { .. } => folded = state.clone(),
+                        event => folded.apply(event).unwrap(),
+                    }
                     let bytes = event.encode();
                     let decoded = Event::decode(event.kind(), &bytes).unwrap();
                     assert_eq!(&decoded, event);
@@ -483,6 +505,7 @@ pub(crate) fn play(moves: &[Move]) -> (SessionState, Vec<Vec<Event>>) {
                     assert_eq!(provider_problem(&state.history), None);
                 }
                 batches.push(decision.events);
+                past.insert(Sequence(batches.iter().map(Vec::len).sum::<usize>() as u64), state.clone());
             }
         }
     }
@@ -495,13 +518,39 @@ proptest! {
     #[test]
     fn the_laws_hold_for_any_inputs(moves in prop::collection::vec(any::<Move>(), 1..120)) {
         let (state, batches) = play(&moves);
-        let mut again = SessionState::default();
+        let (mut again, mut past, mut count) = (SessionState::default(), Past::new(), 0);
         for batch in &batches {
-            let decision = decide(&mut again, SESSION, batch[0].clone()).unwrap();
+            let decision = decided(&mut again, &past, batch[0].clone()).unwrap();
+            count += batch.len() as u64;
+            past.insert(Sequence(count), again.clone());
             let bytes = |events: &[Event]| events.iter().map(Event::encode).collect::<Vec<_>>();
             prop_assert_eq!(bytes(&decision.events), bytes(batch), "a replay gives the same events");
         }
-        prop_assert_eq!(again, state);
+        prop_assert_eq!(&again, &state);
+        prop_assert_eq!(&fold_all(batches.iter().flatten()), &state, "a rewind is part of the fold");
+        let pieces: Vec<_> = state.history.chunks(3).map(|items| encode_items(items).unwrap()).collect();
+        let items = pieces.iter().flat_map(|piece| decode_items(piece).unwrap()).collect();
+        prop_assert_eq!(&SessionState::decode(&state.encode().unwrap(), items).unwrap(), &state, "kept bytes are the state");
+    }
+
+    #[test]
+    fn a_rewind_gives_nothing_back(moves in prop::collection::vec(any::<Move>(), 1..60), cut in any::<prop::sample::Index>()) {
+        let (now, batches) = play(&moves);
+        let then = fold_all(batches[..cut.index(batches.len()) + 1].iter().flatten());
+        let mut state = now.clone();
+        if decide_rewind(&mut state, Sequence(1), then.clone()).is_err() {
+            prop_assert_eq!(&state, &now);
+            return Ok(());
+        }
+        prop_assert!(state.grants.iter().all(|grant| now.grants.contains(grant) && then.grants.contains(grant)));
+        prop_assert!(state.allowances.iter().all(|it| now.allowances.contains(it) && then.allowances.contains(it)));
+        prop_assert_eq!((state.usage, state.turns, &state.undone), (now.usage, now.turns, &now.undone));
+        prop_assert_eq!((&state.workspace, &state.title, state.archived), (&now.workspace, &now.title, now.archived));
+        prop_assert_eq!((state.epoch, &state.context, &state.turn), (now.epoch, &now.context, &None));
+        prop_assert_eq!(provider_problem(&state.history), None);
+        prop_assert!(state.history.starts_with(&then.history));
+        let shared = state.history.iter().zip(&now.history).take_while(|(ours, theirs)| ours == theirs);
+        prop_assert!(shared.into_iter().all(|(ours, theirs)| Arc::ptr_eq(ours, theirs)));
     }
 
     #[test]
@@ -526,4 +575,36 @@ fn random_inputs_reach_every_kind_of_event() {
     }
     let missing: Vec<_> = crate::golden::kinds().into_iter().filter(|kind| !seen.contains(kind)).collect();
     assert_eq!(missing, Vec::<&str>::new());
+}
+
+/// What the kept form of a state looks like: every key of its JSON that random inputs reach, by its path.
+fn form_of_states() -> String {
+    fn keys(value: &serde_json::Value, path: &str, found: &mut std::collections::BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(fields) => fields.iter().for_each(|(key, value)| {
+                let path = format!("{path}.{key}");
+                keys(value, &path, found);
+                found.insert(path);
+            }),
+            serde_json::Value::Array(items) => items.iter().for_each(|item| keys(item, path, found)),
+            _ => {}
+        }
+    }
+    let mut found = std::collections::BTreeSet::new();
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let strategy = prop::collection::vec(any::<Move>(), 60);
+    for _ in 0..200 {
+        let (state, _) = play(&strategy.new_tree(&mut runner).unwrap().current());
+        keys(&serde_json::from_slice(&state.encode().unwrap()).unwrap(), "", &mut found);
+    }
+    found.into_iter().collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_form_of_a_kept_state_is_that_of_its_number() {
+    let form = form_of_states();
+    let known = (2, "sha256:2056713b4e44d1c6750ddbf192b452df7b4093c96eba88cebaabd7e20d45ce1c");
+    let found = Digest::of(form.as_bytes()).to_string();
+    let words = "the form changed, or the inputs that show it: raise STATE_FORMAT and note the new digest";
+    assert_eq!((kept::STATE_FORMAT, found.as_str()), known, "{words}:\n{form}");
 }

@@ -136,7 +136,7 @@ fn high_risk_is_never_autonomous_and_boundaries_do_not_move() {
          > report c2 staged .git/config
          c2 ask boundary.version-control, a1 asks c2 boundary.version-control
          > trust reset
-         edit autonomous to supervised (0, 0) person, run semi-autonomous to supervised (0, 0) person
+         run semi-autonomous to supervised (0, 0) person, edit autonomous to supervised (0, 0) person
          > trust reset think
          refused: nothing is known of `default/test:think/think/-/other/medium`
          > interrupt

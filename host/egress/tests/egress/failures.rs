@@ -144,11 +144,15 @@ async fn limits_are_named_when_they_are_crossed() {
 #[tokio::test]
 async fn an_endless_request_is_cut_and_a_broken_one_not_sent() {
     let server = Server::start(|_| response("200 OK", &[], b"")).await;
-    let call = call(&[local(server.port)]);
-    let post = || Request::post(format!("http://127.0.0.1:{}/", server.port));
+    let url = format!("http://127.0.0.1:{}/", server.port);
+    let post = || Request::post(&url);
+    let crossed = call(&[local(server.port)]);
     let endless = tokio_stream_of(|| Ok(http_body::Frame::data(Bytes::from_static(&[0; 4096]))));
-    let error = call.send(post().body(endless).unwrap(), Timeouts::default()).await.err().unwrap();
+    let error = crossed.send(post().body(endless).unwrap(), Timeouts::default()).await.err().unwrap();
     assert_eq!(error, EgressError::Limit(LimitName::RequestBytes));
+    let error = get(&crossed, &url).await.err().unwrap();
+    assert_eq!(error, EgressError::Limit(LimitName::RequestBytes), "a call that crossed a limit sends nothing more");
+    let call = call(&[local(server.port)]);
     let broken = tokio_stream_of(|| Err(std::io::Error::other("the guest went away")));
     let error = call.send(post().body(broken).unwrap(), Timeouts::default()).await.err().unwrap();
     assert!(error.to_string().contains("the guest went away"), "{error}");

@@ -102,6 +102,22 @@ async fn placeholders_elsewhere_are_refused_with_what_is_missing() {
         assert_eq!(error.missing().is_some(), words.starts_with('`'));
         assert!(call.refused().last() == error.missing() || error.missing().is_none());
     }
+    // What a guest calls a place is named as a grant only where it can be read back as one: it is logged.
+    let long = "x".repeat(1_000);
+    for (url, header, value) in [
+        (format!("{a}/"), "x!own", forge.as_str()),
+        (format!("{a}/"), "x'own", &forge),
+        (format!("{a}/"), &long, &forge),
+        (format!("{a}/?a%20b={forge}"), "a", "b"),
+        (format!("{a}/?%ff={forge}"), "a", "b"),
+        (format!("{a}/?%0a={forge}"), "a", "b"),
+        (format!("{a}/?={forge}"), "a", "b"),
+    ] {
+        let before = call.refused().len();
+        let error = send(&call, "POST", &url, &[(header, value)], "").await.err().unwrap();
+        assert!(error.to_string().contains("a place that no grant can name"), "{url} {header}: {error}");
+        assert_eq!((error.missing(), call.refused().len()), (None, before), "{url} {header}");
+    }
     let stale = format!("Bearer {PLACEHOLDER_PREFIX}{}", "0".repeat(32));
     let error = send(&call, "GET", &format!("{a}/"), &[("authorization", &stale)], "").await.err().unwrap();
     assert!(matches!(error, EgressError::ForbiddenHeader { .. }), "{error}");

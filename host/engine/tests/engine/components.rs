@@ -9,6 +9,7 @@ use harness_core::*;
 use harness_engine::ports::{Blobs, CallReport, CallRequest, Clock, Hands, Index, Kv, SessionStatus, Takeover};
 use harness_engine::{SessionError, Update};
 use harness_sim::fake_hands::specs;
+use harness_sim::grant_lists::MemoryGrantLists;
 use harness_sim::scripted_model::{Reply as Said, ScriptedModel};
 use std::sync::Arc;
 
@@ -110,14 +111,78 @@ async fn the_configurations_grants_are_brought_in_line_and_logged_once() {
 }
 
 #[tokio::test]
+async fn what_is_granted_or_revoked_meanwhile_is_in_force_for_the_next_call() {
+    // The calls that change something wait for an approval each, so that `fetch` behind them starts later.
+    let [first, second] = ["1", "2"].map(|content| format!(r#"{{"path":"c.txt","content":"{content}"}}"#));
+    let world = World::tape([
+        Said::calls(&[FETCH, ("write_file", &first), FETCH, ("write_file", &second), FETCH]),
+        Said::calls(&[("read_file", r#"{"path":"a.txt"}"#), FETCH]),
+        Said::text("done"),
+    ]);
+    let session = world.create(ApproveMode::Ask).await;
+    let lists = Arc::new(MemoryGrantLists::default());
+    session.follow_grants(Arc::clone(&lists) as _).await.unwrap();
+    let wide = grant("http * https://example.com", "user");
+    lists.write(vec![wide.clone()]);
+    prompt(&session).await;
+    let mut asked = session.subscribe(Sequence::START);
+    // Revoked, then more than a session can have.
+    let many = (0..100).map(|number| grant(&format!("tool t{number}"), "user"));
+    for written in [Vec::new(), many.chain([wide.clone()]).collect()] {
+        loop {
+            let Update::Event(logged) = asked.next().await.unwrap() else { continue };
+            let Some(Event::ApprovalAsked { approval, binds_to, .. }) = &logged.event else { continue };
+            lists.write(written);
+            session.answer(*approval, *binds_to, Answer::Yes).await.unwrap();
+            break;
+        }
+    }
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    let calls = world.hands.requests();
+    let granted: Vec<usize> = calls.iter().filter(|it| it.tool == "fetch").map(|it| it.granted.len()).collect();
+    assert_eq!(granted, [1, 0, 0, 0], "what does not fit gives nothing");
+
+    let kinds = world.kinds(session.id()).await;
+    let of_grants: Vec<_> = kinds.iter().filter(|kind| kind.starts_with("grant_")).collect();
+    assert_eq!(of_grants, [&"grant_given", &"grant_revoked"]);
+}
+
+#[tokio::test]
+async fn grants_that_changed_take_no_commit_of_their_own_and_nobody_looks_where_no_call_starts() {
+    let world = World::tape([Said::calls(&[FETCH]), Said::text("done"), Said::text("nothing to do")]);
+    let session = world.create(ApproveMode::Ask).await;
+    let lists = Arc::new(MemoryGrantLists::default());
+    session.follow_grants(Arc::clone(&lists) as _).await.unwrap();
+    lists.write(vec![grant("http * https://example.com", "user")]);
+    let before = world.store.appends();
+    prompt(&session).await;
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    // The prompt, the response with its call, the report, the answer.
+    assert_eq!(world.store.appends() - before, 4);
+    assert_eq!(results(&world, 1), ["page"]);
+    lists.write(Vec::new());
+    prompt(&session).await;
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    let kinds = world.kinds(session.id()).await;
+    assert!(kinds.contains(&"grant_given") && !kinds.contains(&"grant_revoked"), "{kinds:?}");
+}
+
+#[tokio::test]
 async fn a_nested_call_has_no_more_than_both_were_granted() {
     let call = r#"{"tool":"fetch","arguments":"{\"url\":\"https://example.com/a\"}"}"#;
     let script = || [Said::calls(&[("call_tool", call)]), Said::text("done")];
-    for (parent, child, said) in [
-        (None, Some("http * https://example.com"), "Failed (other)"),
-        (Some("http GET https://*.example.com"), Some("http GET https://example.com"), "Failed (other)"),
-        (Some("http GET https://example.com/a"), Some("http GET,POST https://example.com"), "it said: page"),
-        (Some("http GET https://example.com/a"), None, "Failed (other)"),
+    for (parent, child, said, lacks) in [
+        (None, Some("http * https://example.com"), "Failed (other)", Some("call_tool")),
+        (
+            Some("http GET https://*.example.com"),
+            Some("http GET https://example.com"),
+            "Failed (other)",
+            Some("call_tool"),
+        ),
+        (Some("http GET https://example.com/a"), Some("http GET,POST https://example.com"), "it said: page", None),
+        (Some("http GET https://example.com/a"), None, "Failed (other)", Some("fetch")),
+        // Both: granting begins with the one that makes the request.
+        (None, None, "Failed (other)", Some("fetch")),
     ] {
         let world = World::tape(script());
         let session = world.create(ApproveMode::Ask).await;
@@ -129,6 +194,13 @@ async fn a_nested_call_has_no_more_than_both_were_granted() {
         let result = &results(&world, 1)[0];
         assert!(result.starts_with(said), "{parent:?} {child:?}: {result}");
         assert_eq!(results(&world, 1).len(), 1, "the model hears of its own call alone");
+        // Whoever reads the log learns whom to grant it.
+        let events = world.host.events(session.id(), Sequence::START, usize::MAX).await.unwrap();
+        let named = events.into_iter().find_map(|logged| match logged.event {
+            Some(Event::CallReported { outcome: Outcome::NotGranted { component, .. }, .. }) => Some(component),
+            _ => None,
+        });
+        assert_eq!(named.as_deref(), lacks, "{parent:?} {child:?}");
     }
 }
 

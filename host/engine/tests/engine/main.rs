@@ -5,12 +5,15 @@
 
 mod approvals;
 mod asks;
+mod branches;
+mod checkpoints;
 mod components;
 mod crashes;
 mod durability;
 mod failures;
 mod messages;
 mod policies;
+mod portable;
 mod streams;
 mod turns;
 mod undo;

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use harness_core::{Sequence, SessionId, Tip};
-use harness_engine::ports::{AppendError, EventLog, SessionAppend, StoreError, StoredEvent};
+use harness_engine::ports::{
+    Ancestor, AppendError, Checkpoint, EventLog, Import, SessionAppend, StoreError, StoredEvent,
+};
 use harness_sim::gate::Gate;
 use harness_sim::memory_store::MemoryStore;
 use std::collections::BTreeMap;
@@ -118,5 +120,25 @@ impl EventLog for WatchedLog {
 
     async fn erase_payload(&self, session: SessionId, sequence: Sequence) -> Result<(), StoreError> {
         self.store.erase_payload(session, sequence).await
+    }
+
+    async fn lineage(&self, session: SessionId) -> Result<Vec<Ancestor>, StoreError> {
+        self.store.lineage(session).await
+    }
+
+    async fn checkpoint(&self, session: SessionId, up_to: Sequence) -> Result<Option<Checkpoint>, StoreError> {
+        self.store.checkpoint(session, up_to).await
+    }
+
+    async fn segments(&self, session: SessionId, first: u32, bytes_max: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.store.segments(session, first, bytes_max).await
+    }
+
+    async fn drop_checkpoints(&self, session: SessionId) -> Result<(), StoreError> {
+        self.store.drop_checkpoints(session).await
+    }
+
+    async fn import(&self, import: Import) -> Result<(), AppendError> {
+        self.store.import(import).await
     }
 }

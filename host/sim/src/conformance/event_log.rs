@@ -77,15 +77,7 @@ async fn reads_are_gap_free_and_end_only_at_the_end(stores: Stores) {
 
 async fn nobody_appends_without_having_acquired(stores: Stores) {
     let (events, _) = seal(session(1), Tip::START, &[Event::RetryDue]);
-    let append = SessionAppend {
-        session: session(1),
-        epoch: harness_core::Epoch(1),
-        after: Tip::START,
-        events,
-        blobs: Vec::new(),
-        kv: Vec::new(),
-        summary: None,
-    };
+    let append = SessionAppend::new(session(1), harness_core::Epoch(1), Tip::START, events);
     assert_eq!(stores.log.append(vec![append]).await, Err(AppendError::NotFound(session(1))));
     assert_eq!(stores.log.tip(session(1)).await, Err(StoreError::NotFound(session(1))), "it did not make one");
 }

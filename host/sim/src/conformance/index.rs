@@ -2,7 +2,9 @@
 
 use super::{Stores, Writer, cases, session, summary, titles, whole};
 use harness_core::Sequence;
-use harness_engine::ports::{AppendError, SessionFilter, SessionStatus, StoreError};
+use harness_engine::ports::{
+    AppendError, Archived, Said, SessionAppend, SessionCursor, SessionFilter, SessionStatus, StoreError,
+};
 
 cases![
     a_row_comes_back_as_it_was_given,
@@ -13,6 +15,10 @@ cases![
     pages_join_without_gap_or_repetition,
     a_folder_is_matched_exactly,
     a_search_takes_every_character_as_it_is,
+    a_search_finds_what_was_said,
+    rows_are_filtered_by_what_they_are,
+    a_place_in_the_list_stays_where_it_is,
+    what_matches_is_counted,
     a_session_is_found_by_its_id,
     a_deleted_session_is_gone_and_its_neighbours_stay,
     a_writer_finds_its_session_deleted,
@@ -184,4 +190,83 @@ async fn a_writer_finds_its_session_deleted(stores: Stores) {
     stores.index.delete(session(1)).await.unwrap();
     assert_eq!(writer.append(&["two"]).await, Err(AppendError::NotFound(session(1))));
     stores.lease.release(session(1), writer.epoch).await.unwrap();
+}
+
+async fn a_search_finds_what_was_said(stores: Stores) {
+    let said = [
+        (1, vec!["How does the chain of headers work?", "It hashes each header."]),
+        (2, vec!["Größer is better", "say \"AND OR NOT\" (twice)"]),
+    ];
+    for (number, texts) in said {
+        let mut writer = Writer::acquire(&stores, session(number)).await;
+        let titles = vec!["x"; texts.len()];
+        let (append, tip) = writer.batch(&titles);
+        let said = (1..).zip(texts).map(|(at, text)| Said { sequence: Sequence(at), text: text.to_owned() }).collect();
+        let row = summary(session(number), "t", "/w", number as i64);
+        stores.log.append(vec![SessionAppend { said, summary: Some(row), ..append }]).await.unwrap();
+        writer.tip = tip;
+    }
+    for (text, found) in [
+        ("chain headers", vec![1]),
+        ("HEADERS the cha", vec![1]),
+        ("cha headers", vec![]),
+        ("hashes headers", vec![]),
+        ("größ", vec![2]),
+        ("\"AND OR", vec![2]),
+        ("OR*", vec![2]),
+        ("header NOT", vec![]),
+        ("text:chain", vec![]),
+        ("t", vec![2, 1]),
+    ] {
+        let filter = SessionFilter { search: Some(text.to_owned()), ..up_to(20) };
+        assert_eq!(listed(&stores, filter).await, found, "search for {text}");
+    }
+    stores.index.delete(session(1)).await.unwrap();
+    let filter = SessionFilter { search: Some("chain".to_owned()), ..up_to(20) };
+    assert!(listed(&stores, filter).await.is_empty());
+}
+
+async fn rows_are_filtered_by_what_they_are(stores: Stores) {
+    for number in 1..=4_u64 {
+        let mut row = summary(session(number), "t", "/w", number as i64);
+        row.archived = number == 1;
+        row.status = if number == 2 { SessionStatus::Idle } else { SessionStatus::Running };
+        row.parent = (number > 2).then(|| session(2));
+        row.origin = (number == 4).then(|| session(1));
+        let mut writer = Writer::acquire(&stores, session(number)).await;
+        writer.append_with(&["x"], Vec::new(), Some(row.clone())).await.unwrap();
+        assert_eq!(stores.index.summary(session(number)).await, Ok(row));
+    }
+    assert_eq!(listed(&stores, up_to(9)).await, [4, 3, 2]);
+    assert_eq!(listed(&stores, SessionFilter { archived: Archived::Included, ..up_to(9) }).await, [4, 3, 2, 1]);
+    assert_eq!(listed(&stores, SessionFilter { archived: Archived::Only, ..up_to(9) }).await, [1]);
+    assert_eq!(listed(&stores, SessionFilter { status: Some(SessionStatus::Running), ..up_to(9) }).await, [4, 3]);
+    assert_eq!(listed(&stores, SessionFilter { parent: Some(session(2)), ..up_to(9) }).await, [4, 3]);
+    assert_eq!(listed(&stores, SessionFilter { parent: Some(session(1)), ..up_to(9) }).await, [0; 0]);
+}
+
+async fn a_place_in_the_list_stays_where_it_is(stores: Stores) {
+    for number in 1..=6 {
+        add(&stores, number, "t", "/w", (number / 2) as i64).await;
+    }
+    let page = stores.index.list(up_to(2)).await.unwrap();
+    let after = Some(SessionCursor::after(&page[1]));
+    assert_eq!(listed(&stores, up_to(2)).await, [6, 5]);
+    // One comes, one goes, and the last one shown moves to the top.
+    add(&stores, 7, "t", "/w", 9).await;
+    stores.index.delete(session(4)).await.unwrap();
+    add(&stores, 5, "t", "/w", 10).await;
+    assert_eq!(listed(&stores, SessionFilter { after, ..up_to(9) }).await, [3, 2, 1]);
+    assert_eq!(listed(&stores, SessionFilter { after, skip: 1, ..up_to(1) }).await, [2]);
+}
+
+async fn what_matches_is_counted(stores: Stores) {
+    assert_eq!(stores.index.count(SessionFilter::default()).await, Ok(0));
+    for number in 1..=5 {
+        add(&stores, number, if number < 3 { "few" } else { "many" }, "/w", number as i64).await;
+    }
+    for (search, count) in [(None, 5), (Some("few"), 2), (Some("none"), 0)] {
+        let filter = SessionFilter { search: search.map(str::to_owned), skip: 3, ..up_to(1) };
+        assert_eq!(stores.index.count(filter).await, Ok(count));
+    }
 }

@@ -7,8 +7,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken expectation is a failed case")]
 
 pub mod blobs;
+pub mod checkpoints;
 pub mod clock;
 pub mod event_log;
+pub mod forks;
+pub mod grant_lists;
 pub mod hands;
 pub mod ids;
 pub mod index;
@@ -91,7 +94,9 @@ pub(crate) use cases;
 
 /// Every case of every port, in order.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    [event_log::CASES, lease::CASES, index::CASES, blobs::CASES, kv::CASES].into_iter().flatten()
+    let cases =
+        [event_log::CASES, forks::CASES, checkpoints::CASES, lease::CASES, index::CASES, blobs::CASES, kv::CASES];
+    cases.into_iter().flatten()
 }
 
 /// Runs every case against a fresh store each. The name of the case under way is printed.
@@ -131,16 +136,7 @@ impl Writer {
         let events: Vec<Event> =
             titles.iter().map(|title| Event::SessionRenamed { title: (*title).to_owned() }).collect();
         let (events, tip) = seal(self.session, self.tip, &events);
-        let append = SessionAppend {
-            session: self.session,
-            epoch: self.epoch,
-            after: self.tip,
-            events,
-            blobs: Vec::new(),
-            kv: Vec::new(),
-            summary: None,
-        };
-        (append, tip)
+        (SessionAppend::new(self.session, self.epoch, self.tip, events), tip)
     }
 
     /// Appends one event per title.
@@ -191,6 +187,9 @@ pub fn summary(session: SessionId, title: &str, workspace: &str, updated: i64) -
         status: SessionStatus::NeedsAnswer,
         turns: 3,
         usage: Usage { input_tokens: u64::MAX, cost_micro_usd: Some(17), ..Usage::default() },
+        archived: false,
+        parent: None,
+        origin: None,
     }
 }
 

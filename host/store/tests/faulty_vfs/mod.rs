@@ -2,7 +2,8 @@
 //!
 //! Promise: files behave as the system's own, through its own locks and shared memory, until the power
 //! is cut; from then on every change fails. What is left on the disk is what xSync covered, plus any
-//! part, in sectors of 512 bytes, of what it did not. It can also fail syncs and writes on the way.
+//! part, in sectors of 512 bytes, of what it did not. It can also fail syncs and writes on the way. After a kill
+//! instead of a cut, everything that was written can still be read, and is as much on the disk as before.
 //!
 //! Not here: files that do not go through SQLite.
 
@@ -15,27 +16,10 @@ use std::sync::Mutex;
 /// What a disk writes whole or not at all. Bytes.
 const SECTOR_BYTES: usize = 512;
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, seeded, good enough for choosing.
-pub(crate) struct Random(pub u64);
+/// How long a slow sync takes. Milliseconds.
+const SLOW_SYNC_MS: u64 = 3;
 
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// A number below `end`.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-
-    fn per_mille(&mut self, chance: u64) -> bool {
-        self.below(1000) < chance
-    }
-}
+pub(crate) use harness_sim::random::Random;
 
 /// How often an operation fails, in thousandths.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,6 +27,9 @@ pub(crate) struct Faults {
     pub(crate) sync_fails_per_mille: u64,
     pub(crate) disk_full_per_mille: u64,
     pub(crate) short_write_per_mille: u64,
+    pub(crate) read_fails_per_mille: u64,
+    /// Syncs that take [`SLOW_SYNC_MS`].
+    pub(crate) slow_sync_per_mille: u64,
 }
 
 /// How often each fault was injected.
@@ -51,8 +38,22 @@ pub(crate) struct Injected {
     pub(crate) syncs: u64,
     pub(crate) full: u64,
     pub(crate) short: u64,
+    pub(crate) reads: u64,
+    pub(crate) slow: u64,
 }
 
+impl Injected {
+    /// Adds what another disk injected.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.syncs += other.syncs;
+        self.full += other.full;
+        self.short += other.short;
+        self.reads += other.reads;
+        self.slow += other.slow;
+    }
+}
+
+#[derive(Clone)]
 enum Step {
     Write { offset: usize, bytes: Vec<u8> },
     Truncate(usize),
@@ -93,7 +94,7 @@ impl Step {
 }
 
 /// One file: what is certainly on the disk, and what is only on its way.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Image {
     path: PathBuf,
     durable: Vec<u8>,
@@ -113,6 +114,8 @@ struct State {
     operations: u64,
     cut_at: u64,
     is_cut: bool,
+    /// Syncs that fail next, with nothing of what they were for on the disk.
+    syncs_to_fail: u32,
 }
 
 impl State {
@@ -155,18 +158,23 @@ impl World {
     ///
     /// It is never freed: SQLite may hold on to it for as long as a connection is open.
     pub(crate) fn register(name: &str, seed: u64, cut_at: u64, faults: Faults) -> &'static Self {
+        Self::register_over(name, seed, cut_at, faults, Vec::new())
+    }
+
+    fn register_over(name: &str, seed: u64, cut_at: u64, faults: Faults, files: Vec<Image>) -> &'static Self {
         let name = CString::new(name).expect("a name without NUL");
         // SAFETY: null asks for the default VFS, which lives as long as the process.
         let real = unsafe { ffi::sqlite3_vfs_find(std::ptr::null()) };
         assert!(!real.is_null(), "SQLite has a default VFS");
         let state = State {
-            files: Vec::new(),
+            files,
             random: Random(seed),
             faults,
             injected: Injected::default(),
             operations: 0,
             cut_at,
             is_cut: false,
+            syncs_to_fail: 0,
         };
         let world = Box::leak(Box::new(Self { name, real, vfs: std::ptr::null_mut(), state: Mutex::new(state) }));
         // SAFETY: `real` was checked; the structure is plain data and its copy is ours. The methods that
@@ -203,9 +211,31 @@ impl World {
         self.state().injected
     }
 
-    /// Cuts the power if it is still there.
+    /// Has the next syncs fail, with nothing of what they were for on the disk.
+    pub(crate) fn fail_syncs(&self, count: u32) {
+        self.state().syncs_to_fail = count;
+    }
+
+    /// Cuts the power if it is still there; or ends the process, where [`Self::after_kill`] follows.
     pub(crate) fn cut(&self) {
         self.state().is_cut = true;
+    }
+
+    /// The file system as the next process finds it, in another folder, after this one was killed: it reads all
+    /// that was written, also what a failed sync did not bring to the disk and no later one will.
+    pub(crate) fn after_kill(&self, name: &str, cut_at: u64, folder: &Path) -> &'static Self {
+        let mut state = self.state();
+        assert!(state.is_cut, "the process still runs");
+        let mut files = state.files.clone();
+        for image in &mut files {
+            let path = folder.join(image.path.file_name().expect("a file has a name"));
+            if image.path.exists() {
+                std::fs::copy(&image.path, &path).expect("copy a file");
+            }
+            image.path = path;
+        }
+        let seed = state.random.next();
+        Self::register_over(name, seed, cut_at, state.faults, files)
     }
 
     /// Writes what the disk holds after the cut into another folder.
@@ -441,13 +471,19 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _flags: c_int) -> c_int 
     if state.change(ffi::SQLITE_IOERR_FSYNC).is_err() {
         return ffi::SQLITE_IOERR_FSYNC;
     }
-    let State { files, random, faults, injected, .. } = &mut *state;
+    let State { files, random, faults, injected, syncs_to_fail, .. } = &mut *state;
+    if random.per_mille(faults.slow_sync_per_mille) {
+        injected.slow += 1;
+        std::thread::sleep(std::time::Duration::from_millis(SLOW_SYNC_MS));
+    }
     let image = &mut files[image];
-    let fails = random.per_mille(faults.sync_fails_per_mille);
+    let forgets = *syncs_to_fail > 0;
+    *syncs_to_fail = syncs_to_fail.saturating_sub(1);
+    let fails = forgets || random.per_mille(faults.sync_fails_per_mille);
     for step in std::mem::take(&mut image.pending) {
         // After a failed fsync the system forgets which pages were dirty: a later one does not bring
         // back what this one did not write.
-        if !fails || random.below(2) == 0 {
+        if !fails || !forgets && random.below(2) == 0 {
             step.apply(&mut image.durable);
         }
     }
@@ -467,6 +503,14 @@ unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
     forward!(file, xClose)
 }
 unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, data: *mut c_void, amount: c_int, offset: i64) -> c_int {
+    let (world, image) = parts(file);
+    let mut state = world.state();
+    let faults = state.faults;
+    if image != UNTRACKED && state.random.per_mille(faults.read_fails_per_mille) {
+        state.injected.reads += 1;
+        return ffi::SQLITE_IOERR_READ;
+    }
+    drop(state);
     forward!(file, xRead, data, amount, offset)
 }
 unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut i64) -> c_int {

@@ -61,6 +61,11 @@ impl Sources {
         Ok(Self::new(started, seed, Clock::Own(Instant::now())))
     }
 
+    /// The same for everybody: time stands still at 1970, and chance is one fixed row of numbers.
+    pub(crate) fn fixed() -> Self {
+        Self::new(TimeMs(0), [0; SEED_BYTES], Clock::Recorded(Vec::new()))
+    }
+
     /// What was recorded.
     pub(crate) fn recorded(inputs: &Inputs) -> Result<Self, DamagedInputs> {
         let seed = unhex(&inputs.seed).ok_or(DamagedInputs)?;

@@ -10,12 +10,14 @@ mod words;
 
 use crate::clean::clean_and_cut;
 use crate::link::MissingImport;
+use crate::modes::PolicyComponent;
 use crate::offered::{self, Power};
 use crate::plain::NotOffered;
 use crate::tools::{self, Component, ComponentSource, Facts, Kind, ReadComponentError};
 use harness_core::Digest;
 use harness_core::grant::Capability;
 use harness_core::item::ToolSpec;
+use harness_core::mode::{HookPoint, ModeSpec};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -54,8 +56,12 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// Its tools, as a model would get them.
     pub tools: Vec<ToolSpec>,
-    /// Whether only a call tells which tools it has.
+    /// Whether only a call tells which tools it has, or what it is.
     pub needs_describing: bool,
+    /// The mode that it is, where it is one and that is known.
+    pub mode: Option<ModeSpec>,
+    /// Where its hooks are called.
+    pub hook_points: Vec<HookPoint>,
     /// Its exports that are no tools, with the reason.
     pub not_offered: Vec<NotOffered>,
     /// What it could do with every grant it may ask for.
@@ -85,8 +91,13 @@ pub fn inspect(component: &Component) -> Inspection {
     of_facts(component.name(), component.digest(), component.bytes().len(), component.facts())
 }
 
+/// Inspects a mode or hooks that were read.
+pub fn inspect_policy(policy: &PolicyComponent) -> Inspection {
+    inspect(policy.component())
+}
+
 /// Inspects a component as it comes, also where it cannot be loaded. `described` is what it answered when it was
-/// asked for its tools.
+/// asked for its tools, or what it is.
 ///
 /// # Errors
 /// If it cannot be read at all.
@@ -97,7 +108,12 @@ pub fn inspect_source(source: &ComponentSource, described: Option<&str>) -> Resu
 
 fn of_facts(name: &str, digest: Digest, bytes: usize, facts: &Facts) -> Inspection {
     let used = powers(facts);
-    let needs_describing = facts.describe.is_some() && facts.tools.is_empty();
+    let is_policy = facts.kind.is_policy();
+    let needs_describing =
+        if is_policy { facts.policy.is_none() } else { facts.describe.is_some() && facts.tools.is_empty() };
+    // What a policy is linked to it is always refused.
+    let is_refused = |power: Power| power == Power::Sockets || (is_policy && power != Power::Plumbing);
+    let policy = facts.policy.clone();
     Inspection {
         name: name.to_owned(),
         digest,
@@ -108,10 +124,12 @@ fn of_facts(name: &str, digest: Digest, bytes: usize, facts: &Facts) -> Inspecti
         exports: facts.exports.iter().map(|export| clean_and_cut(export.as_bytes(), NAME_BYTES_MAX)).collect(),
         tools: facts.tools.clone(),
         needs_describing,
+        hook_points: policy.as_ref().map(|policy| policy.points.clone()).unwrap_or_default(),
+        mode: policy.and_then(|policy| policy.mode),
         not_offered: facts.not_offered.clone(),
-        could: could(facts, &used),
+        could: if is_policy { policy_could(facts.kind) } else { could(facts, &used) },
         cannot: cannot(facts, &used),
-        refused: used.iter().filter(|it| it.0 == Power::Sockets).map(|it| ability(facts, it)).collect(),
+        refused: used.iter().filter(|it| is_refused(it.0)).map(|it| refused(facts, it)).collect(),
         ceiling: facts.ceiling.clone(),
         is_ceiling_declared: facts.has_manifest,
         missing: facts.missing.clone(),
@@ -165,6 +183,30 @@ fn could(facts: &Facts, used: &[Used]) -> Vec<Ability> {
     could
 }
 
+/// What a mode or hooks do, without anything that they import.
+fn policy_could(kind: Kind) -> Vec<Ability> {
+    let ability = |words: &str| Ability { words: words.to_owned(), imports: Vec::new(), at_most: Vec::new() };
+    let mut could = Vec::new();
+    if kind.judges() {
+        could.push(ability(
+            "tell the model how to work in its mode, see each call in it with its arguments and changes, and allow it, \
+             deny it, have you asked about it, or allow less of it; your rules stand above it",
+        ));
+    }
+    if kind.has_hooks() {
+        could.push(ability(
+            "be told at fixed points of a session what happens there, add words for the model, end a turn, or propose \
+             another mode",
+        ));
+    }
+    could
+}
+
+fn refused(facts: &Facts, used: &Used) -> Ability {
+    let words = used.0.words().to_owned();
+    Ability { words, ..ability(facts, used) }
+}
+
 fn ability(facts: &Facts, (power, imports): &Used) -> Ability {
     let of_power = |capability: &&Capability| Power::of(capability) == Some(*power);
     let at_most: Vec<_> = facts.ceiling.iter().filter(of_power).cloned().collect();
@@ -177,6 +219,9 @@ fn ability(facts: &Facts, (power, imports): &Used) -> Ability {
 /// What no component can do, and what this one cannot since it has no way to it or asks for nothing of it.
 fn cannot(facts: &Facts, used: &[Used]) -> Vec<String> {
     let can = |power: Power| {
+        if facts.kind.is_policy() {
+            return false;
+        }
         let is_asked = !facts.has_manifest || facts.ceiling.iter().any(|it| Power::of(it) == Some(power));
         is_asked && used.iter().any(|(used, _)| *used == power)
     };
@@ -209,7 +254,7 @@ fn cannot(facts: &Facts, used: &[Used]) -> Vec<String> {
 fn problems(facts: &Facts, needs_describing: bool) -> Vec<String> {
     let mut problems: Vec<_> = facts.missing.iter().map(ToString::to_string).collect();
     problems.extend(facts.proposals.iter().map(|proposal| format!("this host's engine does not have {proposal}")));
-    if facts.tools.is_empty() && !needs_describing {
+    if facts.tools.is_empty() && !needs_describing && !facts.kind.is_policy() {
         problems.push("it has no tools".to_owned());
     }
     problems
@@ -217,6 +262,12 @@ fn problems(facts: &Facts, needs_describing: bool) -> Vec<String> {
 
 fn warnings(facts: &Facts, used: &[Used]) -> Vec<String> {
     let mut warnings = Vec::new();
+    if facts.kind.is_policy() {
+        if facts.has_manifest {
+            warnings.push("it has a manifest, which counts for nothing: no mode is granted anything".to_owned());
+        }
+        return warnings;
+    }
     for tool in &facts.tools {
         if tool.description.trim().is_empty() {
             warnings.push(format!("tool `{}` has no description: a model can only guess what it does", tool.name));
@@ -248,10 +299,18 @@ fn warnings(facts: &Facts, used: &[Used]) -> Vec<String> {
             }
         }
     } else if used.iter().any(|(power, _)| power.needs_grant() && *power != Power::Environment) {
-        warnings.push("it has no manifest: it may ask for all that its imports could be used for".to_owned());
+        warnings.push(
+            "it has no manifest: it may ask for all that its imports could be used for. One with what it needs is put \
+             into it by: harness-host component describe FILE --manifest manifest.json"
+                .to_owned(),
+        );
     }
     if facts.describe.is_some() {
-        warnings.push("its tools are known only by a call: a section `harness:tools` would need none".to_owned());
+        warnings.push(
+            "its tools are known only by a call; a section needs none: harness-host component describe FILE --tools \
+             tools.json"
+                .to_owned(),
+        );
     }
     warnings
 }

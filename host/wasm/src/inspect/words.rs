@@ -19,11 +19,19 @@ impl fmt::Display for Inspection {
         })?;
         let source = if self.is_ceiling_declared { "as its manifest declares" } else { "as its imports allow" };
         section(f, &format!("it may ask for at most, {source}"), &self.ceiling, ToString::to_string)?;
+        if let Some(mode) = &self.mode {
+            writeln!(f, "mode `{}`: {}", mode.name, line(&mode.description))?;
+            writeln!(f, "  tells the model: {}", line(&mode.instructions))?;
+            section(f, "only these tools", mode.tools.as_deref().unwrap_or_default(), Clone::clone)?;
+            section(f, "leads to", &mode.leads_to, Clone::clone)?;
+        }
+        section(f, "hooks at", &self.hook_points, |point| point.word().to_owned())?;
         section(f, "tools", &self.tools, |tool| {
             format!("{}: {} {}", tool.name, line(&tool.description), tool.parameters)
         })?;
         if self.needs_describing {
-            writeln!(f, "tools: known only once it is asked, when it is installed")?;
+            let what = if self.kind.is_policy() { "what it is" } else { "tools" };
+            writeln!(f, "{what}: known only once it is asked, when it is installed")?;
         }
         section(f, "exports that are no tools", &self.not_offered, |it| {
             format!("{}: {}", line(&it.export), it.reason)

@@ -5,6 +5,7 @@
 //! Not here: what the names mean (`kind`), what sections hold (`declared`, `manifest`), types (`plain`).
 
 use crate::clean::clean_and_cut;
+use crate::modes::MODE_SECTION;
 use std::collections::BTreeSet;
 use wasmparser::{Encoding, KnownCustom, Parser, Payload};
 
@@ -39,6 +40,8 @@ pub(super) struct Anatomy<'a> {
     pub(super) tools: Once<'a>,
     /// `harness:manifest`, wherever it is.
     pub(super) manifest: Once<'a>,
+    /// `harness:mode`, wherever it is.
+    pub(super) mode: Once<'a>,
     /// What the author wrote in WIT.
     pub(super) docs: Vec<&'a [u8]>,
     /// Names and sizes of other custom sections of the component itself.
@@ -87,6 +90,7 @@ impl<'a> Anatomy<'a> {
         match section.name() {
             super::TOOLS_SECTION => once(&mut self.tools),
             super::MANIFEST_SECTION => once(&mut self.manifest),
+            MODE_SECTION => once(&mut self.mode),
             crate::plain::DOCS_SECTION if self.docs.len() < SECTIONS_LISTED_MAX => self.docs.push(section.data()),
             "producers" => self.producers(section),
             _ => {}

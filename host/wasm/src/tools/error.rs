@@ -79,6 +79,24 @@ pub enum ReadComponentError {
         /// The proposals to the component model.
         proposals: Vec<&'static str>,
     },
+    /// It is something else than what it is to be used as.
+    #[error("component `{name}` is a {found}, not a {wanted}")]
+    OtherKind {
+        /// The component.
+        name: String,
+        /// The word for what it is.
+        found: &'static str,
+        /// The word for what is wanted.
+        wanted: &'static str,
+    },
+    /// What it says of itself as a mode or as hooks cannot be used.
+    #[error("component `{name}` says wrongly what it is: {problem}")]
+    Policy {
+        /// The component.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// It does not export the contract this host knows.
     #[error("component `{name}` exports {found}, this host calls `{known}`: build it for that version")]
     Contract {

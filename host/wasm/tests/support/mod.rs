@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
 
 pub(crate) mod case;
+pub(crate) mod ground;
 
 use harness_core::{CallId, SessionId};
 use harness_engine::ports::{CallReport, CallRequest, Hands};
+use harness_sim::memory_store::MemoryStore;
 use harness_wasm::filesystem::Base;
 use harness_wasm::{
     CallLimits, Component, ComponentHands, ComponentSource, HandsSettings, ReadComponentError, Runtime,
@@ -13,6 +15,9 @@ use harness_wasm::{
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// What calls are granted unless a test says otherwise.
+pub(crate) const WORKSPACE: &str = "filesystem write /workspace";
 
 /// The corpus.
 pub(crate) fn corpus() -> PathBuf {
@@ -31,6 +36,7 @@ pub(crate) fn assemble(text: &str) -> Vec<u8> {
             Some("@tools") => whole += &part("tools.wat"),
             Some("@realloc") => whole += &part("realloc.wat"),
             Some("@ok") => whole += &part("ok.wat"),
+            Some("@sleep") => whole += &part("sleep.wat"),
             Some("@tool") => whole += &part("tool.wat"),
             Some("@as") => contract = words.next(),
             Some("@tools-of-bytes") => whole += &tools_section(&format!("\"{}\"", "x".repeat(number(words.next())))),
@@ -97,11 +103,12 @@ pub(crate) fn neighbour() -> Arc<Component> {
 
 pub(crate) fn hands(runtime: &Arc<Runtime>, workspace: &Path, components: &[Arc<Component>]) -> ComponentHands {
     let base = Arc::new(Base::open(workspace, &[]).unwrap());
-    ComponentHands::new(runtime.clone(), base, components.to_vec(), HandsSettings::default()).unwrap()
+    let settings = HandsSettings { kv: Some(Arc::new(MemoryStore::new())), ..HandsSettings::default() };
+    ComponentHands::new(runtime.clone(), base, components.to_vec(), settings).unwrap()
 }
 
 pub(crate) async fn call(hands: &ComponentHands, tool: &str, arguments: &str) -> CallReport {
     let mut request = CallRequest::new(SessionId::from_bits(1), CallId::from_bits(1), tool, arguments);
-    request.granted = vec!["filesystem write /workspace".parse().unwrap()];
+    request.granted = vec![WORKSPACE.parse().unwrap()];
     hands.execute(request).await
 }

@@ -14,7 +14,7 @@ use crate::paint::one_line;
 use crate::settings::{self, Said, Settings};
 use crate::wiring;
 use harness_config::{InstalledComponent, Source};
-use harness_wasm::{Component, ComponentSource, Inspection, inspect_source};
+use harness_wasm::{Component, ComponentSource, Inspection, PolicyComponent, PolicyLimits, inspect_source};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -106,13 +106,33 @@ pub(super) async fn check(cli: &Cli, file: &Path, json: bool) -> Result<Exit, Fa
         print_json(&json!({ "usable": exit == Exit::Done, "inspection": inspection }))?;
         return Ok(exit);
     }
-    let Inspection { name, kind, bytes, digest, tools, imports, exports, missing, problems, warnings, .. } =
-        &inspection;
+    let Inspection {
+        name,
+        kind,
+        bytes,
+        digest,
+        mode,
+        hook_points,
+        tools,
+        imports,
+        exports,
+        missing,
+        problems,
+        warnings,
+        ..
+    } = &inspection;
     let tools: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
-    let mut text = vec![
-        format!("{name}: {}, {bytes} bytes, {digest}", kind.word()),
-        format!("tools    {}", one_line(&tools.join(", "), LINE_CHARS_MAX)),
-    ];
+    let mut text = vec![format!("{name}: {}, {bytes} bytes, {digest}", kind.word())];
+    if let Some(mode) = mode {
+        text.push(format!("mode     {}: {}", mode.name, one_line(&mode.description, LINE_CHARS_MAX)));
+    }
+    if !hook_points.is_empty() {
+        let points: Vec<&str> = hook_points.iter().map(|point| point.word()).collect();
+        text.push(format!("hooks    {}", points.join(", ")));
+    }
+    if !kind.is_policy() {
+        text.push(format!("tools    {}", one_line(&tools.join(", "), LINE_CHARS_MAX)));
+    }
     text.extend(imports.iter().map(|it| format!("import   {}", one_line(it, LINE_CHARS_MAX))));
     text.extend(exports.iter().map(|it| format!("export   {}", one_line(it, LINE_CHARS_MAX))));
     text.extend(missing.iter().map(|it| format!("missing  {}", one_line(&it.to_string(), LINE_CHARS_MAX))));
@@ -122,6 +142,9 @@ pub(super) async fn check(cli: &Cli, file: &Path, json: bool) -> Result<Exit, Fa
     );
     text.extend(warnings.iter().map(|it| format!("note     {}", one_line(it, LINE_CHARS_MAX))));
     let (verdict, next) = match exit {
+        Exit::Done if kind.is_policy() => {
+            ("it can run here", "harness-host component inspect FILE shows what it could do")
+        }
         Exit::Done => ("it can run here", "harness-host component call FILE TOOL JSON tries it"),
         _ => ("it cannot run here", "see above"),
     };
@@ -140,6 +163,12 @@ async fn inspected(settings: &Settings, file: &Path) -> Result<Inspection, Failu
         return Ok(inspection);
     }
     let wiring = wiring::wire(settings)?;
+    if inspection.kind.is_policy() {
+        let policy = PolicyComponent::read(source.clone(), PolicyLimits::DEFAULT).map_err(failed)?;
+        let described = wiring.runtime.describe_policy(&policy).await;
+        let described = described.map_err(|error| Failure::failed(chain(&error)))?;
+        return inspect_source(&source, Some(&described)).map_err(failed);
+    }
     let component = Component::read_with(source.clone(), *wiring.runtime.limits()).map_err(failed)?;
     let described = wiring.runtime.describe(&component).await.map_err(|error| Failure::failed(chain(&error)))?;
     inspect_source(&source, Some(&described)).map_err(failed)

@@ -88,6 +88,25 @@ fn what_does_not_fit_is_named_with_its_path() {
 }
 
 #[test]
+fn names_that_each_value_holds_a_copy_of_count_as_values() {
+    // 1024 values for each copy of the name.
+    let (long, short) = ("x".repeat(32 << 10), "a".to_owned());
+    let option = || ValueType::Option(boxed(ValueType::Bool));
+    for (ty, value) in [
+        (ValueType::Record(vec![(long.clone(), option())]), json!({})),
+        (ValueType::Flags(vec![long.clone(), short.clone()]), json!(["a"])),
+        (ValueType::Enum(vec![long.clone(), short.clone()]), json!("a")),
+        (ValueType::Variant(vec![(long.clone(), None), (short.clone(), None)]), json!("a")),
+    ] {
+        let signature = Signature { parameters: vec![("v".to_owned(), ValueType::List(boxed(ty)))], result: None };
+        let values = |count: usize| arguments::values(&signature, &json!({ "v": vec![&value; count] }).to_string());
+        assert!(values(1_000).is_ok(), "{value}");
+        let problem = values(1_024).unwrap_err().to_string();
+        assert!(problem.contains("more than 1048576 values"), "{value}: {problem}");
+    }
+}
+
+#[test]
 fn the_whole_must_be_an_object_of_a_bounded_number_of_values() {
     let none = Signature { parameters: Vec::new(), result: None };
     let problem = |signature: &Signature, text: &str| arguments::values(signature, text).unwrap_err().to_string();

@@ -27,7 +27,7 @@ const KEYS_MAX: usize = 4_096;
 
 /// What a session knows of what is kept.
 #[derive(Default)]
-pub(crate) struct Kept {
+pub(crate) struct Carried {
     /// The keys under which each allowance is kept, whoever wrote them.
     allowances: BTreeMap<AllowanceId, Vec<(KvSpace, String)>>,
     /// What this session wrote into the ledger, by its key in kv.
@@ -59,7 +59,7 @@ fn write(space: KvSpace, key: String, value: Option<&impl serde::Serialize>) -> 
     KvWrite { space, key, value }
 }
 
-impl Kept {
+impl Carried {
     /// Reads what is kept for a session, and gives the inputs that tell it what it does not know yet.
     pub(crate) async fn read(
         kv: &dyn Kv,
@@ -69,7 +69,7 @@ impl Kept {
         context: &Context,
         now: TimeMs,
     ) -> Result<(Self, Vec<Event>), OpenError> {
-        let mut kept = Self::default();
+        let mut carried = Self::default();
         let mut allowances: Vec<Allowance> = Vec::new();
         for scope in [Scope::Workspace, Scope::Agent, Scope::Global] {
             let Some(space) = space(ALLOWANCES_SPACE, scope, workspace, context) else { continue };
@@ -81,7 +81,7 @@ impl Kept {
                 if allowance.scope != scope {
                     continue;
                 }
-                kept.allowances.entry(allowance.id()).or_default().push((space.clone(), key));
+                carried.allowances.entry(allowance.id()).or_default().push((space.clone(), key));
                 if allowance.is_in_force(Some(now)) && !allowances.contains(&allowance) {
                     allowances.push(allowance);
                 }
@@ -94,10 +94,10 @@ impl Kept {
         let mut inputs = Vec::new();
         inputs.extend((!is_known).then_some(Event::AllowancesCarried { allowances }));
         if context.trust {
-            let records = kept.read_trust(kv, session).await.map_err(LoadError::from)?;
+            let records = carried.read_trust(kv, session).await.map_err(LoadError::from)?;
             inputs.extend((!state.ledger.knows(&records)).then_some(Event::TrustCarried { records }));
         }
-        Ok((kept, inputs))
+        Ok((carried, inputs))
     }
 
     /// What other sessions know of trust; remembers what this one has written.

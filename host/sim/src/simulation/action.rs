@@ -1,0 +1,115 @@
+//! What can happen to a session, and how often each of it does.
+//!
+//! Promise: a plan follows from its seed alone. An action reads its own seed against the state it meets, so that
+//! a plan with actions cut out of it is a plan as well.
+//!
+//! A new input of the core is one more variant here, its line in [`Action::WEIGHTS`], and one arm in each world.
+
+use crate::random::Random;
+use std::fmt;
+
+/// One thing that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Something that is out comes back: a response, a report, a put, the end of a wait.
+    Return,
+    /// What was stopped comes back all the same.
+    ReturnLate,
+    /// Someone speaks.
+    Prompt,
+    /// A person answers an approval that waits.
+    Answer,
+    /// An approval is answered that needs no answer any more.
+    AnswerAgain,
+    /// An approval is answered that never was, or with what another one showed.
+    AnswerForeign,
+    /// A person answers a component's question.
+    AnswerQuestion,
+    /// A question is answered that needs no answer any more.
+    AnswerQuestionAgain,
+    /// A person stops the turn.
+    Interrupt,
+    /// A person gives a title.
+    Rename,
+    /// A person lends a capability.
+    Grant,
+    /// A person takes one back.
+    Revoke,
+    /// A person takes back what calls changed.
+    Undo,
+    /// Somebody else changes a file.
+    ChangeFile,
+    /// The host is killed, at rest or in the middle of writing down or carrying out.
+    Crash,
+    /// The host closes the session in an orderly way.
+    Close,
+    /// A host opens the session, where none has.
+    Open,
+    /// Another host opens it while one has it.
+    TakeOver,
+    /// Nothing but time: what can run goes on a little.
+    Run,
+}
+
+impl Action {
+    /// How often each happens, as shares of their sum.
+    pub const WEIGHTS: &[(Self, u64)] = &[
+        (Self::Return, 420),
+        (Self::ReturnLate, 20),
+        (Self::Prompt, 120),
+        (Self::Answer, 130),
+        (Self::AnswerAgain, 15),
+        (Self::AnswerForeign, 30),
+        (Self::AnswerQuestion, 50),
+        (Self::AnswerQuestionAgain, 15),
+        (Self::Interrupt, 30),
+        (Self::Rename, 6),
+        (Self::Grant, 15),
+        (Self::Revoke, 12),
+        (Self::Undo, 30),
+        (Self::ChangeFile, 40),
+        (Self::Crash, 45),
+        (Self::Close, 8),
+        (Self::Open, 60),
+        (Self::TakeOver, 15),
+        (Self::Run, 30),
+    ];
+
+    fn draw(random: &mut Random) -> Self {
+        let mut rest = random.below(Self::WEIGHTS.iter().map(|(_, weight)| weight).sum());
+        for (action, weight) in Self::WEIGHTS {
+            match rest.checked_sub(*weight) {
+                Some(less) => rest = less,
+                None => return *action,
+            }
+        }
+        Self::Return
+    }
+}
+
+/// An action with the seed of its details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned {
+    /// What happens.
+    pub action: Action,
+    /// Where its details come from.
+    pub seed: u64,
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:#018x}", self.action, self.seed)
+    }
+}
+
+/// Actions of one plan at most.
+const PLAN_ACTIONS_MAX: u64 = 90;
+
+/// The plan of a seed: mostly short, so that many are played.
+pub fn plan(seed: u64) -> Vec<Planned> {
+    // Neighbouring seeds give plans that have nothing in common.
+    let mut random = Random(seed.wrapping_mul(0xd129_0b26_8fdb_4a35) ^ 0x51e5_51a7_0000_0001);
+    let most = if random.one_in(4) { PLAN_ACTIONS_MAX } else { PLAN_ACTIONS_MAX / 3 };
+    let count = 1 + random.below(most);
+    (0..count).map(|_| Planned { action: Action::draw(&mut random), seed: random.next() }).collect()
+}

@@ -1,0 +1,353 @@
+//! The ports of one simulated host: whatever it waits for lies on a desk until the plan gives it back.
+//!
+//! Promise: nothing returns by itself, and what the host does outside is seen when it begins.
+
+use super::evidence::{Acquired, Evidence, Execution, Request, Told};
+use super::inputs::{self, file_state, round_of};
+use super::pilot::{Listener, Note};
+use crate::ids::SeededIds;
+use crate::random::Random;
+use async_trait::async_trait;
+use harness_core::change::{FileState, Manifest};
+use harness_core::event::{ApplyResult, ModelFailure, ModelFailureKind};
+use harness_core::item::{Effects, ToolSpec};
+use harness_core::{CallId, Epoch, Outcome, Sequence, SessionId, TimeMs, Tip};
+use harness_engine::Ports;
+use harness_engine::ports::{
+    AppendError, Blob, Blobs, CallReport, CallRequest, Clock, DeltaSink, EventLog, Hands, Holder, Index, Kv, Lease,
+    LeaseError, Model, ModelDelta, ModelRequest, ModelResponse, SessionAppend, StoreError, StoredEvent, Takeover,
+};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// How likely an append fails in each of three ways, in thousandths.
+const APPEND_FAILS_PER_MILLE: u64 = 6;
+
+/// How likely putting in place fails, in thousandths.
+const PUT_FAILS_PER_MILLE: u64 = 120;
+
+/// Work that is out, with the way back.
+pub(crate) enum Slip {
+    Model { tools: Vec<ToolSpec>, reply: oneshot::Sender<Result<ModelResponse, ModelFailure>> },
+    Wait { reply: oneshot::Sender<()> },
+    Call { spec: ToolSpec, round: u32, tools: Vec<ToolSpec>, reply: oneshot::Sender<CallReport> },
+    Put { reply: oneshot::Sender<()> },
+    Disk { reply: oneshot::Sender<()> },
+}
+
+impl Slip {
+    fn is_waited_for(&self) -> bool {
+        match self {
+            Self::Model { reply, .. } => !reply.is_closed(),
+            Self::Call { reply, .. } => !reply.is_closed(),
+            Self::Wait { reply } | Self::Put { reply } | Self::Disk { reply } => !reply.is_closed(),
+        }
+    }
+}
+
+impl Slip {
+    /// Gives a result back. Whoever waited may be gone by now. `number` keeps the provider's ids apart.
+    pub(crate) fn give_back(self, random: &mut Random, number: u64, files: &mut BTreeMap<String, Vec<u8>>) {
+        match self {
+            Self::Model { reply, .. } if random.one_in(5) => drop(reply.send(Err(inputs::failure(random)))),
+            Self::Model { tools, reply } => drop(reply.send(Ok(inputs::response(random, &tools, number)))),
+            Self::Wait { reply } | Self::Put { reply } | Self::Disk { reply } => drop(reply.send(())),
+            Self::Call { spec, round, tools, reply } => {
+                let inputs::Reported { outcome, usage, record } = inputs::report(random, &spec, round, &tools);
+                let (manifest, wanted) = inputs::edits(random, |path| files.get(path).cloned());
+                let mut contents: Vec<Blob> = Vec::new();
+                for (path, after) in wanted {
+                    let before = files.get(&path).cloned();
+                    contents.extend([before, after.clone()].into_iter().flatten().map(Blob::new));
+                    match after.filter(|_| spec.effects == Effects::Direct) {
+                        Some(after) => drop(files.insert(path, after)),
+                        None if spec.effects == Effects::Direct => drop(files.remove(&path)),
+                        None => {}
+                    }
+                }
+                let changes = inputs::placed(spec.effects, manifest);
+                drop(reply.send(CallReport { outcome, changes, contents, usage, record }));
+            }
+        }
+    }
+}
+
+/// What all hosts of a play share: what is seen of them, and the world outside.
+#[derive(Default)]
+pub(crate) struct Outside {
+    pub(crate) evidence: Evidence,
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    pub(crate) reached: Vec<&'static str>,
+    /// Hears of what must hold, at once.
+    pub(crate) listener: Option<Listener>,
+}
+
+impl Outside {
+    fn note(&mut self, note: Note) {
+        if let Some(listener) = &self.listener {
+            listener(&note);
+        }
+        match note {
+            Note::Told(told) => self.evidence.told.push(told),
+            Note::Ran(execution) => self.evidence.executions.push(execution),
+            Note::Acquired(acquired) => self.evidence.acquired.push(acquired),
+        }
+    }
+
+    /// Somebody was told of an event.
+    pub(crate) fn tell(shared: &SharedOutside, told: Told) {
+        locked(shared).note(Note::Told(told));
+    }
+}
+
+/// The world outside, shared.
+pub(crate) type SharedOutside = Arc<Mutex<Outside>>;
+
+pub(crate) fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What lies on one host's desk.
+pub(crate) struct Desk {
+    slips: Mutex<Vec<Slip>>,
+    random: Mutex<Random>,
+    /// Whether its disk is slow and fails now and then.
+    is_faulty: bool,
+}
+
+impl Desk {
+    pub(crate) fn new(seed: u64, is_faulty: bool) -> Self {
+        Self { slips: Mutex::default(), random: Mutex::new(Random(seed)), is_faulty }
+    }
+
+    fn put(&self, slip: Slip) {
+        locked(&self.slips).push(slip);
+    }
+
+    /// Takes one that is still waited for.
+    pub(crate) fn take(&self, random: &mut Random) -> Option<Slip> {
+        let mut slips = locked(&self.slips);
+        slips.retain(Slip::is_waited_for);
+        if slips.is_empty() {
+            return None;
+        }
+        let index = random.index(slips.len());
+        Some(slips.swap_remove(index))
+    }
+
+    /// What is out and waited for: everything, and the disk alone.
+    pub(crate) fn count(&self, test: impl Fn(&Slip) -> bool) -> usize {
+        locked(&self.slips).iter().filter(|slip| slip.is_waited_for() && test(slip)).count()
+    }
+
+    /// Now and then the disk takes its time.
+    async fn disk(&self) {
+        if self.is_faulty && locked(&self.random).one_in(4) {
+            let (reply, done) = oneshot::channel();
+            self.put(Slip::Disk { reply });
+            let _ = done.await;
+        }
+    }
+
+    fn draw(&self, per_mille: u64) -> bool {
+        self.is_faulty && locked(&self.random).per_mille(per_mille)
+    }
+}
+
+/// What keeps sessions: the real store, or one in memory.
+pub trait Store: EventLog + Lease + Index + Blobs + Kv {}
+
+impl<S: EventLog + Lease + Index + Blobs + Kv> Store for S {}
+
+/// Everything that one host stands on. Log and lease go through here, the rest of the store does not.
+#[derive(Clone)]
+pub(crate) struct SimPorts {
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) outside: SharedOutside,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) tools: Arc<Vec<ToolSpec>>,
+}
+
+impl SimPorts {
+    /// The ports of a host that stands on these and on `store`.
+    pub(crate) fn over<S: Store>(&self, store: Arc<S>, seed: u64) -> Ports {
+        let all = Arc::new(self.clone());
+        Ports {
+            log: Arc::clone(&all) as _,
+            lease: Arc::clone(&all) as _,
+            index: Arc::clone(&store) as _,
+            blobs: Arc::clone(&store) as _,
+            kv: store,
+            model: Arc::clone(&all) as _,
+            clock: all,
+            ids: Arc::new(SeededIds::new(seed)),
+        }
+    }
+
+    fn outside(&self) -> MutexGuard<'_, Outside> {
+        locked(&self.outside)
+    }
+}
+
+#[async_trait]
+impl Model for SimPorts {
+    async fn respond(&self, request: ModelRequest, deltas: &dyn DeltaSink) -> Result<ModelResponse, ModelFailure> {
+        let (reply, answer) = oneshot::channel();
+        self.outside().evidence.requests.push(Request { items: request.items });
+        self.desk.put(Slip::Model { tools: request.context.tools.clone(), reply });
+        deltas.delta(ModelDelta::Text { text: "w".to_owned() });
+        answer.await.unwrap_or_else(|_| {
+            let kind = ModelFailureKind::Refused;
+            Err(ModelFailure { kind, message: String::new(), status: None, retry_after_ms: None })
+        })
+    }
+}
+
+#[async_trait]
+impl Clock for SimPorts {
+    fn now(&self) -> TimeMs {
+        TimeMs(1_700_000_000_000)
+    }
+
+    async fn sleep(&self, _: u64) {
+        let (reply, over) = oneshot::channel();
+        self.desk.put(Slip::Wait { reply });
+        let _ = over.await;
+    }
+}
+
+#[async_trait]
+impl Hands for SimPorts {
+    fn tools(&self) -> Vec<ToolSpec> {
+        self.tools.to_vec()
+    }
+
+    async fn execute(&self, call: CallRequest) -> CallReport {
+        let Some(spec) = self.tools.iter().find(|spec| spec.name == call.tool).cloned() else {
+            self.outside().evidence.wrong.push(format!("{} runs `{}`, which there is not", call.call, call.tool));
+            return CallReport::of(Outcome::Interrupted);
+        };
+        let round = round_of(call.resume.as_ref());
+        let (reply, report) = oneshot::channel();
+        self.outside().note(Note::Ran(Execution { call: call.call, round, effects: spec.effects }));
+        self.desk.put(Slip::Call { spec, round, tools: self.tools.to_vec(), reply });
+        report.await.unwrap_or_else(|_| CallReport::of(Outcome::Interrupted))
+    }
+
+    async fn put(&self, call: CallId, manifest: &Manifest, contents: &dyn Blobs) -> ApplyResult {
+        self.outside().evidence.puts.push(call);
+        let (reply, may) = oneshot::channel();
+        self.desk.put(Slip::Put { reply });
+        let _ = may.await;
+        if self.desk.draw(PUT_FAILS_PER_MILLE) {
+            return ApplyResult::Failed { message: "the disk is full".to_owned() };
+        }
+        let mut after = Vec::new();
+        for change in manifest.entries() {
+            let digest = change.after.as_ref().and_then(FileState::content);
+            after.push(match digest {
+                None => None,
+                Some((digest, _)) => match contents.get(digest).await {
+                    Ok(Some(bytes)) => Some(bytes.to_vec()),
+                    Ok(None) | Err(_) => {
+                        self.outside().evidence.wrong.push(format!("contents of {call} are not kept: {digest}"));
+                        return ApplyResult::Failed { message: "not kept".to_owned() };
+                    }
+                },
+            });
+        }
+        let mut outside = self.outside();
+        let now = |path: &str| outside.files.get(path).map(|content| file_state(content));
+        let differs = manifest.entries().iter().filter(|it| now(&it.path) != it.before && now(&it.path) != it.after);
+        let paths: Vec<String> = differs.map(|change| change.path.clone()).collect();
+        if !paths.is_empty() {
+            return ApplyResult::Conflict { paths };
+        }
+        for (change, content) in manifest.entries().iter().zip(after) {
+            match content {
+                Some(content) => drop(outside.files.insert(change.path.clone(), content)),
+                None => drop(outside.files.remove(&change.path)),
+            }
+        }
+        ApplyResult::Applied
+    }
+}
+
+#[async_trait]
+impl EventLog for SimPorts {
+    async fn append(&self, appends: Vec<SessionAppend>) -> Result<(), AppendError> {
+        self.desk.disk().await;
+        let failed = |what: &'static str| {
+            self.outside().reached.push(what);
+            AppendError::Storage(what.to_owned())
+        };
+        if self.desk.draw(APPEND_FAILS_PER_MILLE) {
+            return Err(failed("append failed, nothing written"));
+        }
+        let has_contents = appends.iter().any(|append| !append.blobs.is_empty());
+        if has_contents && self.desk.draw(APPEND_FAILS_PER_MILLE * 6) {
+            self.outside().reached.push("append refused by the quota");
+            return Err(AppendError::Quota { needed_bytes: 2, quota_bytes: 1 });
+        }
+        let told: Vec<Told> = appends.iter().flat_map(told_by).collect();
+        let appended = self.store.append(appends).await;
+        if let Err(AppendError::Fenced { .. }) = &appended {
+            self.outside().reached.push("append fenced");
+        }
+        appended?;
+        if self.desk.draw(APPEND_FAILS_PER_MILLE) {
+            return Err(failed("append failed, written all the same"));
+        }
+        // From here on the writer may say so: what it is told late is acknowledged all the same.
+        told.into_iter().for_each(|told| self.outside().note(Note::Told(told)));
+        self.desk.disk().await;
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        session: SessionId,
+        after: Sequence,
+        events_max: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.read(session, after, events_max).await
+    }
+
+    async fn tip(&self, session: SessionId) -> Result<Tip, StoreError> {
+        self.store.tip(session).await
+    }
+
+    async fn erase_payload(&self, session: SessionId, sequence: Sequence) -> Result<(), StoreError> {
+        self.store.erase_payload(session, sequence).await
+    }
+}
+
+#[async_trait]
+impl Lease for SimPorts {
+    async fn acquire(&self, session: SessionId, holder: &Holder, takeover: Takeover) -> Result<Epoch, LeaseError> {
+        let epoch = self.store.acquire(session, holder, takeover).await?;
+        if let Ok(Tip { sequence, .. }) = self.store.tip(session).await {
+            self.outside().note(Note::Acquired(Acquired { epoch, after: sequence.0 }));
+        }
+        // Others may go on in between.
+        self.desk.disk().await;
+        Ok(epoch)
+    }
+
+    async fn release(&self, session: SessionId, epoch: Epoch) -> Result<(), LeaseError> {
+        self.store.release(session, epoch).await
+    }
+
+    async fn holder(&self, session: SessionId) -> Result<Option<Holder>, LeaseError> {
+        self.store.holder(session).await
+    }
+}
+
+/// What is told once an append is acknowledged.
+fn told_by(append: &SessionAppend) -> impl Iterator<Item = Told> + '_ {
+    append.events.iter().filter_map(|sealed| {
+        let event = Arc::new(sealed.event().ok()??);
+        Some(Told { sequence: sealed.header.sequence.0, epoch: Some(append.epoch), event })
+    })
+}
