@@ -248,6 +248,8 @@ pub struct TrustEntry {
     pub others_total: TrustCounts,
     /// Calls that went unasked since a person was last asked.
     pub unasked: u32,
+    /// This session changed its level.
+    pub(crate) is_set: bool,
     /// The level that was given otherwise than by evidence; the event that says so follows.
     pub(crate) given: Option<LevelChange>,
 }
@@ -276,6 +278,7 @@ impl TrustEntry {
             others_evidence: TrustCounts::default(),
             others_total: TrustCounts::default(),
             unasked: 0,
+            is_set: false,
             given: None,
         }
     }
@@ -297,6 +300,19 @@ impl TrustEntry {
             TrustLevel::SemiAutonomous => self.unasked + 1 < SEMI_ASKS_EVERY_CALLS,
             TrustLevel::Autonomous => true,
         }
+    }
+
+    /// Whether this session has anything to say about it that others do not.
+    pub fn has_own_part(&self) -> bool {
+        self.own.total != TrustCounts::default() || self.given.is_some() || self.is_set
+    }
+
+    /// Makes what this session saw another one's.
+    pub(crate) fn disown(&mut self) {
+        self.others_evidence = self.evidence();
+        self.others_total = self.total();
+        (self.own.evidence, self.own.total) = (TrustCounts::default(), TrustCounts::default());
+        self.is_set = false;
     }
 
     pub(crate) fn count(&mut self, add: impl Fn(&mut TrustCounts)) {

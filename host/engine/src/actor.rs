@@ -10,11 +10,11 @@ mod keep;
 
 use crate::arguments::Schemas;
 use crate::capture;
+use crate::carried::{self, Carried};
 use crate::checkpoint::{CheckpointPolicy, Kept, Made};
 use crate::crash;
 use crate::grants;
 use crate::host::{NewSession, OpenError, Ports};
-use crate::lasting::{self, Lasting};
 use crate::load::{LoadedSession, load_to};
 use crate::ports::{AppendError, Blob, CallReport, GrantLists, Hands, ModelResponse, Policy, Said, SessionAppend};
 use crate::said;
@@ -100,8 +100,8 @@ struct SessionWriter {
     /// Where the configuration's grants are looked up when calls start.
     lists: Option<Arc<dyn GrantLists>>,
     keep: keep::Keep,
-    /// What is kept beyond the session.
-    lasting: Lasting,
+    /// What reaches beyond the session.
+    carried: Carried,
     /// Why the writer stopped, for everybody who still holds the session.
     fault: Arc<OnceLock<String>>,
 }
@@ -150,9 +150,10 @@ pub(crate) async fn start(
     };
     let keep = keep::Keep::new(kept, checkpoints, wakes.clone());
     let work = Work::new(id, ports.clone(), hands, schemas, policy, wakes, updates.clone());
-    let (lists, lasting) = (None, Lasting::default());
-    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, lists, keep, lasting, fault };
-    let begun = match writer.read_lasting(new.as_ref(), &context).await {
+    let carried = Carried::default();
+    let lists = None;
+    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, lists, keep, carried, fault };
+    let begun = match writer.read_carried(new.as_ref(), &context).await {
         Ok(carried) => {
             let mut first = writer.opening_inputs(new, carried, context, grants, version);
             first.extend(writer.work.hooks(HookPoint::SessionStart, &writer.session.state).await);
@@ -169,13 +170,13 @@ pub(crate) async fn start(
 }
 
 impl SessionWriter {
-    /// Reads what is kept beyond the session; gives the inputs that tell it.
-    async fn read_lasting(&mut self, new: Option<&NewSession>, context: &Context) -> Result<Vec<Event>, OpenError> {
+    /// Reads what reaches beyond the session; gives the inputs that tell it.
+    async fn read_carried(&mut self, new: Option<&NewSession>, context: &Context) -> Result<Vec<Event>, OpenError> {
         let state = &self.session.state;
         let workspace = new.map_or(state.workspace.as_str(), |new| new.workspace.as_str());
         let now = self.ports.clock.now();
-        let (lasting, inputs) = Lasting::read(self.ports.kv.as_ref(), state, workspace, context, now).await?;
-        self.lasting = lasting;
+        let (carried, inputs) = Carried::read(self.ports.kv.as_ref(), self.id, state, workspace, context, now).await?;
+        self.carried = carried;
         Ok(inputs)
     }
 
@@ -463,7 +464,7 @@ impl SessionWriter {
 
     /// Decides on one input and adds what follows to the batch. What has come to its end by then is said first.
     fn take(&mut self, batch: &mut Batch, taken: Taken) -> Result<(), Refusal> {
-        for event in lasting::expired(&self.session.state, self.ports.clock.now()) {
+        for event in carried::expired(&self.session.state, self.ports.clock.now()) {
             self.take_one(batch, Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None })?;
         }
         self.take_one(batch, taken)
@@ -475,7 +476,7 @@ impl SessionWriter {
         if decision.events.iter().any(|event| matches!(event, Event::KvWritten { .. })) {
             batch.kv.extend(kv);
         }
-        batch.kv.extend(self.lasting.writes(self.id, &self.session.state, &decision.events));
+        batch.kv.extend(self.carried.writes(self.id, &self.session.state, &decision.events));
         batch.blobs.extend(taken.blobs);
         self.add(batch, decision, taken.actor);
         Ok(())

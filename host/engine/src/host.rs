@@ -82,15 +82,15 @@ pub struct Host {
     version: String,
     schemas: Arc<Schemas>,
     policy: Arc<dyn Policy>,
-    checkpoints: CheckpointPolicy,
     has_session_tools: bool,
+    checkpoints: CheckpointPolicy,
 }
 
 impl Host {
     /// A host over its ports. `holder` is this process, `version` goes into the log.
     pub fn new(ports: Ports, holder: Holder, version: impl Into<String>) -> Self {
         let (schemas, policy, checkpoints) = (Arc::default(), Arc::new(NoPolicy), CheckpointPolicy::default());
-        Self { ports, holder, version: version.into(), schemas, policy, checkpoints, has_session_tools: true }
+        Self { ports, holder, version: version.into(), schemas, policy, has_session_tools: true, checkpoints }
     }
 
     /// The same host with policies and hooks for the sessions that it opens. Without it a mode whose policy is a
@@ -150,7 +150,8 @@ impl Host {
             created: now,
             updated: now,
         };
-        let (grants, kept, context) = (Some(grants), Kept::default(), self.with_session_tools(context));
+        let context = self.with_session_tools(context);
+        let (grants, kept) = (Some(grants), Kept::default());
         let opening =
             Opening { id, epoch, new: Some(new), context, grants, loaded: empty, kept, checkpoints: self.checkpoints };
         self.start(opening, hands).await
@@ -166,9 +167,18 @@ impl Host {
         hands: Arc<dyn Hands>,
         takeover: Takeover,
     ) -> Result<Session, OpenError> {
+        let context = self.with_session_tools(context);
         let (epoch, loaded, kept) = self.acquire(id, takeover).await?;
-        let (grants, context) = (Some(grants), self.with_session_tools(context));
-        let opening = Opening { id, epoch, new: None, context, grants, loaded, kept, checkpoints: self.checkpoints };
+        let opening = Opening {
+            id,
+            epoch,
+            new: None,
+            context,
+            grants: Some(grants),
+            loaded,
+            kept,
+            checkpoints: self.checkpoints,
+        };
         self.start(opening, hands).await
     }
 

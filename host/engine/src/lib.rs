@@ -9,12 +9,12 @@
 mod actor;
 mod arguments;
 mod capture;
+mod carried;
 pub mod checkpoint;
 pub mod crash;
 pub mod diff;
 mod grants;
 mod host;
-mod lasting;
 mod load;
 mod policy;
 pub mod portable;

@@ -13,7 +13,8 @@ use harness_core::event::{Answer, PlanAnswer, TurnLimits};
 use harness_core::grant::SESSION_SOURCE;
 use harness_core::item::ModelRef;
 use harness_core::message::Delivery;
-use harness_core::mode::ModeSpec;
+use harness_core::mode::{ModeSpec, TrustLevel};
+use harness_core::trust::TrustKey;
 use harness_core::{
     AllowanceId, ApprovalId, CallId, Digest, Event, Grant, GrantId, Header, MessageId, PlanId, QuestionId, Refusal,
     Sequence, SessionId, Tip,
@@ -188,6 +189,21 @@ impl Session {
     /// Answers an approval; `binds_to` is the digest of what the person was shown.
     pub async fn answer(&self, approval: ApprovalId, binds_to: Digest, answer: Answer) -> Result<(), SessionError> {
         self.tell(Event::ApprovalAnswered { approval, binds_to, answer }).await
+    }
+
+    /// Gives a level of trust.
+    pub async fn set_trust(&self, key: TrustKey, level: TrustLevel) -> Result<(), SessionError> {
+        self.tell(Event::TrustSet { key, level }).await
+    }
+
+    /// Takes back trust in one key, or in everything.
+    pub async fn reset_trust(&self, key: Option<TrustKey>) -> Result<(), SessionError> {
+        self.tell(Event::TrustReset { key }).await
+    }
+
+    /// Says whether a call that ran by trust alone was as it should be.
+    pub async fn review(&self, call: CallId, accepted: bool) -> Result<(), SessionError> {
+        self.tell(Event::WorkReviewed { call, accepted }).await
     }
 
     /// Takes back what was allowed for later calls; for all sessions, where it was allowed beyond this one.

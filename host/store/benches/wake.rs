@@ -127,15 +127,12 @@ fn host(store: &SqliteStore) -> Host {
 }
 
 fn context() -> Context {
+    let model = "scripted/model".parse().unwrap();
     Context {
-        model: "scripted/model".parse().unwrap(),
-        model_reason: "bench".to_owned(),
         system: "You are measured.".to_owned(),
         tools: specs(),
         approve: ApproveMode::Edits,
-        rules: Vec::new(),
-        modes: Vec::new(),
-        price: None,
+        ..Context::new(model, "bench")
     }
 }
 

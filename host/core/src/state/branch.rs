@@ -33,6 +33,8 @@ impl SessionState {
             context: _,
             mut history,
             allowances,
+            // A rewind neither earns trust nor loses it.
+            ledger: _,
             grants,
             turn,
             turns: _,
@@ -52,7 +54,6 @@ impl SessionState {
             answers: _,
             is_tainted,
             git: _,
-            ledger: _,
         } = past;
         // What both have in common stays the same `Arc`s: encoders keep what they made of them.
         for (then, now) in history.iter_mut().zip(&self.history).take_while(|(then, now)| then == now) {
@@ -82,6 +83,7 @@ impl SessionState {
             workspace.clone_into(&mut self.workspace);
         }
         self.archived = false;
+        self.ledger.fork();
     }
 
     /// Begins as a session from elsewhere: nothing that was granted, allowed or under way there is in force here.
@@ -90,6 +92,7 @@ impl SessionState {
         workspace.clone_into(&mut self.workspace);
         self.grants.clear();
         self.allowances.clear();
+        self.ledger = TrustLedger::default();
         self.context = None;
         self.undoing = None;
         self.archived = false;
@@ -102,7 +105,6 @@ impl SessionState {
         self.answers.clear();
         self.is_tainted = true;
         self.git = None;
-        self.ledger = TrustLedger::default();
     }
 
     /// Ends a turn under way as interrupted; every call of the model's gets a result.

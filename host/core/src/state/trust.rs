@@ -6,7 +6,7 @@
 use super::{Call, SessionState};
 use crate::change::Manifest;
 use crate::event::{Answer, ApplyResult, Event};
-use crate::ids::{ApprovalId, CallId};
+use crate::ids::{ApprovalId, CallId, Digest};
 use crate::item::ToolSpec;
 use crate::limits::{TRUST_CALLS_MAX, TRUST_KEYS_MAX, UNREVIEWED_ARGUMENTS_CHARS_MAX, UNREVIEWED_MAX};
 use crate::trust::{LevelChange, Risk, TrustCounts, TrustEntry, TrustKey, TrustLevel, TrustRecord};
@@ -28,32 +28,11 @@ pub struct Unreviewed {
 /// What is known of trust.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TrustLedger {
-    #[serde(with = "as_list")]
-    entries: BTreeMap<TrustKey, TrustEntry>,
+    /// By [`TrustKey::digest`].
+    entries: BTreeMap<Digest, TrustEntry>,
     /// The last calls that changed something, whoever allowed them.
     worked: VecDeque<(CallId, TrustKey)>,
     unreviewed: VecDeque<Unreviewed>,
-}
-
-/// A map whose keys are no texts, as the list of its entries, which name them.
-mod as_list {
-    use crate::trust::{TrustEntry, TrustKey};
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::collections::BTreeMap;
-
-    pub(super) fn serialize<S: Serializer>(
-        entries: &BTreeMap<TrustKey, TrustEntry>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(entries.values())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BTreeMap<TrustKey, TrustEntry>, D::Error> {
-        let entries = Vec::<TrustEntry>::deserialize(deserializer)?;
-        Ok(entries.into_iter().map(|entry| (entry.own.key.clone(), entry)).collect())
-    }
 }
 
 impl TrustLedger {
@@ -64,7 +43,7 @@ impl TrustLedger {
 
     /// One key.
     pub fn entry(&self, key: &TrustKey) -> Option<&TrustEntry> {
-        self.entries.get(key)
+        self.entries.get(&key.digest())
     }
 
     /// Whether it knows already what other sessions know.
@@ -75,10 +54,11 @@ impl TrustLedger {
     }
 
     fn entry_mut(&mut self, key: &TrustKey, implementation: &str) -> Option<&mut TrustEntry> {
-        if !self.entries.contains_key(key) && self.entries.len() >= TRUST_KEYS_MAX {
+        let digest = key.digest();
+        if !self.entries.contains_key(&digest) && self.entries.len() >= TRUST_KEYS_MAX {
             return None;
         }
-        Some(self.entries.entry(key.clone()).or_insert_with(|| TrustEntry::new(key.clone(), implementation)))
+        Some(self.entries.entry(digest).or_insert_with(|| TrustEntry::new(key.clone(), implementation)))
     }
 
     fn carry(&mut self, records: &[TrustRecord]) {
@@ -92,9 +72,16 @@ impl TrustLedger {
         }
     }
 
+    /// Begins a fork's: what its origin saw is the origin's to tell, and comes from there.
+    pub(super) fn fork(&mut self) {
+        self.entries.values_mut().for_each(TrustEntry::disown);
+        self.worked.clear();
+        self.unreviewed.clear();
+    }
+
     /// The first level that is to change.
     pub(crate) fn due(&self) -> Option<(TrustKey, TrustLevel, LevelChange)> {
-        self.entries.iter().find_map(|(key, entry)| Some((key.clone(), entry.own.level, entry.due()?)))
+        self.entries.values().find_map(|entry| Some((entry.own.key.clone(), entry.own.level, entry.due()?)))
     }
 }
 
@@ -237,7 +224,8 @@ impl SessionState {
     /// A session was opened: what implements its tools may not be what earned the trust.
     pub(super) fn meet_implementations(&mut self) {
         let Some(context) = self.context.clone().filter(|context| context.trust) else { return };
-        for (key, entry) in &mut self.ledger.entries {
+        for entry in self.ledger.entries.values_mut() {
+            let key = &entry.own.key;
             let found = context.tools.iter().find(|tool| tool.name == key.tool && tool.component == key.component);
             if let Some(tool) = found {
                 entry.meet(&tool.implementation);
@@ -260,9 +248,10 @@ impl SessionState {
                 }
             }
             Event::TrustLevelChanged { key, to, .. } => {
-                let entry = self.ledger.entries.get_mut(key).ok_or("there is no such key")?;
+                let entry = self.ledger.entries.get_mut(&key.digest()).ok_or("there is no such key")?;
                 entry.own.level = *to;
                 entry.given = None;
+                entry.is_set = true;
             }
             Event::WorkReviewed { call, accepted } => {
                 let index = self.ledger.unreviewed.iter().position(|it| it.call == *call);

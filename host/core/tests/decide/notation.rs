@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! > open approve=edits rule=ask:read:shy      rules are verdict:tool-or-*:id[:COMMAND]
-//! > open component=edit:editor staged=run without=think
+//! > open component=edit:editor digest=edit:DIGEST staged=run without=think
 //! > prompt WORDS | say WORDS | interrupt | retry | rename WORDS
 //! > call read edit=ARGUMENTS                  a response with these calls; `{}` unless given
 //! > fail KIND [after=MS]
@@ -342,6 +342,11 @@ impl World {
                 ("direct", name) => context.tools.iter_mut().filter(|tool| tool.name == name).for_each(|tool| {
                     tool.effects = Effects::Direct;
                 }),
+                ("digest", names) => {
+                    let (name, digest) = names.split_once(':').unwrap();
+                    let of_it = context.tools.iter_mut().filter(|tool| tool.name == name);
+                    of_it.for_each(|tool| tool.implementation = digest.to_owned());
+                }
                 ("component", names) => {
                     let (name, component) = names.split_once(':').unwrap();
                     let of_it = context.tools.iter_mut().filter(|tool| tool.name == name);
@@ -456,6 +461,11 @@ impl World {
             }
             other => panic!("{other}"),
         }
+    }
+
+    /// Approvals that were asked for so far.
+    pub(crate) fn approvals(&self) -> usize {
+        self.approvals.len()
     }
 
     fn plan_name(&self, id: PlanId) -> String {

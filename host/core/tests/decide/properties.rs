@@ -61,7 +61,7 @@ fn context(seed: u8) -> Arc<Context> {
         modes: modes(seed),
         price: None,
         agent: "default".into(),
-        trust: seed & 0x40 > 0,
+        trust: seed & 0x40 > 0 || seed & 3 == 0,
     })
 }
 
@@ -80,15 +80,15 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
             chosen.unwrap_or(CallId::from_bits(1))
         }
     };
-    match kind % 42 {
-        36..=38 => trust(state, a, b, c),
-        39 | 40 => plan_answer(state, a, b),
-        41 if a < 100 => {
+    match kind % 46 {
+        39..=45 => trust(state, a, b, c),
+        36 | 37 => plan_answer(state, a, b),
+        38 if a < 100 => {
             let allowances =
                 vec![Allowance { scope: Scope::Workspace, ..Allowance::of_tool(TOOLS[usize::from(b) % 7], "r") }];
             Event::AllowancesCarried { allowances }
         }
-        41 => {
+        38 => {
             let known = state.allowances.get(usize::from(b) % state.allowances.len().max(1)).map(Allowance::id);
             Event::AllowanceRevoked { allowance: known.unwrap_or(AllowanceId::from_bits(1)), expired: c > 128 }
         }
@@ -212,14 +212,17 @@ fn response(entropy: String, a: u8, b: u8, c: u8) -> Event {
 /// Levels given and taken back, reviews, and what other sessions know.
 fn trust(state: &SessionState, a: u8, b: u8, c: u8) -> Event {
     let tools = tools();
-    let key = state.trust_key(&tools[usize::from(b) % 6], None);
-    let level = [TrustLevel::Supervised, TrustLevel::SemiAutonomous, TrustLevel::Autonomous][usize::from(c) % 3];
+    // What is asked about now is what may go unasked the next time.
+    let asked = state.pending().first().and_then(|it| state.tool(&it.call.tool).cloned());
+    let key = state.trust_key(&asked.unwrap_or_else(|| tools[1 + usize::from(b) % 5].clone()), None);
+    let level =
+        [TrustLevel::SemiAutonomous, TrustLevel::SemiAutonomous, TrustLevel::Autonomous, TrustLevel::Supervised];
+    let level = level[usize::from(c) % 4];
+    let unreviewed = state.unreviewed().next().map(|it| it.call);
     match a % 8 {
-        0..=2 => {
-            let call = state.unreviewed().next().map_or(CallId::from_bits(1), |it| it.call);
-            Event::WorkReviewed { call, accepted: b > 90 }
-        }
-        3..=5 => Event::TrustSet { key, level },
+        0 | 1 => Event::WorkReviewed { call: unreviewed.unwrap_or(CallId::from_bits(1)), accepted: b > 90 },
+        2 if unreviewed.is_some() => Event::WorkReviewed { call: unreviewed.unwrap(), accepted: b > 90 },
+        2..=5 => Event::TrustSet { key, level },
         6 => Event::TrustReset { key: c.is_multiple_of(2).then_some(key) },
         _ => {
             let evidence = TrustCounts { approved: u32::from(c), failed: u32::from(b / 16), ..TrustCounts::default() };
@@ -600,7 +603,7 @@ fn form_of_states() -> String {
 #[test]
 fn the_form_of_a_kept_state_is_that_of_its_number() {
     let form = form_of_states();
-    let known = (1, "sha256:28eb2a72bdb5ab8a23a60cc013b90540760ba58fdc1bdbb92228d5f088a1c833");
+    let known = (2, "sha256:2056713b4e44d1c6750ddbf192b452df7b4093c96eba88cebaabd7e20d45ce1c");
     let found = Digest::of(form.as_bytes()).to_string();
     let words = "the form changed, or the inputs that show it: raise STATE_FORMAT and note the new digest";
     assert_eq!((kept::STATE_FORMAT, found.as_str()), known, "{words}:\n{form}");

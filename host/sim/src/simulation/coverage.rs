@@ -129,8 +129,8 @@ impl Coverage {
                 Event::ApprovalAnswered { answer, .. } => Some(match answer {
                     Answer::Yes => "answer: yes",
                     Answer::YesForTool => "answer: yes for the tool",
-                    Answer::Allow { .. } => "answer: allow",
-                    Answer::Edited { .. } => "answer: edited",
+                    Answer::Allow { .. } => "answer: yes for more",
+                    Answer::Edited { .. } => "answer: other arguments",
                     Answer::No { .. } => "answer: no",
                 }),
                 Event::ChangesPut { result, .. } => Some(match result {

@@ -4,6 +4,7 @@ use super::Seen;
 use crate::simulation::inputs::touches_the_hosts_own;
 use harness_core::event::{Answer, Changes, Context};
 use harness_core::item::{Category, Effects, ToolSpec};
+use harness_core::verdict::Coverage;
 use harness_core::{ApprovalId, ApproveMode, CallId, Digest, Event, Manifest, VerdictKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,11 +14,12 @@ use std::sync::Arc;
 struct Way {
     tool: String,
     arguments: Option<Digest>,
+    is_given_by_person: bool,
     judged: Option<(VerdictKind, Digest)>,
     /// What a person said yes to.
     yes: Option<Digest>,
     is_denied: bool,
-    /// Since it was judged, a person allowed its tool or somebody opened the session with other rules.
+    /// Since it was judged, a person allowed its tool, trust rose, or somebody opened the session with other rules.
     is_loosened: bool,
     has_run: bool,
     staged: Option<Manifest>,
@@ -47,10 +49,6 @@ impl Ways {
         let Some(spec) = self.spec(tool) else { return true };
         let rules = self.context.iter().flat_map(|context| &context.rules);
         let mut denies = rules.filter(|rule| rule.verdict == VerdictKind::Deny).filter(|rule| {
-            // A session's own tool changes nothing but the session: only its name refuses it.
-            if spec.is_of_session() {
-                return rule.tool.as_ref() == Some(&spec.name);
-            }
             let reaches = spec.effects == Effects::Requesting && rule.category == Some(Category::Network);
             rule.tool.as_ref().is_none_or(|name| *name == spec.name)
                 && rule.category.is_none_or(|category| category == spec.category || reaches)
@@ -68,9 +66,19 @@ impl Ways {
                 self.context = Some(Arc::clone(context));
                 self.calls.values_mut().for_each(|way| way.is_loosened = true);
             }
-            // It may cover calls of other tools, by category.
-            Event::AllowanceGranted { .. } | Event::AllowancesCarried { .. } => {
+            Event::AllowanceGranted { allowance } => {
+                let is_covered = |way: &&mut Way| {
+                    matches!(allowance.coverage, Coverage::Category { .. }) || way.tool == allowance.tool
+                };
+                self.calls.values_mut().filter(is_covered).for_each(|way| way.is_loosened = true);
+            }
+            Event::AllowancesCarried { .. } | Event::TrustCarried { .. } | Event::TrustLevelChanged { .. } => {
                 self.calls.values_mut().for_each(|way| way.is_loosened = true);
+            }
+            Event::ArgumentsReplaced { call, arguments, by } => {
+                let way = self.call(*call)?;
+                way.arguments = Some(Digest::of_parts(&[way.tool.as_bytes(), b"\0", arguments.as_bytes()]));
+                way.is_given_by_person = by == "person";
             }
             Event::CallRequested { call, tool, arguments, .. } => {
                 let arguments = Digest::of_parts(&[tool.as_bytes(), b"\0", arguments.as_bytes()]);
@@ -103,9 +111,9 @@ impl Ways {
                 let way = self.call(call)?;
                 match answer {
                     Answer::No { .. } => way.is_denied = true,
-                    Answer::Yes | Answer::YesForTool | Answer::Allow { .. } => way.yes = Some(shown),
-                    // Other arguments are another call, judged anew.
+                    // Its arguments are other ones from then on.
                     Answer::Edited { .. } => {}
+                    Answer::Yes | Answer::YesForTool | Answer::Allow { .. } => way.yes = Some(shown),
                 }
             }
             Event::ApprovalWithdrawn { approval } => drop(self.asked.remove(approval)),
@@ -128,8 +136,7 @@ impl Ways {
         let tool = self.call(call)?.tool.clone();
         let spec = self.spec(&tool);
         let (effects, category) = (spec.map(|spec| spec.effects), spec.map(|spec| spec.category));
-        let is_change = category != Some(Category::Read) && !spec.is_some_and(ToolSpec::is_of_session);
-        if self.is_refused(&tool) || (self.refuses_changes() && is_change) {
+        if self.is_refused(&tool) || (self.refuses_changes() && category != Some(Category::Read)) {
             return Err(format!("{call} of `{tool}` runs, which a rule refuses"));
         }
         let way = self.call(call)?;
@@ -139,6 +146,8 @@ impl Ways {
         match way.judged {
             Some((VerdictKind::Allow, subject)) if Some(subject) == way.arguments => {}
             Some((VerdictKind::Ask, subject)) if Some(subject) == way.arguments && way.yes == Some(subject) => {}
+            // Whoever wrote the arguments has said yes to them.
+            Some((VerdictKind::Ask, subject)) if Some(subject) == way.arguments && way.is_given_by_person => {}
             // It goes on, a person had said yes when it began, and nobody has to be asked any more.
             Some((VerdictKind::Ask, subject)) if Some(subject) == way.arguments && way.has_run && way.is_loosened => {}
             other => return Err(format!("{call} runs, judged was {other:?}, a person said yes to {:?}", way.yes)),

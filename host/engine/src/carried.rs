@@ -1,4 +1,4 @@
-//! What outlasts a session: what a person allowed beyond it, in the host's own kv spaces.
+//! What outlasts a session: what a person allowed beyond it, and the trust ledger, in the host's own kv spaces.
 //!
 //! Promise: what is kept is written in the same append as the event that says so, one key for each session that says
 //! it, so that concurrent sessions never overwrite each other; what cannot be read back counts for nothing.
@@ -11,22 +11,27 @@ use crate::ports::{Kv, StoreError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use harness_core::event::Context;
-use harness_core::limits::ALLOWANCES_MAX;
+use harness_core::limits::{ALLOWANCES_MAX, TRUST_KEYS_MAX};
 use harness_core::record::{KvSpace, KvWrite};
+use harness_core::trust::{TrustRecord, merge};
 use harness_core::verdict::Allowance;
 use harness_core::{AllowanceId, Event, Scope, SessionId, SessionState, TimeMs};
 use std::collections::BTreeMap;
 
 /// The space of what persons allowed. No component is called so: their names have no colon.
 const ALLOWANCES_SPACE: &str = "host:allowances";
+/// The space of the trust ledger.
+const TRUST_SPACE: &str = "host:trust";
 /// Keys of one space that are read when a session is opened; what is beyond it is not in force.
 const KEYS_MAX: usize = 4_096;
 
 /// What a session knows of what is kept.
 #[derive(Default)]
-pub(crate) struct Lasting {
+pub(crate) struct Carried {
     /// The keys under which each allowance is kept, whoever wrote them.
     allowances: BTreeMap<AllowanceId, Vec<(KvSpace, String)>>,
+    /// What this session wrote into the ledger, by its key in kv.
+    trust: BTreeMap<String, TrustRecord>,
 }
 
 /// Who a scope's values belong to in this session; none where it does not outlast it.
@@ -44,22 +49,27 @@ fn space(component: &str, scope: Scope, workspace: &str, context: &Context) -> O
     Some(KvSpace { component: component.to_owned(), scope, owner })
 }
 
+fn trust_space() -> KvSpace {
+    KvSpace { component: TRUST_SPACE.to_owned(), scope: Scope::Global, owner: String::new() }
+}
+
 fn write(space: KvSpace, key: String, value: Option<&impl serde::Serialize>) -> KvWrite {
     // Texts and numbers: nothing that JSON cannot hold.
     let value = value.map(|value| STANDARD.encode(serde_json::to_vec(value).unwrap_or_default()));
     KvWrite { space, key, value }
 }
 
-impl Lasting {
-    /// Reads what is kept for a session, and gives the input that tells it where it does not know it yet.
+impl Carried {
+    /// Reads what is kept for a session, and gives the inputs that tell it what it does not know yet.
     pub(crate) async fn read(
         kv: &dyn Kv,
+        session: SessionId,
         state: &SessionState,
         workspace: &str,
         context: &Context,
         now: TimeMs,
     ) -> Result<(Self, Vec<Event>), OpenError> {
-        let mut lasting = Self::default();
+        let mut carried = Self::default();
         let mut allowances: Vec<Allowance> = Vec::new();
         for scope in [Scope::Workspace, Scope::Agent, Scope::Global] {
             let Some(space) = space(ALLOWANCES_SPACE, scope, workspace, context) else { continue };
@@ -71,7 +81,7 @@ impl Lasting {
                 if allowance.scope != scope {
                     continue;
                 }
-                lasting.allowances.entry(allowance.id()).or_default().push((space.clone(), key));
+                carried.allowances.entry(allowance.id()).or_default().push((space.clone(), key));
                 if allowance.is_in_force(Some(now)) && !allowances.contains(&allowance) {
                     allowances.push(allowance);
                 }
@@ -81,13 +91,69 @@ impl Lasting {
         allowances.truncate(ALLOWANCES_MAX.saturating_sub(own));
         let known: Vec<&Allowance> = state.allowances.iter().filter(|known| known.is_kept()).collect();
         let is_known = known.len() == allowances.len() && allowances.iter().all(|it| known.contains(&it));
-        let input = (!is_known).then_some(Event::AllowancesCarried { allowances });
-        Ok((lasting, input.into_iter().collect()))
+        let mut inputs = Vec::new();
+        inputs.extend((!is_known).then_some(Event::AllowancesCarried { allowances }));
+        if context.trust {
+            let records = carried.read_trust(kv, session).await.map_err(LoadError::from)?;
+            inputs.extend((!state.ledger.knows(&records)).then_some(Event::TrustCarried { records }));
+        }
+        Ok((carried, inputs))
+    }
+
+    /// What other sessions know of trust; remembers what this one has written.
+    async fn read_trust(&mut self, kv: &dyn Kv, session: SessionId) -> Result<Vec<TrustRecord>, StoreError> {
+        let own = format!("/{session}");
+        let mut others = Vec::new();
+        for (key, value) in values(kv, &trust_space()).await? {
+            match serde_json::from_slice::<TrustRecord>(&value) {
+                Ok(record) if key.ends_with(&own) => {
+                    self.trust.insert(key, record);
+                }
+                Ok(record) => others.push(record),
+                Err(error) => tracing::warn!(key, %error, "a record of trust cannot be read and counts for nothing"),
+            }
+        }
+        let mut merged = merge(&others);
+        merged.truncate(TRUST_KEYS_MAX);
+        Ok(merged)
+    }
+
+    fn trust_writes(&mut self, session: SessionId, state: &SessionState) -> Vec<KvWrite> {
+        let mut writes = Vec::new();
+        for entry in state.ledger.entries() {
+            let key = format!("{}/{session}", entry.own.key.digest().hex());
+            // What only others know is theirs to keep.
+            let is_known = match self.trust.get(&key) {
+                Some(known) => *known == entry.own,
+                None => !entry.has_own_part(),
+            };
+            if !is_known {
+                writes.push(write(trust_space(), key.clone(), Some(&entry.own)));
+                self.trust.insert(key, entry.own.clone());
+            }
+        }
+        writes
     }
 
     /// What events change about what is kept.
     pub(crate) fn writes(&mut self, session: SessionId, state: &SessionState, events: &[Event]) -> Vec<KvWrite> {
-        let mut writes = Vec::new();
+        let may_change = |event: &Event| {
+            matches!(
+                event.kind(),
+                "approval_answered"
+                    | "call_judged"
+                    | "call_ended"
+                    | "changes_undone"
+                    | "work_reviewed"
+                    | "trust_set"
+                    | "trust_reset"
+                    | "trust_level_changed"
+                    | "session_opened"
+            )
+        };
+        let has_trust = state.context.as_ref().is_some_and(|context| context.trust);
+        let mut writes =
+            if has_trust && events.iter().any(may_change) { self.trust_writes(session, state) } else { Vec::new() };
         for event in events {
             match event {
                 Event::AllowanceGranted { allowance } if allowance.is_kept() => {
