@@ -13,6 +13,7 @@ use crate::ports::{
     SessionAppend, Takeover,
 };
 use crate::session::{Session, SessionError, logged};
+use harness_core::budget::Budget;
 use harness_core::envelope::{Lineage, SealContext, Tip, seal, verify};
 use harness_core::event::Context;
 use harness_core::{Actor, Epoch, Event, Grant, Header, Refusal, Sequence, SessionId, SessionState, TenantId, decide};
@@ -179,14 +180,25 @@ impl Host {
     pub async fn rename(&self, id: SessionId, title: impl Into<String>) -> Result<(), OpenError> {
         self.ports.log.tip(id).await.map_err(LoadError::from)?;
         let epoch = self.ports.lease.acquire(id, &self.holder, Takeover::IfGone).await?;
-        let renamed = self.append_rename(id, epoch, title.into()).await;
+        let renamed = self.append_input(id, epoch, Event::SessionRenamed { title: title.into() }).await;
         let released = self.ports.lease.release(id, epoch).await;
         renamed.and(released.map_err(OpenError::from))
     }
 
-    async fn append_rename(&self, id: SessionId, epoch: Epoch, title: String) -> Result<(), OpenError> {
+    /// Sets what a session that nobody writes may spend, what it has spent so far included. Nothing that is under way in
+    /// it is taken up.
+    pub async fn set_budget(&self, id: SessionId, budget: Budget) -> Result<(), OpenError> {
+        self.ports.log.tip(id).await.map_err(LoadError::from)?;
+        let epoch = self.ports.lease.acquire(id, &self.holder, Takeover::IfGone).await?;
+        let set = self.append_input(id, epoch, Event::BudgetSet { budget }).await;
+        let released = self.ports.lease.release(id, epoch).await;
+        set.and(released.map_err(OpenError::from))
+    }
+
+    /// Writes an input from which nothing follows that would have to be done.
+    async fn append_input(&self, id: SessionId, epoch: Epoch, input: Event) -> Result<(), OpenError> {
         let mut loaded = self.load(id).await?;
-        let decision = decide(&mut loaded.state, id, Event::SessionRenamed { title })?;
+        let decision = decide(&mut loaded.state, id, input)?;
         loaded.updated = self.ports.clock.now();
         let context = SealContext {
             tenant: loaded.tenant.clone(),
