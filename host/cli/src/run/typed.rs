@@ -36,7 +36,9 @@ impl TypedLines {
     pub(super) fn of_terminal() -> Self {
         let open = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(TERMINAL);
         let terminal = open.and_then(|terminal| {
-            AsyncFd::register_with_interest(terminal, Interest::READABLE).map_err(std::io::Error::from)
+            // SAFETY: a File has the same descriptor from here to its end, and is closed only with the AsyncFd.
+            let registered = unsafe { AsyncFd::register_with_interest(terminal, Interest::READABLE) };
+            registered.map_err(std::io::Error::from)
         });
         Self {
             terminal: terminal.inspect_err(|error| tracing::info!(%error, "nothing can be typed during turns")).ok(),
