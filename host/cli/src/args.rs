@@ -1,11 +1,13 @@
 //! The command line.
 
 pub(crate) mod component;
+pub(crate) mod policy;
 
 use crate::exit::HELP;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use component::ComponentCommand;
+use policy::PolicyCommand;
 use std::path::PathBuf;
 
 /// Runs AI agents whose every tool is a sandboxed WebAssembly component, in sessions that survive crashes.
@@ -50,12 +52,15 @@ pub(crate) enum ApproveWord {
 pub(crate) enum Command {
     /// Give a task to an agent: with a prompt, from standard input, or interactively.
     Run(RunArgs),
-    /// List, show, follow, undo, rename, delete and export sessions.
+    /// List, show, follow, undo, budget, rename, delete and export sessions.
     #[command(subcommand)]
     Sessions(SessionsCommand),
     /// Begin, check, try and install components, and say what each may do.
     #[command(subcommand)]
     Component(ComponentCommand),
+    /// Say what would be allowed and why, and test the rules by their examples.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Check what is configured, where files live, whether the sandbox works and providers can be reached.
     Doctor(DoctorArgs),
     /// Show the configuration and trust a project's.
@@ -101,12 +106,56 @@ pub(crate) struct RunArgs {
     /// A JSON Schema file that the final answer has to fit.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output_schema: Option<PathBuf>,
+    /// The mode to work in, such as plan, build, review or auto; a session keeps its own unless this is given.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) mode: Option<String>,
+    /// A further prompt, which waits until the turn before it has ended well. May be given several times.
+    #[arg(long, value_name = "PROMPT", conflicts_with = "output_schema")]
+    pub(crate) then: Vec<String>,
     /// Model requests that one turn may take.
     #[arg(long, value_name = "N")]
     pub(crate) max_steps: Option<u64>,
+    #[command(flatten)]
+    pub(crate) budgets: BudgetArgs,
     /// How much to ask.
     #[arg(long, value_name = "WORD")]
     pub(crate) approve: Option<ApproveWord>,
+}
+
+/// What a turn and a session may spend. Reaching one ends the turn with exit code 4, and it can be raised to go on.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "Budgets")]
+pub(crate) struct BudgetArgs {
+    /// Tokens that one turn may take, requests and responses together.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<u64>,
+    /// What one turn may cost in US dollars, as far as the model's prices are known.
+    #[arg(long, value_name = "USD")]
+    pub(crate) max_cost: Option<f64>,
+    /// Seconds that the model and the tools may work in one turn; waiting for you is not counted.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_work: Option<u64>,
+    /// Tool calls of one turn.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_calls: Option<u64>,
+    /// Fuel that components may burn in one turn.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_fuel: Option<u64>,
+    /// The same for the session, all its turns together. A session keeps its budget until it is set anew.
+    #[arg(long, value_name = "N")]
+    pub(crate) budget_tokens: Option<u64>,
+    /// What the session may cost in US dollars.
+    #[arg(long, value_name = "USD")]
+    pub(crate) budget_cost: Option<f64>,
+    /// Seconds of work for the session.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) budget_work: Option<u64>,
+    /// Tool calls of the session.
+    #[arg(long, value_name = "N")]
+    pub(crate) budget_calls: Option<u64>,
+    /// Fuel for the session.
+    #[arg(long, value_name = "N")]
+    pub(crate) budget_fuel: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -186,6 +235,16 @@ pub(crate) enum SessionsCommand {
         /// Do not ask.
         #[arg(long, short = 'y')]
         yes: bool,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show what a session may spend and has spent, or set it: sessions budget ID tokens=200000 cost=none.
+    Budget {
+        /// The session.
+        id: String,
+        /// tokens, cost (US dollars), work (seconds), fuel, calls or steps, each with a number, or none for no limit.
+        #[arg(value_name = "NAME=VALUE")]
+        changes: Vec<String>,
         #[command(flatten)]
         output: OutputArgs,
     },

@@ -23,6 +23,9 @@ const EMBEDDED: &[(&str, &[u8])] =
 /// The modes, by their components' names.
 const EMBEDDED_MODES: &[(&str, &[u8])] = embedded!["mode-auto", "mode-build", "mode-plan", "mode-review"];
 
+/// How many modes are built in.
+pub(crate) const MODES: usize = EMBEDDED_MODES.len();
+
 /// What `components/build` wrote of them: it vouches for their digests, and a test of the components checks it.
 const LOCK: &str = include_str!("../../../components/components.lock");
 

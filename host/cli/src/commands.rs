@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod component;
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod policy;
 pub(crate) mod sessions;
 
 use crate::exit::Exit;

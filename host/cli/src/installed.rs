@@ -1,4 +1,5 @@
-//! The components of a session, and what each may do: the built-in ones, the user's, a trusted project's.
+//! The components of a session (tools, modes, hooks), and what each may do: the built-in ones, the user's, a trusted
+//! project's.
 //!
 //! Promise: a binary runs only with the digest that its list names, checked at each load; a grant that cannot be
 //! understood is told with file and line; an entry that cannot be used keeps no other from being looked at, and no
@@ -17,7 +18,9 @@ use harness_config::{
 use harness_core::Digest;
 use harness_core::grant::{Capability, Grant, Scope};
 use harness_core::item::{Category, ToolSpec};
-use harness_wasm::{COMPONENT_BYTES_MAX, CallLimits, Component, ComponentSource};
+use harness_wasm::{
+    COMPONENT_BYTES_MAX, CallLimits, Component, ComponentSource, PolicyComponent, PolicyLimits, ReadComponentError,
+};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
@@ -34,6 +37,10 @@ pub(crate) struct Installation {
     pub(crate) components: Vec<Arc<Component>>,
     /// How many of them are built in.
     pub(crate) built_in: usize,
+    /// Modes and hooks: built-in, the user's, the project's.
+    pub(crate) policies: Vec<Arc<PolicyComponent>>,
+    /// The most that any call gets.
+    limits: CallLimits,
     /// The lists.
     pub(crate) lists: ComponentLists,
     /// What each may do.
@@ -68,6 +75,7 @@ impl Unusable {
             Remedy::AddAgain => {
                 format!("add it again: {}; or remove it: {remove}", command(&format!("add FILE --name {name}")))
             }
+            Remedy::Remove => format!("remove it: {remove}"),
             Remedy::Rename => format!("remove it: {remove}; it can be added under another name"),
             // What could end the quotes is in no command that somebody copies.
             Remedy::Revoke(text) if text.contains(|c: char| c == '\'' || c.is_control()) => {
@@ -91,6 +99,7 @@ impl std::fmt::Display for Unusable {
 /// What helps against an entry that cannot be used.
 enum Remedy {
     AddAgain,
+    Remove,
     Rename,
     Revoke(String),
 }
@@ -113,7 +122,9 @@ pub(crate) fn installation(
     let components = builtin::components(limits)?;
     let built_in = components.len();
     let grants = given_to_built_in(&components);
-    let mut found = Installation { components, built_in, lists, grants, unusable: Vec::new(), problems };
+    let policies = builtin::modes()?;
+    let unusable = Vec::new();
+    let mut found = Installation { components, built_in, policies, limits, lists, grants, unusable, problems };
     let lists = found.lists.clone();
     for installed in lists.user.components.iter().chain(&lists.project.components) {
         match found.add(installed, limits) {
@@ -134,8 +145,9 @@ impl Installation {
             check_built_in(installed, built_in).map_err(|why| (why, Remedy::AddAgain))?;
             return Ok(granted);
         };
-        if let Some(first) = self.component(&written.name) {
-            if first.digest().to_string() == *digest {
+        let of_tools = self.component(&written.name).map(|first| first.digest());
+        if let Some(first) = of_tools.or_else(|| self.policy(&written.name).map(|first| first.digest())) {
+            if first.to_string() == *digest {
                 return Ok(granted);
             }
             let whose = if self.is_built_in(&written.name) { "a built-in one" } else { "your own" };
@@ -145,9 +157,34 @@ impl Installation {
             );
             return Err((Failure::usage(why), Remedy::Rename));
         }
-        let component = load(&self.lists, installed, limits).map_err(|why| (why, Remedy::AddAgain))?;
-        self.components.push(component);
+        match load(&self.lists, installed, limits).map_err(|why| (why, Remedy::AddAgain))? {
+            Listed::Tools(component) => self.components.push(component),
+            Listed::Policy(policy) => {
+                self.check_mode(&policy).map_err(|why| {
+                    let why = format!("{}:{}: {}", installed.source, installed.line, why.message);
+                    (Failure::usage(why), Remedy::Remove)
+                })?;
+                self.policies.push(policy);
+            }
+        }
         Ok(granted)
+    }
+
+    /// Refuses a mode whose name another component's mode has.
+    pub(crate) fn check_mode(&self, policy: &PolicyComponent) -> Result<(), Failure> {
+        let Some(mode) = policy.mode() else { return Ok(()) };
+        let has_it = |other: &&Arc<PolicyComponent>| other.mode().is_some_and(|its| its.name == mode.name);
+        let others = self.policies.iter().filter(|other| other.name() != policy.name());
+        match others.into_iter().find(has_it) {
+            None => Ok(()),
+            Some(other) => {
+                let (name, of) = (&mode.name, other.name());
+                Err(Failure::usage(format!(
+                    "`{}` is a mode `{name}`, and so is `{of}`: one of them has to go, or have its mode renamed",
+                    policy.name()
+                )))
+            }
+        }
     }
 
     /// Only where every entry of every list can be used: a session has all of them, or does not begin.
@@ -175,6 +212,21 @@ impl Installation {
         self.components.get(..self.built_in).unwrap_or_default()
     }
 
+    /// The modes that are part of the program.
+    pub(crate) fn built_in_policies(&self) -> &[Arc<PolicyComponent>] {
+        self.policies.get(..builtin::MODES).unwrap_or_default()
+    }
+
+    /// The most that any call gets.
+    pub(crate) fn limits(&self) -> &CallLimits {
+        &self.limits
+    }
+
+    /// The mode or hooks of a component's name.
+    pub(crate) fn policy(&self, name: &str) -> Option<&Arc<PolicyComponent>> {
+        self.policies.iter().find(|policy| policy.name() == name)
+    }
+
     /// The component of a name.
     pub(crate) fn component(&self, name: &str) -> Option<&Arc<Component>> {
         self.components.iter().find(|component| component.name() == name)
@@ -188,7 +240,8 @@ impl Installation {
 
     /// Whether a name is that of a built-in component.
     pub(crate) fn is_built_in(&self, name: &str) -> bool {
-        self.components.iter().take(self.built_in).any(|component| component.name() == name)
+        self.built_in().iter().any(|component| component.name() == name)
+            || self.built_in_policies().iter().any(|policy| policy.name() == name)
     }
 
     /// What holds now of grants, where the lists may have changed.
@@ -293,8 +346,20 @@ pub(crate) fn granted_by(installed: &InstalledComponent) -> Result<Vec<Grant>, (
     installed.grants.iter().map(parse).collect()
 }
 
+/// What a list installs.
+pub(crate) enum Listed {
+    /// Tools.
+    Tools(Arc<Component>),
+    /// A mode or hooks.
+    Policy(Arc<PolicyComponent>),
+}
+
 /// An installed component, its binary checked against the digest that its list names.
-fn load(lists: &ComponentLists, installed: &InstalledComponent, limits: CallLimits) -> Result<Arc<Component>, Failure> {
+pub(crate) fn load(
+    lists: &ComponentLists,
+    installed: &InstalledComponent,
+    limits: CallLimits,
+) -> Result<Listed, Failure> {
     let written = &installed.written;
     let path = binary_of(lists, installed);
     let bytes = read_binary(&path)
@@ -314,7 +379,29 @@ fn load(lists: &ComponentLists, installed: &InstalledComponent, limits: CallLimi
         Some(json) => Component::read_described(source, limits, json),
         None => Component::read_with(source, limits),
     };
-    read.map_err(|error| Failure::usage(format!("{}:{}: {error}", installed.source, installed.line)))
+    let told = |error: ReadComponentError| Failure::usage(format!("{}:{}: {error}", installed.source, installed.line));
+    match read {
+        Ok(component) => Ok(Listed::Tools(component)),
+        Err(ReadComponentError::OtherKind { .. }) => {
+            // Most entries are tools: only a mode's binary, which is small, is read twice.
+            let source = ComponentSource { name: written.name.clone(), bytes: read_binary(&path)?.into() };
+            let policy = match &written.described {
+                Some(json) => PolicyComponent::read_described(source, PolicyLimits::DEFAULT, json),
+                None => PolicyComponent::read(source, PolicyLimits::DEFAULT),
+            };
+            let policy = policy.map_err(told)?;
+            if policy.digest() != found || policy.needs_describing() {
+                let why =
+                    if policy.digest() == found { "nobody asked it what it is" } else { "it was changed just now" };
+                return Err(Failure::usage(format!(
+                    "{}:{}: {}: {why}",
+                    installed.source, installed.line, written.name
+                )));
+            }
+            Ok(Listed::Policy(Arc::new(policy)))
+        }
+        Err(error) => Err(told(error)),
+    }
 }
 
 /// A component's binary, with a limit.

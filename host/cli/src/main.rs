@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod args;
+mod budget_words;
 mod builtin;
 mod capability_words;
 mod commands;
@@ -14,6 +15,7 @@ mod exit;
 mod failure;
 mod grant_lists;
 mod installed;
+mod modes;
 mod paint;
 mod run;
 mod secrets;
@@ -63,6 +65,7 @@ async fn dispatch(cli: &Cli) -> Result<exit::Exit, Failure> {
         Command::Run(args) => run::run(cli, args).await,
         Command::Sessions(command) => commands::sessions::run(cli, command).await,
         Command::Component(command) => commands::component::run(cli, command).await,
+        Command::Policy(command) => commands::policy::run(cli, command).await,
         Command::Doctor(args) => commands::doctor::run(cli, args).await,
         Command::Config(command) => commands::config::run(cli, command),
         Command::CompileComponent { .. } => Err(Failure::usage("this is for the program itself")),

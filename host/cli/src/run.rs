@@ -7,25 +7,28 @@ mod answer_schema;
 mod ask;
 mod drive;
 mod interactive;
+mod said;
 mod screen;
+mod typed;
 
 use crate::args::{Cli, RunArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::grant_lists::GrantFiles;
 use crate::installed::{self, Installation};
+use crate::modes::Modes;
 use crate::settings::{self, Said, Settings};
 use crate::wiring::{self, Wiring};
 use answer_schema::AnswerSchema;
 use ask::TerminalAsker;
 pub(crate) use ask::ask_question;
 use drive::{Driver, TurnResult};
-use harness_core::event::{ModelFailureKind, TurnEnd, TurnLimits};
-use harness_core::item::ToolSpec;
+use harness_core::event::{Context, ModelFailureKind, TurnEnd};
 use harness_core::limits::PROMPT_BYTES_MAX;
+use harness_core::message::Delivery;
 use harness_core::{ModelRef, Sequence, SessionId};
 use harness_engine::ports::{Hands, SessionFilter, Takeover};
-use harness_engine::{NewSession, Session};
+use harness_engine::{NewSession, Session, SessionError};
 use interactive::Surroundings;
 use screen::Screen;
 use std::io::{IsTerminal, Read};
@@ -51,7 +54,7 @@ pub(crate) async fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
 
 async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit, Failure> {
     let mut workspace = settings::workspace_folder(args.workspace.as_deref())?;
-    let said = Said::from_cli(cli).with_run(args.model.clone(), args.approve, args.max_steps);
+    let said = Said::from_cli(cli).with_run(args);
     let mut settings = settings::read(&said, Some(&workspace))?;
     screen.set_color(settings.resolved.ui.color.value);
     let schema = args.output_schema.as_deref().map(AnswerSchema::read).transpose()?;
@@ -75,7 +78,7 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
     let piped = prompt.is_none() && !std::io::stdin().is_terminal();
     let prompt = match prompt {
         // What a session still waits for comes first; a pipe is read only where nothing else is to do.
-        None if piped && !waits(&wiring, existing).await? => Some(read_prompt()?),
+        None if piped && args.then.is_empty() && !waits(&wiring, existing).await? => Some(read_prompt()?),
         prompt => prompt,
     };
     for withheld in &settings.resolved.withheld {
@@ -91,39 +94,53 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
         screen.note(&format!("{withheld} (harness-host config trust, to trust it)"));
     }
     screen.set_components(installation.components_by_tool(), &installation.grants);
-    let Opened { session, before, model, is_under_way } =
-        open(&wiring, &settings, args, &workspace, &installation, existing).await?;
+    let modes = Modes::new(&wiring.runtime, &installation)?;
+    wiring.judge_by(modes.policies());
+    let place = Site { settings: &settings, workspace: &workspace, installation: &installation, modes: &modes };
+    let Opened { session, before, model, mode, is_under_way } = open(&wiring, &place, args, existing, screen).await?;
     let lists = Arc::new(GrantFiles::new(&settings, &workspace, &installation));
     session.follow_grants(lists).await.map_err(|error| Failure::because("opening the session", &error))?;
-    screen.session(session.id(), &model, &workspace, settings.key_place(&model.provider));
-    let subscription = session.subscribe(before);
+    screen.session(session.id(), &model, &mode, &workspace, settings.key_place(&model.provider));
     let asker = somebody.then(|| TerminalAsker::new(screen.paint()));
-    let mut driver = Driver::new(session.clone(), subscription, wiring.host.ports().blobs.clone(), asker)?;
-    let prepared = installation.components.clone();
-    driver.once_requested(move || wiring.prepare(&prepared));
     let mut limits = settings.turn_limits();
     limits.output_tokens_max = limits.output_tokens_max.into_iter().chain(settings.output_tokens_max(&model)).min();
+    if limits.budget.cost_micro_usd.is_some() && settings.price(&model).is_none() {
+        screen.note(&format!("what {model} costs is not known: a budget in US dollars does not hold for it"));
+    }
+    let mut driver = Driver::new(session.clone(), before, wiring.host.ports().blobs.clone(), asker, limits)?;
+    let (prepared, policies) = (installation.components.clone(), modes.clone());
+    driver.once_requested(move || wiring.prepare(&prepared, &policies));
     let exit = match prompt {
-        None if somebody => {
-            let surroundings = Surroundings { settings: &settings, workspace: &workspace, installation: &installation };
-            interactive::converse(&mut driver, screen, limits, &surroundings, is_under_way).await
+        None if somebody && args.then.is_empty() => {
+            let (settings, workspace, installation) = (&settings, workspace.as_path(), &installation);
+            let surroundings = Surroundings { settings, workspace, installation, modes };
+            interactive::converse(&mut driver, screen, surroundings, is_under_way).await
         }
-        prompt => once(&mut driver, screen, prompt, limits, schema.as_ref(), is_under_way).await,
+        prompt => {
+            let task = Task { prompt, then: &args.then, schema: schema.as_ref(), is_under_way };
+            once(&mut driver, screen, task).await
+        }
     };
     session.close().await;
     exit
 }
 
-/// One prompt, or only what the session still waits for.
-async fn once(
-    driver: &mut Driver,
-    screen: &mut Screen,
+/// What is to be done without a conversation.
+struct Task<'a> {
     prompt: Option<String>,
-    limits: TurnLimits,
-    schema: Option<&AnswerSchema>,
+    /// Prompts that wait for the turn before them.
+    then: &'a [String],
+    schema: Option<&'a AnswerSchema>,
     is_under_way: bool,
-) -> Result<Exit, Failure> {
-    if is_under_way {
+}
+
+/// One prompt with those that wait for it, or only what the session still waits for.
+async fn once(driver: &mut Driver, screen: &mut Screen, task: Task<'_>) -> Result<Exit, Failure> {
+    let Task { prompt, then, schema, is_under_way } = task;
+    if prompt.is_none() {
+        queue(driver, then).await?;
+    }
+    if is_under_way || (prompt.is_none() && !then.is_empty()) {
         let result = driver.until_turn_ends(screen).await?;
         match (exit_of(&result, screen), &prompt) {
             (Exit::Done, Some(_)) => {}
@@ -139,7 +156,8 @@ async fn once(
         prompt = schema.ask_for(&prompt);
     }
     for attempt in 1..=ANSWER_ATTEMPTS_MAX {
-        driver.prompt(prompt, limits).await?;
+        driver.prompt(prompt).await?;
+        queue(driver, then).await?;
         let result = driver.until_turn_ends(screen).await?;
         let exit = exit_of(&result, screen);
         let Some(schema) = schema.filter(|_| exit == Exit::Done) else { return Ok(exit) };
@@ -160,38 +178,19 @@ async fn once(
     Ok(Exit::Failed)
 }
 
-/// The exit code of a turn's end; tells the person what it means.
+/// Has prompts wait for their turns, each durable when this returns.
+async fn queue(driver: &mut Driver, then: &[String]) -> Result<(), Failure> {
+    for text in then {
+        driver.say(text.clone(), Delivery::Queue).await?;
+    }
+    Ok(())
+}
+
+/// The exit code of a drive's end; tells the person what it means.
 fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
     match result {
-        TurnResult::Ended(TurnEnd::Done) => Exit::Done,
-        TurnResult::Ended(TurnEnd::Interrupted) | TurnResult::Left => Exit::Interrupted,
-        TurnResult::Ended(TurnEnd::Limit { limit, maximum }) => {
-            screen.reason(&format!(
-                "stopped: {limit} = {maximum} was reached. Raise it, and go on: {} \"go on\"",
-                screen.resume()
-            ));
-            Exit::Limit
-        }
-        TurnResult::Ended(TurnEnd::Stopped { by, words }) => {
-            screen.reason(&format!("stopped by the hook {by}: {words}"));
-            Exit::Failed
-        }
-        TurnResult::Ended(TurnEnd::Stuck { tool, times }) => {
-            screen.reason(&format!(
-                "stopped: {tool} was called {times} times with the same outcome. Say what to do instead: {} \"…\"",
-                screen.resume()
-            ));
-            Exit::Limit
-        }
-        TurnResult::Ended(TurnEnd::Failed { failure }) => {
-            screen.reason(&format!("the model could not be asked ({}): {failure}", failure.kind.word()));
-            if failure.kind == ModelFailureKind::Authentication
-                && let Some(place) = screen.key_place()
-            {
-                screen.reason(&format!("the key came from {place}: correct it there"));
-            }
-            Exit::Failed
-        }
+        TurnResult::Ended { end, raise } => exit_of_turn(end, raise.as_deref(), screen),
+        TurnResult::Left => Exit::Interrupted,
         TurnResult::NeedsAnswer { asks, pending } => {
             // What a component wants to know only a person answers.
             let is_question = |pending: &serde_json::Value| pending.get("question").is_some();
@@ -205,6 +204,41 @@ fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
             }
             screen.note(&format!("go on, {how}: {}", screen.resume()));
             Exit::NeedsAnswer
+        }
+    }
+}
+
+/// The exit code of a turn's end, with what it means.
+fn exit_of_turn(end: &TurnEnd, raise: Option<&str>, screen: &mut Screen) -> Exit {
+    match end {
+        TurnEnd::Done => Exit::Done,
+        TurnEnd::Interrupted => Exit::Interrupted,
+        TurnEnd::Limit { limit, maximum } => {
+            let raise = raise.map(|raise| format!("{} {raise} \"go on\"", screen.resume()));
+            let how = raise.as_ref().map(|raise| format!(" Raise it, and go on: {raise}")).unwrap_or_default();
+            screen.reason(&format!("stopped: {limit} = {maximum} was reached.{how}"));
+            screen.limit(limit, *maximum, raise);
+            Exit::Limit
+        }
+        TurnEnd::Stopped { by, words } => {
+            screen.reason(&format!("stopped by the hook {by}: {words}"));
+            Exit::Failed
+        }
+        TurnEnd::Stuck { tool, times } => {
+            screen.reason(&format!(
+                "stopped: {tool} was called {times} times with the same outcome. Say what to do instead: {} \"…\"",
+                screen.resume()
+            ));
+            Exit::Limit
+        }
+        TurnEnd::Failed { failure } => {
+            screen.reason(&format!("the model could not be asked ({}): {failure}", failure.kind.word()));
+            if failure.kind == ModelFailureKind::Authentication
+                && let Some(place) = screen.key_place()
+            {
+                screen.reason(&format!("the key came from {place}: correct it there"));
+            }
+            Exit::Failed
         }
     }
 }
@@ -286,38 +320,68 @@ struct Opened {
     /// The position after which its new events begin.
     before: Sequence,
     model: ModelRef,
+    /// The mode in force.
+    mode: String,
     /// A turn was under way when it was opened. It may have ended by now, of which its events tell.
     is_under_way: bool,
 }
 
-/// The tools that the model is told of.
-fn tools(installation: &Installation, hands: &dyn Hands) -> Vec<ToolSpec> {
-    let mut tools = hands.tools();
-    installation.classify(&mut tools);
-    tools
+/// What a session is opened in.
+struct Site<'a> {
+    settings: &'a Settings,
+    workspace: &'a Path,
+    installation: &'a Installation,
+    modes: &'a Modes,
+}
+
+impl Site<'_> {
+    /// What a model is told, in a session whose modes begin with this one.
+    fn context(
+        &self,
+        wiring: &Wiring,
+        model: (ModelRef, String),
+        mode: &str,
+        hands: &dyn Hands,
+        screen: &Screen,
+    ) -> Result<Context, Failure> {
+        let mut tools = hands.tools();
+        self.installation.classify(&mut tools);
+        let (modes, notes) = self.modes.specs(self.settings, mode)?;
+        notes.iter().for_each(|note| screen.note(note));
+        Ok(wiring.context(self.settings, model, self.workspace, tools, modes))
+    }
+
+    fn hands(&self, wiring: &Wiring) -> Result<Arc<dyn Hands>, Failure> {
+        let components = self.installation.components.clone();
+        wiring.hands(self.settings, self.workspace, components, wiring.host.ports().kv.clone())
+    }
 }
 
 /// Opens the session that was chosen, or a new one.
 async fn open(
     wiring: &Wiring,
-    settings: &Settings,
+    site: &Site<'_>,
     args: &RunArgs,
-    workspace: &Path,
-    installation: &Installation,
     existing: Option<SessionId>,
+    screen: &Screen,
 ) -> Result<Opened, Failure> {
+    let settings = site.settings;
     let Some(id) = existing else {
-        let hands =
-            wiring.hands(settings, workspace, installation.components.clone(), wiring.host.ports().kv.clone())?;
-        let context = wiring.context(settings, settings.model()?, workspace, tools(installation, hands.as_ref()));
-        let new = NewSession { workspace: workspace.display().to_string(), title: None };
+        let hands = site.hands(wiring)?;
+        let mode = settings.resolved.mode.value.clone();
+        let context = site.context(wiring, settings.model()?, &mode, hands.as_ref(), screen)?;
+        let new = NewSession { workspace: site.workspace.display().to_string(), title: None };
         let model = context.model.clone();
-        let session = wiring.host.create(new, context, installation.grants.clone(), hands).await;
+        let session = wiring.host.create(new, context, site.installation.grants.clone(), hands).await;
         let session = session.map_err(|error| Failure::because("creating a session", &error))?;
-        return Ok(Opened { session, before: Sequence::START, model, is_under_way: false });
+        let budget = settings.session_budget();
+        if !budget.is_empty() {
+            set(session.set_budget(budget).await)?;
+        }
+        return Ok(Opened { session, before: Sequence::START, model, mode, is_under_way: false });
     };
     let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
-    let hands = wiring.hands(settings, workspace, installation.components.clone(), wiring.host.ports().kv.clone())?;
+    let hands = site.hands(wiring)?;
     // A session keeps its model unless another one is asked for.
     let model = match (&args.model, &loaded.state.context) {
         (None, Some(before)) if settings.resolved.providers.contains_key(&before.model.provider) => {
@@ -331,13 +395,33 @@ async fn open(
         }
         _ => settings.model()?,
     };
-    let context = wiring.context(settings, model, workspace, tools(installation, hands.as_ref()));
+    // It keeps its mode too, and the order of its modes, so that nothing changes where nothing was said.
+    let of_session = loaded.state.context.as_ref().and_then(|context| context.modes.first());
+    let first = of_session.map(|mode| &mode.name).filter(|name| site.modes.has(name));
+    let first = first.unwrap_or(&settings.resolved.mode.value);
+    let context = site.context(wiring, model, first, hands.as_ref(), screen)?;
+    if let Some(mode) = args.mode.as_ref().filter(|mode| !site.modes.has(mode)) {
+        site.modes.specs(settings, mode)?;
+    }
     let model = context.model.clone();
+    let before = loaded.state.mode.clone();
+    let mode = if site.modes.has(&before) { before } else { first.clone() };
     let takeover = if args.take_over { Takeover::Force } else { Takeover::IfGone };
     let session =
-        wiring.host.open(id, context, installation.grants.clone(), hands, takeover).await.map_err(|error| {
+        wiring.host.open(id, context, site.installation.grants.clone(), hands, takeover).await.map_err(|error| {
             let hint = if args.take_over { "" } else { " (--take-over takes it from another process)" };
             Failure::failed(format!("opening {id}: {}{hint}", crate::failure::chain(&error)))
         })?;
-    Ok(Opened { session, before: loaded.tip.sequence, model, is_under_way: loaded.state.turn.is_some() })
+    if let Some(wanted) = args.mode.as_ref().filter(|wanted| **wanted != mode) {
+        set(session.choose_mode(wanted.clone()).await)?;
+    }
+    if let Some(budget) = settings.changed_budget(loaded.state.budget) {
+        set(session.set_budget(budget).await)?;
+    }
+    Ok(Opened { session, before: loaded.tip.sequence, model, mode, is_under_way: loaded.state.turn.is_some() })
+}
+
+/// What a session was told when it was opened.
+fn set(result: Result<(), SessionError>) -> Result<(), Failure> {
+    result.map_err(|error| Failure::because("opening the session", &error))
 }

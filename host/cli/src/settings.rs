@@ -3,12 +3,13 @@
 //! Promise: what is wrong is told with file, line and key; what an untrusted project asked for and did
 //! not get is told too. Keys are read only when a provider is asked.
 
-use crate::args::{ApproveWord, Cli, ColorWhen};
+use crate::args::{ApproveWord, Cli, ColorWhen, RunArgs};
 use crate::failure::Failure;
 use harness_config::{
-    Approve, Color, ConfigFiles, Environment, Flags, Inputs, KeySource, Keyring, KeyringEntry, KeyringError, Paths,
-    ProviderKey, Resolved, SecretString, TrustStore, resolve,
+    Approve, BudgetFlags, Color, ConfigFiles, ConfigProblems, Environment, Flags, Inputs, KeySource, Keyring,
+    KeyringEntry, KeyringError, Paths, ProviderKey, Resolved, SecretString, Source, Sourced, TrustStore, resolve,
 };
+use harness_core::budget::{Budget, Price};
 use harness_core::event::TurnLimits;
 use harness_core::verdict::Rule;
 use harness_core::{ApproveMode, ModelRef};
@@ -37,9 +38,32 @@ impl Said {
         Self { flags: Flags { color, set: cli.set.clone(), ..Flags::default() } }
     }
 
-    pub(crate) fn with_run(mut self, model: Option<String>, approve: Option<ApproveWord>, steps: Option<u64>) -> Self {
-        self.flags.model = model;
-        self.flags.max_steps = steps;
+    /// With what `run` says.
+    pub(crate) fn with_run(self, args: &RunArgs) -> Self {
+        let mut said = self.with_judging(args.mode.clone(), args.approve);
+        said.flags.model.clone_from(&args.model);
+        said.flags.max_steps = args.max_steps;
+        let it = &args.budgets;
+        said.flags.turn_budget = BudgetFlags {
+            tokens: it.max_tokens,
+            cost_usd: it.max_cost,
+            work_seconds: it.max_work,
+            fuel: it.max_fuel,
+            calls: it.max_calls,
+        };
+        said.flags.session_budget = BudgetFlags {
+            tokens: it.budget_tokens,
+            cost_usd: it.budget_cost,
+            work_seconds: it.budget_work,
+            fuel: it.budget_fuel,
+            calls: it.budget_calls,
+        };
+        said
+    }
+
+    /// With what decides how calls are judged.
+    pub(crate) fn with_judging(mut self, mode: Option<String>, approve: Option<ApproveWord>) -> Self {
+        self.flags.mode = mode;
         self.flags.approve = approve.map(|word| match word {
             ApproveWord::Ask => Approve::Ask,
             ApproveWord::Edits => Approve::Edits,
@@ -69,14 +93,21 @@ pub(crate) fn workspace_folder(given: Option<&Path>) -> Result<PathBuf, Failure>
 
 /// Reads all settings for a workspace.
 pub(crate) fn read(said: &Said, workspace: Option<&Path>) -> Result<Settings, Failure> {
+    read_or_problems(said, workspace)?.map_err(|problems| Failure::usage(problems.to_string()))
+}
+
+/// The same, with what is wrong in files, variables and flags apart from what failed.
+pub(crate) fn read_or_problems(
+    said: &Said,
+    workspace: Option<&Path>,
+) -> Result<Result<Settings, ConfigProblems>, Failure> {
     let environment = Environment::from_process();
     let paths = Paths::from_environment(&environment).map_err(|error| Failure::usage(error.to_string()))?;
     let trust =
         TrustStore::read(&paths.state_dir).map_err(|error| Failure::because("reading what is trusted", &error))?;
     let files = ConfigFiles::usual(&paths, workspace);
     let inputs = Inputs { files: &files, environment: &environment, flags: &said.flags, paths: &paths, trust: &trust };
-    let resolved = resolve(&inputs).map_err(|problems| Failure::usage(problems.to_string()))?;
-    Ok(Settings { environment, paths, resolved })
+    Ok(resolve(&inputs).map(|resolved| Settings { environment, paths, resolved }))
 }
 
 impl Settings {
@@ -127,7 +158,42 @@ impl Settings {
             output_tokens_max: Some(number(self.resolved.limits.model_output_tokens_max.value)),
             // The setting counts repetitions, the core attempts.
             retry_attempts_max: number(self.resolved.limits.retry_attempts_max.value).saturating_add(1),
+            budget: self.resolved.budgets.turn.to_core(),
         }
+    }
+
+    /// What a new session may spend.
+    pub(crate) fn session_budget(&self) -> Budget {
+        self.resolved.budgets.session.to_core()
+    }
+
+    /// What a session may spend whose budget was this, where flags say something else.
+    pub(crate) fn changed_budget(&self, before: Budget) -> Option<Budget> {
+        let said = &self.resolved.budgets.session;
+        let value = |limit: &Option<Sourced<u64>>, before: Option<u64>| {
+            let flag = limit.as_ref().filter(|limit| matches!(limit.source, Source::Flag(_)));
+            flag.map(|limit| limit.value).or(before)
+        };
+        let after = Budget {
+            tokens: value(&said.tokens, before.tokens),
+            cost_micro_usd: value(&said.cost_micro_usd, before.cost_micro_usd),
+            work_ms: value(&said.work_ms, before.work_ms),
+            fuel: value(&said.fuel, before.fuel),
+            calls: value(&said.calls, before.calls),
+            steps: value(&said.steps, before.steps),
+        };
+        (after != before).then_some(after)
+    }
+
+    /// What the tokens of a model cost, where the configuration knows it.
+    pub(crate) fn price(&self, model: &ModelRef) -> Option<Price> {
+        let mut known = self.resolved.models.iter();
+        let (_, facts) = known.find(|(known, _)| known.provider == model.provider && known.name == model.name)?;
+        let price = &facts.price.as_ref()?.value;
+        let micro = |usd: f64| (usd * 1_000_000.0).round().max(0.0) as u64;
+        // What is set aside has to suffice where all of a request is written to the provider's cache.
+        let input = price.input?.max(price.cache_write.unwrap_or_default());
+        Some(Price { input_micro_usd: micro(input), output_micro_usd: micro(price.output?) })
     }
 
     /// The longest response a model gives, where the configuration knows it.

@@ -3,6 +3,7 @@
 //! Promise: nothing is compiled, connected to or provisioned here; each part starts at its first use.
 
 use crate::failure::Failure;
+use crate::modes::Modes;
 use crate::paint::err_line;
 use crate::secrets::ConfiguredSecrets;
 use crate::settings::{Settings, SystemKeyring};
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 use harness_config::{KeySource, MACHINE_CONFIG_PATH, Price as ConfigPrice, ProviderKey, Wire as ConfigWire};
 use harness_core::event::Context;
 use harness_core::item::ToolSpec;
+use harness_core::mode::ModeSpec;
 use harness_core::{ModelRef, SessionId, TimeMs};
 use harness_egress::{Egress, EgressSettings};
 use harness_engine::ports::{Archived, Clock, Hands, Ids, Kv, SessionFilter};
@@ -20,8 +22,8 @@ use harness_store::{SqliteStore, StoreOptions, this_process};
 use harness_wasm::compile::{CompileLimits, Compiler};
 use harness_wasm::filesystem::{Base, OpenBaseError};
 use harness_wasm::{
-    CACHE_BYTES_MAX_DEFAULT, CacheSettings, CallLimits, Component, ComponentHands, HandsSettings, Progress, Runtime,
-    RuntimeSettings,
+    CACHE_BYTES_MAX_DEFAULT, CacheSettings, CallLimits, Component, ComponentHands, ComponentPolicies, HandsSettings,
+    Progress, Runtime, RuntimeSettings,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::DirBuilderExt;
@@ -176,15 +178,22 @@ impl Wiring {
         self.hands_over(Base::open(workspace, &own), components, kv)
     }
 
-    /// Begins to prepare the components that take long, beside everything else.
-    pub(crate) fn prepare(&self, components: &[Arc<Component>]) {
+    /// Has sessions judged by these modes, from the next one that is opened on.
+    pub(crate) fn judge_by(&mut self, policies: &Arc<ComponentPolicies>) {
+        self.host = self.host.clone().with_policy(policies.clone());
+    }
+
+    /// Begins to prepare the modes and the components that take long, beside everything else.
+    pub(crate) fn prepare(&self, components: &[Arc<Component>], modes: &Modes) {
+        let policies = Arc::clone(modes.policies());
         let large = components.iter().filter(|component| component.bytes().len() >= PREPARED_BYTES_MIN);
         let (runtime, large) = (Arc::clone(&self.runtime), large.cloned().collect::<Vec<_>>());
         if let Ok(mut names) = self.quiet.lock() {
-            names.extend(large.iter().map(|component| component.name().to_owned()));
+            names.extend(large.iter().map(|component| component.name().to_owned()).chain(modes.names()));
         }
         // Starting the component engine takes a moment too.
         tokio::task::spawn_blocking(move || {
+            policies.prepare();
             large.iter().for_each(|component| runtime.prepare(component));
         });
     }
@@ -196,16 +205,17 @@ impl Wiring {
         (model, model_reason): (ModelRef, String),
         workspace: &Path,
         tools: Vec<ToolSpec>,
+        modes: Vec<ModeSpec>,
     ) -> Context {
         Context {
+            price: settings.price(&model),
             model,
             model_reason,
             system: system_prompt::assemble(workspace),
             tools,
             approve: settings.approve(),
             rules: settings.rules(),
-            modes: Vec::new(),
-            price: None,
+            modes,
             agent: harness_core::event::DEFAULT_AGENT.to_owned(),
             trust: true,
         }

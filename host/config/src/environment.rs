@@ -58,6 +58,7 @@ const VARIABLES: &[(&str, &[&str], Reading)] = &[
     ("NO_COLOR", &["ui", "color"], Reading::NoColor),
     ("HARNESS_HOST_COLOR", &["ui", "color"], Reading::Text),
     ("HARNESS_HOST_MODEL", &["model"], Reading::Text),
+    ("HARNESS_HOST_MODE", &["mode"], Reading::Text),
     ("HARNESS_HOST_APPROVE", &["approve"], Reading::Text),
     ("HARNESS_HOST_MAX_STEPS", &["max-steps"], Reading::Integer),
     ("ANTHROPIC_BASE_URL", &["providers", "anthropic", "base-url"], Reading::Text),

@@ -28,10 +28,14 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
+    /// The line of a key, where the layer is a file.
+    pub(crate) fn line(&self, key: &str) -> Option<usize> {
+        self.lines.get(key).copied().filter(|_| has_lines(&self.source))
+    }
+
     /// A problem with a key of this layer.
     pub(crate) fn problem(&self, key: &str, fault: Fault) -> Problem {
-        let line = self.lines.get(key).copied().filter(|_| has_lines(&self.source));
-        Problem { origin: self.source.clone(), line, key: key.to_owned(), fault }
+        Problem { origin: self.source.clone(), line: self.line(key), key: key.to_owned(), fault }
     }
 }
 

@@ -12,6 +12,7 @@
 //! calls by the rules (the engine), talking to providers (harness-model).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod budget;
 mod ceiling;
 mod check;
 mod components;
@@ -40,6 +41,7 @@ mod suggest;
 mod trust;
 mod words;
 
+pub use budget::{Budget, Budgets};
 pub use components::{
     ComponentList, ComponentLists, GrantLine, InstalledComponent, WrittenComponent, read_components,
     read_project_components, read_usable_components,
@@ -47,7 +49,7 @@ pub use components::{
 pub use edit::{ComponentsEdit, EditError};
 pub use environment::Environment;
 pub use file::CONFIG_FILE_BYTES_MAX;
-pub use flags::Flags;
+pub use flags::{BudgetFlags, Flags};
 pub use key::{KEY_FILE_BYTES_MAX, KeySource, Keyring, KeyringEntry, KeyringError, NoKeyring, ReadKeyError};
 pub use limits::{ToolLimits, TurnLimits};
 pub use model::{ModelChoice, ModelFacts, ModelRef, NoModelChosen, ParseModelRefError, Price};

@@ -25,6 +25,9 @@ pub(crate) fn check_meaning(layer: &Layer, paths: &Paths, problems: &mut Vec<Pro
     if raw.model.as_ref().is_some_and(|model| model.parse::<ModelRef>().is_err()) {
         faults.push(("model".to_owned(), bad_model()));
     }
+    if raw.mode.as_ref().is_some_and(|mode| !is_plain_name(mode)) {
+        faults.push(("mode".to_owned(), invalid("a mode's name of lower-case letters, digits, `-` and `_`")));
+    }
     for name in raw.models.keys().filter(|name| name.parse::<ModelRef>().is_err()) {
         faults.push((join("models", name), bad_model()));
     }

@@ -6,6 +6,7 @@
 //!
 //! Not here: what is trusted (`trust`), asking a person (the CLI).
 
+use crate::budget::written;
 use crate::check::join;
 use crate::layer::Layer;
 use crate::raw::{RawConfig, RawProvider, RawRule, RawSecret, RawStorage};
@@ -21,6 +22,8 @@ pub(crate) struct Base {
     pub(crate) max_steps: u64,
     pub(crate) limits: Vec<(&'static str, u64)>,
     pub(crate) tool_limits: Vec<(&'static str, u64)>,
+    /// Of the budget of the turn and of the session: each key, and its value where there is one.
+    pub(crate) budgets: Vec<(&'static str, &'static str, Option<u64>)>,
 }
 
 /// Something that an untrusted project asked for and did not get.
@@ -64,7 +67,9 @@ pub(crate) fn narrow(project: &mut Layer, below: &Base) -> Vec<Withheld> {
     let RawConfig {
         model,
         approve,
+        mode,
         max_steps,
+        budget,
         limits,
         tool_limits,
         ceiling: _, // Refused in every file but the machine's.
@@ -82,6 +87,9 @@ pub(crate) fn narrow(project: &mut Layer, below: &Base) -> Vec<Withheld> {
     if let Some(asked) = approve.take_if(|asked| *asked >= below.approve) {
         withheld.wider("approve", &asked.word(), asked == below.approve);
     }
+    if let Some(mode) = mode.take() {
+        withheld.needs_trust("mode", &mode);
+    }
     if let Some(asked) = max_steps.take_if(|asked| *asked >= below.max_steps) {
         withheld.wider("max-steps", &asked, asked == below.max_steps);
     }
@@ -97,6 +105,15 @@ pub(crate) fn narrow(project: &mut Layer, below: &Base) -> Vec<Withheld> {
             withheld.wider(&join("tool-limits", key), &asked, asked == *base);
         }
     }
+    for (whose, key, base) in &below.budgets {
+        let budget = if *whose == "turn" { &mut budget.turn } else { &mut budget.session };
+        if let (Some(asked), Some(base)) = (budget.get(key), base)
+            && asked >= *base
+        {
+            budget.clear(key);
+            withheld.wider(&join(&join("budget", whose), key), &Plain(written(key, asked)), asked == *base);
+        }
+    }
     withheld.storage(std::mem::take(storage));
     withheld.providers(std::mem::take(providers));
     for name in std::mem::take(models).into_keys() {
@@ -105,6 +122,15 @@ pub(crate) fn narrow(project: &mut Layer, below: &Base) -> Vec<Withheld> {
     withheld.secrets(std::mem::take(secrets));
     withheld.rules(rules);
     withheld.0
+}
+
+/// A number as it is written.
+struct Plain(serde_json::Value);
+
+impl fmt::Debug for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
 }
 
 /// Collects what is withheld.

@@ -5,6 +5,7 @@
 //!
 //! Not here: defaults (`builtin.toml`), what values mean together (`meaning`, `resolve`).
 
+use crate::budget::RawBudgets;
 use crate::limits::{RawToolLimits, RawTurnLimits};
 use crate::words::{Approve, Category, Color, RuleVerdict, Wire};
 use schemars::JsonSchema;
@@ -23,9 +24,15 @@ pub(crate) struct RawConfig {
     pub(crate) model: Option<String>,
     /// What is approved without asking a person.
     pub(crate) approve: Option<Approve>,
+    /// The mode that a session begins in.
+    #[schemars(length(min = 1, max = 32))]
+    pub(crate) mode: Option<String>,
     /// Model requests that one turn may take.
     #[schemars(range(min = 1, max = 100_000))]
     pub(crate) max_steps: Option<u64>,
+    /// What a turn and a session may spend. Nothing is limited that is not set.
+    #[serde(default)]
+    pub(crate) budget: RawBudgets,
     /// What a turn and its model requests may take.
     #[serde(default)]
     pub(crate) limits: RawTurnLimits,
@@ -195,6 +202,9 @@ pub(crate) struct RawRule {
     #[schemars(length(min = 1, max = 1000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+    /// Where it stands in its file.
+    #[serde(skip)]
+    pub(crate) line: Option<usize>,
 }
 
 /// How things look.

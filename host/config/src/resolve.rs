@@ -7,6 +7,7 @@
 //!
 //! Not here: reading and checking one layer (`layer`, `check`, `meaning`).
 
+use crate::budget::{Budgets, RawBudget, resolve_budgets};
 use crate::ceiling::{max_steps, tool_limits, turn_limits};
 use crate::environment::{self, Environment};
 use crate::flags::{self, Flags};
@@ -51,6 +52,10 @@ pub struct Resolved {
     pub model: ModelChoice,
     /// What is approved without asking a person.
     pub approve: Sourced<Approve>,
+    /// The mode that a session begins in.
+    pub mode: Sourced<String>,
+    /// What a turn and a session may spend.
+    pub budgets: Budgets,
     /// Model requests that one turn may take; at most `limits.turn_steps_max`.
     pub max_steps: Sourced<u64>,
     /// What a turn and its model requests may take.
@@ -124,10 +129,13 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Resolved, ConfigProblems> {
         |key| Problem { origin: Source::BuiltIn, line: None, key: String::from(key), fault: Fault::NoBuiltInValue };
     let approve = strongest(layers, |raw| raw.approve);
     let color = strongest(layers, |raw| raw.ui.color);
+    let mode = strongest(layers, |raw| raw.mode.clone());
     let quota = strongest(layers, |raw| raw.storage.blob_quota_bytes);
     let resolved = Resolved {
         model: choose_model(layers, &providers, &mut problems),
         approve: or_missing(approve, Approve::None, missing("approve"), &mut problems),
+        mode: or_missing(mode, String::new(), missing("mode"), &mut problems),
+        budgets: resolve_budgets(layers),
         max_steps: max_steps(layers, &limits, &mut problems),
         tool_limits: tool_limits(layers, &mut problems),
         storage: Storage {
@@ -196,8 +204,19 @@ fn narrow_project(layers: &mut [Layer], project: Option<&ProjectConfig>) -> Vec<
         max_steps: max_steps(below, &limits, problems).value,
         limits: values(limits.entries()),
         tool_limits: values(tool_limits(below, problems).entries()),
+        budgets: budgets_below(below),
     };
     rest.first_mut().map_or_else(Vec::new, |project| narrow(project, &base))
+}
+
+/// Every key of both budgets, with what holds below the project.
+fn budgets_below(below: &[Layer]) -> Vec<(&'static str, &'static str, Option<u64>)> {
+    let budgets = resolve_budgets(below);
+    let mut keys = Vec::with_capacity(2 * RawBudget::KEYS.len());
+    for (whose, budget) in [("turn", &budgets.turn), ("session", &budgets.session)] {
+        keys.extend(budget.entries().map(|(key, limit)| (whose, key, limit.map(|limit| limit.value))));
+    }
+    keys
 }
 
 fn or_missing<T>(value: Option<Sourced<T>>, fallback: T, missing: Problem, problems: &mut Vec<Problem>) -> Sourced<T> {

@@ -38,6 +38,9 @@ pub struct Rule {
     /// What it is meant to match, or not.
     #[serde(skip)]
     pub examples: Vec<Example>,
+    /// The line of its file, from 1, where it is of a file.
+    #[serde(skip)]
+    pub line: Option<usize>,
 }
 
 impl Rule {
@@ -114,6 +117,7 @@ fn read_rule(raw: &RawRule, faults: &mut Vec<(String, Fault)>) -> Rule {
         id,
         patterns,
         examples,
+        line: raw.line,
     }
 }
 
@@ -153,7 +157,10 @@ pub(crate) fn name_rules(layers: &mut [Layer]) {
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
     for layer in layers {
         let count = counts.entry(layer.source.layer_name()).or_default();
-        for rule in &mut layer.raw.rules {
+        let lines: Vec<Option<usize>> =
+            (1..=layer.raw.rules.len()).map(|number| layer.line(&format!("rules[{number}]"))).collect();
+        for (rule, line) in layer.raw.rules.iter_mut().zip(lines) {
+            rule.line = line;
             *count += 1;
             let name = || format!("{}-{count}", layer.source.layer_name());
             rule.id.get_or_insert_with(name);
@@ -194,6 +201,7 @@ mod tests {
             reason: None,
             patterns: ArgumentPattern::default(),
             examples: Vec::new(),
+            line: None,
         };
         assert!(rule(None, Some(Category::Edit)).covers("write_file", Category::Edit));
         assert!(!rule(None, Some(Category::Edit)).covers("read_file", Category::Read));

@@ -5,6 +5,7 @@
 //!
 //! Not here: laying the list out for a terminal (the CLI).
 
+use crate::budget::written;
 use crate::check::join;
 use crate::model::ModelChoice;
 use crate::provider::{Provider, ProviderKey};
@@ -32,7 +33,14 @@ pub fn show(resolved: &Resolved) -> Vec<ShownValue> {
         ModelChoice::NotChosen(_) => list.add("model", &Sourced::new(Value::Null, Source::BuiltIn)),
     }
     list.add("approve", &resolved.approve);
+    list.add("mode", &resolved.mode);
     list.add("max-steps", &resolved.max_steps);
+    for (whose, budget) in [("turn", &resolved.budgets.turn), ("session", &resolved.budgets.session)] {
+        for (key, limit) in budget.entries() {
+            let limit = limit.map(|limit| Sourced::new(written(key, limit.value), limit.source.clone()));
+            list.add_some(&join(&join("budget", whose), key), limit.as_ref());
+        }
+    }
     for (key, limit) in resolved.limits.entries() {
         list.add(&join("limits", key), limit);
     }

@@ -56,8 +56,8 @@ fn run(files: &ConfigFiles, settings: Settings, state: &Path) -> Result<Resolved
         model: settings.model,
         approve: settings.approve.map(|approve| approve.parse().unwrap()),
         max_steps: settings.max_steps,
-        color: None,
         set: settings.set,
+        ..Flags::default()
     };
     let paths = Paths::from_environment(&environment).unwrap();
     let mut trust = TrustStore::empty(state);

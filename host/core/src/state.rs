@@ -210,6 +210,8 @@ impl SessionState {
                 if self.title.is_none() {
                     self.title = Some(title_of(text));
                 }
+                // What holds for the words comes before them: the last thing said is what is to be done.
+                self.tell_notes();
                 self.history.push(Arc::new(Item::User { text: text.clone() }));
             }
             Event::TurnStarted { turn, number, limits } => {
@@ -301,7 +303,7 @@ impl SessionState {
                 if let Some(turn) = &mut self.turn {
                     turn.asked = asked;
                 }
-                self.tell_notes();
+                self.begin_step();
             }
             Event::ModelFailed { .. }
             | Event::RetryScheduled { .. }

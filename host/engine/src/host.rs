@@ -15,6 +15,7 @@ use crate::ports::{
 };
 use crate::session::{Session, SessionError, logged};
 use crate::storable;
+use harness_core::budget::Budget;
 use harness_core::envelope::{Lineage, SealContext, SealedEvent, Tip, seal, verify};
 use harness_core::event::{Context, ForkFiles};
 use harness_core::limits::TITLE_CHARS_MAX;
@@ -229,6 +230,12 @@ impl Host {
     /// Gives a session that nobody writes another title. Nothing that is under way in it is taken up.
     pub async fn rename(&self, id: SessionId, title: impl Into<String>) -> Result<(), OpenError> {
         self.append_input(id, Event::SessionRenamed { title: title.into() }).await
+    }
+
+    /// Sets what a session that nobody writes may spend, what it has spent so far included. Nothing that is under way in
+    /// it is taken up.
+    pub async fn set_budget(&self, id: SessionId, budget: Budget) -> Result<(), OpenError> {
+        self.append_input(id, Event::BudgetSet { budget }).await
     }
 
     /// Puts a session that nobody writes away, or takes it out again. Nothing that is under way in it is taken up.

@@ -7,6 +7,7 @@ mod undo;
 
 use super::{counted, print_json, print_text};
 use crate::args::{Cli, SessionsCommand};
+use crate::budget_words;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::paint::{lines, one_line};
@@ -51,6 +52,9 @@ pub(crate) async fn run(cli: &Cli, command: &SessionsCommand) -> Result<Exit, Fa
             let id = wiring.find_session(id).await?;
             events(&wiring, id, Sequence(from.saturating_sub(1)), *follow, output.json).await
         }
+        SessionsCommand::Budget { id, changes, output } => {
+            budget(&wiring, wiring.find_session(id).await?, changes, output.json).await
+        }
         SessionsCommand::Rename { id, title } => {
             let id = wiring.find_session(id).await?;
             wiring.host.rename(id, title.clone()).await.map_err(|error| Failure::because("renaming", &error))?;
@@ -75,6 +79,23 @@ pub(crate) async fn run(cli: &Cli, command: &SessionsCommand) -> Result<Exit, Fa
             undo::undo(&wiring, &said, id, which, (*dry_run, *yes, output.json)).await
         }
         SessionsCommand::Export { id, out } => export(&wiring, wiring.find_session(id).await?, out.as_deref()).await,
+    }
+}
+
+/// Shows what a session may spend, after setting what is to change.
+async fn budget(wiring: &Wiring, id: SessionId, changes: &[String], json: bool) -> Result<Exit, Failure> {
+    let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
+    let mut budget = loaded.state.budget;
+    if !changes.is_empty() {
+        budget = budget_words::changed(budget, changes.iter().map(String::as_str))?;
+        let set = wiring.host.set_budget(id, budget).await;
+        set.map_err(|error| Failure::because("setting the budget", &error))?;
+    }
+    let spent = &loaded.state.spent;
+    if json {
+        print_json(&json!({ "session": id, "budget": budget, "spent": spent }))
+    } else {
+        print_text(&budget_words::shown(&budget, spent))
     }
 }
 

@@ -4,13 +4,19 @@
 //! first question ends the drive at once.
 
 use super::ask::{Asked, TerminalAsker, ask_question};
+use super::said::{HELP, Line, understood};
 use super::screen::Screen;
+use super::typed::TypedLines;
+use crate::budget_words;
+use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::paint::one_line;
 use harness_core::event::{Answer, Event, TurnEnd, TurnLimits};
 use harness_core::grant::Grant;
+use harness_core::message::Delivery;
+use harness_core::mode::ModeSpec;
 use harness_core::state::Pending;
-use harness_core::{ApprovalId, CallId, Digest, QuestionId};
+use harness_core::{ApprovalId, CallId, Digest, QuestionId, Sequence};
 use harness_engine::ports::Blobs;
 use harness_engine::{Session, SessionError, Subscription, Update, diff};
 use serde_json::{Value, json};
@@ -19,8 +25,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How a drive ended.
 pub(crate) enum TurnResult {
-    /// The turn ended.
-    Ended(TurnEnd),
+    /// The turn ended, and no other one began.
+    Ended {
+        /// Why.
+        end: TurnEnd,
+        /// Where a limit was reached: the option of `run` that raises it far enough to go on.
+        raise: Option<String>,
+    },
     /// Somebody has to be asked and nobody can be.
     NeedsAnswer {
         /// What asked, in words.
@@ -39,6 +50,12 @@ pub(crate) struct Driver {
     blobs: Arc<dyn Blobs>,
     asker: Option<TerminalAsker>,
     stops: Stops,
+    /// The last event that was shown.
+    seen: Sequence,
+    /// What is typed while a turn is under way.
+    typed: TypedLines,
+    /// What limits the turns that begin here.
+    limits: TurnLimits,
     /// What has waited for the first request to the model.
     once_requested: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -97,17 +114,18 @@ impl Shown {
 }
 
 impl Driver {
+    /// A driver that shows what happens after the event at `before`.
     pub(crate) fn new(
         session: Session,
-        subscription: Subscription,
+        before: Sequence,
         blobs: Arc<dyn Blobs>,
         asker: Option<TerminalAsker>,
+        limits: TurnLimits,
     ) -> Result<Self, Failure> {
-        Ok(Self { session, subscription, blobs, asker, stops: Stops::new()?, once_requested: None })
-    }
-
-    pub(crate) fn session(&self) -> &Session {
-        &self.session
+        let typed = if asker.is_some() { TypedLines::of_terminal() } else { TypedLines::none() };
+        let subscription = session.subscribe(before);
+        let (stops, seen, once_requested) = (Stops::new()?, before, None);
+        Ok(Self { session, subscription, blobs, asker, stops, seen, typed, limits, once_requested })
     }
 
     /// Something that is to begin only when the model has been asked for the first time.
@@ -117,19 +135,114 @@ impl Driver {
 
     /// What the lists of components grant from now on.
     pub(crate) async fn set_grants(&self, grants: Vec<Grant>) -> Result<(), Failure> {
-        match self.session.set_grants(grants).await {
-            Err(SessionError::Refused(refusal)) => Err(Failure::usage(refusal.to_string())),
-            other => other.map_err(told),
-        }
+        refused_is_usage(self.session.set_grants(grants).await)
     }
 
-    pub(crate) async fn prompt(&mut self, text: String, limits: TurnLimits) -> Result<(), Failure> {
+    /// Makes these the modes there are.
+    pub(crate) async fn set_modes(&self, modes: Vec<ModeSpec>) -> Result<(), Failure> {
+        refused_is_usage(self.session.set_modes(modes).await)
+    }
+
+    /// Begins a turn.
+    pub(crate) async fn prompt(&mut self, text: String) -> Result<(), Failure> {
         // From here on a signal is about this turn; an earlier one was not.
         self.stops = Stops::new()?;
-        match self.session.prompt(text, limits).await {
-            Err(SessionError::Refused(refusal)) => Err(Failure::usage(refusal.to_string())),
-            other => other.map_err(told),
+        refused_is_usage(self.session.prompt(text, self.limits).await)
+    }
+
+    /// Says something, whatever is under way. It is durable when this returns.
+    pub(crate) async fn say(&mut self, text: String, delivery: Delivery) -> Result<(), Failure> {
+        refused_is_usage(self.session.say(text, delivery, self.limits).await.map(|_| ()))
+    }
+
+    /// The mode that the session's list of modes begins with.
+    pub(crate) async fn first_mode(&self) -> Result<Option<String>, Failure> {
+        let state = self.session.snapshot().await.map_err(told)?.state;
+        Ok(state.context.iter().flat_map(|context| context.modes.first()).map(|mode| mode.name.clone()).next())
+    }
+
+    /// Shows what happened so far where no turn is under way.
+    pub(crate) async fn show_what_happened(&mut self, screen: &mut Screen) -> Result<(), Failure> {
+        let until = self.session.snapshot().await.map_err(told)?;
+        if until.state.turn.is_some() {
+            return Ok(());
         }
+        while self.seen < until.tip.sequence {
+            match self.subscription.next().await.map_err(told)? {
+                Update::Event(logged) => {
+                    self.seen = logged.header.sequence;
+                    screen.event(&logged);
+                }
+                Update::Closed { .. } => break,
+                Update::Delta { .. } | Update::Progress { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a turn is under way.
+    pub(crate) async fn is_under_way(&self) -> Result<bool, Failure> {
+        Ok(self.session.snapshot().await.map_err(told)?.state.turn.is_some())
+    }
+
+    /// Carries out what a person said, if it is not words: whether it was. What cannot be done is told.
+    pub(super) async fn command(&mut self, line: &Line<'_>, screen: &mut Screen) -> Result<bool, Failure> {
+        let done = match line {
+            Line::Nothing | Line::Exit => Ok(()),
+            Line::Words(..) => return Ok(false),
+            Line::Help => Ok(screen.note(HELP)),
+            Line::Session => Ok(screen.note(&self.session.id().to_string())),
+            Line::Mode(Some(mode)) => refused_is_usage(self.session.choose_mode(*mode).await),
+            Line::Mode(None) => self.tell_mode(screen).await,
+            Line::Modes => self.tell_modes(screen).await,
+            Line::Budget(changes) => self.budget(changes, screen).await,
+            Line::Unknown(command) => {
+                Ok(screen.note(&format!("there is no command {command}; /help shows those there are")))
+            }
+        };
+        told_where_usage(done, screen)?;
+        Ok(true)
+    }
+
+    async fn tell_mode(&self, screen: &Screen) -> Result<(), Failure> {
+        let state = self.session.snapshot().await.map_err(told)?.state;
+        let words = state.mode().map_or_else(
+            || "no mode: rules and defaults judge".to_owned(),
+            |mode| format!("{}: {}", mode.name, mode.description),
+        );
+        screen.note(&words);
+        Ok(())
+    }
+
+    async fn tell_modes(&self, screen: &Screen) -> Result<(), Failure> {
+        let state = self.session.snapshot().await.map_err(told)?.state;
+        for mode in state.context.iter().flat_map(|context| &context.modes) {
+            let here = if mode.name == state.mode { "*" } else { " " };
+            screen.note(&format!("{here} {:10} {}", mode.name, mode.description));
+        }
+        Ok(())
+    }
+
+    async fn budget(&self, changes: &str, screen: &Screen) -> Result<(), Failure> {
+        let mut state = self.session.snapshot().await.map_err(told)?.state;
+        if !changes.is_empty() {
+            state.budget = budget_words::changed(state.budget, changes.split_whitespace())?;
+            refused_is_usage(self.session.set_budget(state.budget).await)?;
+        }
+        screen.note(&budget_words::shown(&state.budget, &state.spent));
+        Ok(())
+    }
+
+    /// Takes a line that was typed while a turn was under way. Whether the person leaves.
+    async fn take_typed(&mut self, line: &str, screen: &mut Screen) -> Result<bool, Failure> {
+        let line = understood(line);
+        if let Line::Words(delivery, words) = line {
+            let said = self.say(words.to_owned(), delivery.unwrap_or(Delivery::Steer)).await;
+            told_where_usage(said, screen)?;
+            return Ok(false);
+        }
+        self.command(&line, screen).await?;
+        Ok(line == Line::Exit)
     }
 
     /// Waits until a supervisor wants the process to end, while a line is being read.
@@ -138,16 +251,23 @@ impl Driver {
         restore_terminal();
     }
 
-    /// Shows what happens until the turn ends or cannot go on here.
+    /// Shows what happens until the turn, and those that what was said meanwhile begins, end or cannot go on here.
     pub(crate) async fn until_turn_ends(&mut self, screen: &mut Screen) -> Result<TurnResult, Failure> {
         let mut stopping = false;
         // A question that was pending before this process came is not announced again.
         if let Some(result) = self.ask_all(screen, &mut stopping).await? {
             return Ok(result);
         }
+        let mut ended: Option<TurnEnd> = None;
         loop {
             let update = tokio::select! {
                 update = self.subscription.next() => update.map_err(told)?,
+                line = self.typed.next() => {
+                    if self.take_typed(&line, screen).await? {
+                        return Ok(TurnResult::Left);
+                    }
+                    continue;
+                }
                 _ = self.stops.terminate.recv() => return Ok(TurnResult::Left),
                 _ = self.stops.interrupt.recv() => {
                     if stopping {
@@ -167,9 +287,14 @@ impl Driver {
                     return Err(Failure::failed(format!("the session stopped: {why}")));
                 }
                 Update::Event(logged) => {
+                    self.seen = logged.header.sequence;
                     screen.event(&logged);
                     match &logged.event {
-                        Some(Event::TurnEnded { end, .. }) => return Ok(TurnResult::Ended(end.clone())),
+                        Some(Event::TurnEnded { end, .. }) => ended = Some(end.clone()),
+                        Some(Event::TurnStarted { .. }) => {
+                            ended = None;
+                            stopping = false;
+                        }
                         Some(Event::ModelRequested { .. }) => {
                             if let Some(begin) = self.once_requested.take() {
                                 begin();
@@ -188,9 +313,36 @@ impl Driver {
                         }
                         _ => {}
                     }
+                    if let Some(end) = &ended
+                        && let Some(result) = self.result(end, screen).await?
+                    {
+                        return Ok(result);
+                    }
                 }
             }
         }
+    }
+
+    /// What a turn came to; none where what was said meanwhile began another turn, or more
+    /// events are to be shown.
+    async fn result(&mut self, end: &TurnEnd, screen: &mut Screen) -> Result<Option<TurnResult>, Failure> {
+        while let Some(line) = self.typed.ready() {
+            if self.take_typed(&line, screen).await? {
+                return Ok(Some(TurnResult::Left));
+            }
+        }
+        let loaded = self.session.snapshot().await.map_err(told)?;
+        if loaded.state.turn.is_some() || self.seen < loaded.tip.sequence {
+            return Ok(None);
+        }
+        screen.waiting(&loaded.state.messages);
+        let raise = match end {
+            TurnEnd::Limit { limit, maximum } => {
+                budget_words::raised(limit, *maximum, &loaded.state, self.limits.output_tokens_max)
+            }
+            _ => None,
+        };
+        Ok(Some(TurnResult::Ended { end: end.clone(), raise }))
     }
 
     async fn interrupt(&self) -> Result<(), Failure> {
@@ -204,6 +356,12 @@ impl Driver {
     /// Asks everything that is pending. A result where the drive cannot go on.
     async fn ask_all(&mut self, screen: &mut Screen, stopping: &mut bool) -> Result<Option<TurnResult>, Failure> {
         loop {
+            // What was typed before something was asked is no answer to it.
+            while let Some(line) = self.typed.ready() {
+                if self.take_typed(&line, screen).await? {
+                    return Ok(Some(TurnResult::Left));
+                }
+            }
             let pending = self.pending().await?;
             let questions = self.questions().await?;
             let Self { asker, stops, .. } = self;
@@ -312,6 +470,25 @@ impl Driver {
 /// The line editor is left in the middle of a line: the terminal gets its usual mode back.
 fn restore_terminal() {
     let _ = crossterm::terminal::disable_raw_mode();
+}
+
+/// What the core declined is the person's to mend.
+fn refused_is_usage(result: Result<(), SessionError>) -> Result<(), Failure> {
+    match result {
+        Err(SessionError::Refused(refusal)) => Err(Failure::usage(refusal.to_string())),
+        other => other.map_err(told),
+    }
+}
+
+/// What the person can mend is told, and it goes on.
+fn told_where_usage(result: Result<(), Failure>, screen: &Screen) -> Result<(), Failure> {
+    match result {
+        Err(failure) if failure.exit == Exit::Usage => {
+            screen.note(&failure.message);
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 fn told(error: SessionError) -> Failure {

@@ -5,13 +5,13 @@
 
 use super::drive::{Driver, TurnResult};
 use super::exit_of;
+use super::said::{Line, understood};
 use super::screen::Screen;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::installed::Installation;
+use crate::modes::Modes;
 use crate::settings::Settings;
-use harness_core::event::TurnLimits;
-use harness_core::grant::Grant;
 use reedline::{
     DefaultPrompt, DefaultPromptSegment, EditCommand, Emacs, FileBackedHistory, KeyCode, KeyModifiers, Reedline,
     ReedlineEvent, Signal, ValidationResult, Validator, default_emacs_keybindings,
@@ -23,27 +23,22 @@ use std::path::Path;
 /// Lines of history kept.
 const HISTORY_LINES_MAX: usize = 2_000;
 
-const HELP: &str = "\
-Type a task and press Enter. Alt-Enter, or a backslash at the end of a line, begins a new line.
-/help shows this, /session names the session, /exit leaves. Ctrl-C stops a turn, or leaves when pressed twice.";
-
 /// What a conversation takes place in.
 pub(super) struct Surroundings<'a> {
     pub(super) settings: &'a Settings,
     pub(super) workspace: &'a Path,
     pub(super) installation: &'a Installation,
+    pub(super) modes: Modes,
 }
 
 /// Prompts and turns until the person leaves.
 pub(super) async fn converse(
     driver: &mut Driver,
     screen: &mut Screen,
-    limits: TurnLimits,
-    surroundings: &Surroundings<'_>,
+    mut surroundings: Surroundings<'_>,
     is_under_way: bool,
 ) -> Result<Exit, Failure> {
-    let Surroundings { settings, workspace, installation } = surroundings;
-    let mut editor = Some(editor(&settings.resolved.storage.state_dir.value)?);
+    let mut editor = Some(editor(&surroundings.settings.resolved.storage.state_dir.value)?);
     screen.note("/help for help");
     let mut running = is_under_way;
     let mut leaving = false;
@@ -59,8 +54,9 @@ pub(super) async fn converse(
         }
         running = false;
         let Some(mut line_editor) = editor.take() else { return Ok(Exit::Failed) };
+        let mode = DefaultPromptSegment::Basic(screen.mode().to_owned());
         let read = tokio::task::spawn_blocking(move || {
-            let prompt = DefaultPrompt::new(DefaultPromptSegment::Empty, DefaultPromptSegment::Empty);
+            let prompt = DefaultPrompt::new(mode, DefaultPromptSegment::Empty);
             let signal = line_editor.read_line(&prompt);
             (line_editor, signal)
         });
@@ -73,23 +69,28 @@ pub(super) async fn converse(
         match signal.map_err(|error| Failure::because("reading from the terminal", &error))? {
             Signal::Success(line) => {
                 leaving = false;
-                match line.trim() {
-                    "" => {}
-                    "/exit" | "/quit" => return Ok(Exit::Done),
-                    "/help" => screen.note(HELP),
-                    "/session" => screen.note(&driver.session().id().to_string()),
-                    command
-                        if command.starts_with('/')
-                            && !command.contains(char::is_whitespace)
-                            && !command[1..].contains('/') =>
-                    {
-                        screen.note(&format!("there is no command {command}; /help shows those there are"));
+                let line = continued(&line);
+                let said = understood(&line);
+                if said == Line::Exit {
+                    return Ok(Exit::Done);
+                }
+                let looked = look(driver, &mut surroundings).await;
+                let done = match (looked, said) {
+                    (Err(failure), Line::Words(..)) => Err(failure),
+                    (Ok(()), Line::Words(None, words)) => driver.prompt(words.to_owned()).await.map(|()| true),
+                    (Ok(()), Line::Words(Some(delivery), words)) => {
+                        driver.say(words.to_owned(), delivery).await.map(|()| true)
                     }
-                    _ => match prompt(driver, &line, limits, || installation.grants_now(settings, workspace)).await {
-                        Ok(()) => running = true,
-                        Err(failure) if failure.exit == Exit::Usage => screen.note(&failure.message),
-                        Err(failure) => return Err(failure),
-                    },
+                    (_, command) => {
+                        driver.command(&command, screen).await?;
+                        driver.show_what_happened(screen).await?;
+                        driver.is_under_way().await
+                    }
+                };
+                match done {
+                    Ok(begun) => running = begun,
+                    Err(failure) if failure.exit == Exit::Usage => screen.note(&failure.message),
+                    Err(failure) => return Err(failure),
                 }
             }
             Signal::CtrlC if leaving => return Ok(Exit::Done),
@@ -102,15 +103,16 @@ pub(super) async fn converse(
     }
 }
 
-/// Begins a turn, with the grants that hold now. A list that cannot be read begins none.
-async fn prompt(
-    driver: &mut Driver,
-    line: &str,
-    limits: TurnLimits,
-    grants: impl FnOnce() -> Result<Vec<Grant>, Failure>,
-) -> Result<(), Failure> {
-    driver.set_grants(grants()?).await?;
-    driver.prompt(continued(line), limits).await
+/// Has the grants and modes that hold now in force. Where a list cannot be read, no turn begins.
+async fn look(driver: &mut Driver, surroundings: &mut Surroundings<'_>) -> Result<(), Failure> {
+    let Surroundings { settings, workspace, installation, modes } = surroundings;
+    driver.set_grants(installation.grants_now(settings, workspace)?).await?;
+    if modes.refresh(installation, settings, workspace)? {
+        let first = driver.first_mode().await?;
+        let first = first.filter(|first| modes.has(first)).unwrap_or_else(|| settings.resolved.mode.value.clone());
+        driver.set_modes(modes.specs(settings, &first)?.0).await?;
+    }
+    Ok(())
 }
 
 /// Lines that end in a backslash go on in the next.

@@ -3,6 +3,8 @@
 //! Promise: the final answer goes to standard output and everything else to standard error, unless a
 //! person reads both; with `--json` standard output holds nothing but events and one `run_ended`.
 
+mod steering;
+
 use crate::commands::component::request_line;
 use crate::exit::Exit;
 use crate::paint::{Paint, err_line, lines, one_line, out};
@@ -10,7 +12,7 @@ use harness_config::Color;
 use harness_core::event::{Answer, Event};
 use harness_core::item::AssistantPart;
 use harness_core::record::CallRecord;
-use harness_core::{CallId, Grant, GrantId, ModelRef, Outcome, SessionId, Usage};
+use harness_core::{CallId, Grant, GrantId, MessageId, ModelRef, Outcome, SessionId, Usage};
 use harness_engine::LoggedEvent;
 use harness_engine::ports::{CallProgress, ModelDelta};
 use serde_json::{Value, json};
@@ -39,6 +41,14 @@ pub(crate) struct Screen {
     pending: Vec<Value>,
     usage: Usage,
     steps: u32,
+    /// The limit that ended the run: its name, its value, the command that raises it.
+    limit: Option<(String, u64, Option<String>)>,
+    /// The mode in force.
+    mode: String,
+    /// What was said and is not delivered yet, in words.
+    messages: HashMap<MessageId, String>,
+    /// How many of these there are where the run ended.
+    messages_waiting: usize,
     /// Calls whose changes the person saw when asked.
     shown: HashSet<CallId>,
     /// The tool of each call.
@@ -64,6 +74,10 @@ impl Screen {
             pending: Vec::new(),
             usage: Usage::default(),
             steps: 0,
+            limit: None,
+            mode: String::new(),
+            messages: HashMap::new(),
+            messages_waiting: 0,
             shown: HashSet::new(),
             tools: HashMap::new(),
             components: HashMap::new(),
@@ -130,12 +144,24 @@ impl Screen {
         &mut self,
         session: SessionId,
         model: &ModelRef,
+        mode: &str,
         workspace: &Path,
         key_place: Option<String>,
     ) {
         self.session = Some(session);
         self.key_place = key_place;
-        self.note(&format!("session {session} · {model} · {}", workspace.display()));
+        mode.clone_into(&mut self.mode);
+        self.note(&format!("session {session} · {model} · mode {mode} · {}", workspace.display()));
+    }
+
+    /// The mode in force.
+    pub(crate) fn mode(&self) -> &str {
+        &self.mode
+    }
+
+    /// A limit ends the run; `raise` is the command that raises it and goes on.
+    pub(crate) fn limit(&mut self, limit: &str, maximum: u64, raise: Option<String>) {
+        self.limit = Some((limit.to_owned(), maximum, raise));
     }
 
     /// Where the key of the session's provider is, if it has one.
@@ -217,7 +243,7 @@ impl Screen {
             }
             Event::ApprovalAnswered { answer: Answer::No { .. }, .. } => self.line(&self.paint.bad("  refused")),
             Event::TurnEnded { usage, steps, .. } => self.turn_ended(*usage, *steps),
-            _ => {}
+            other => self.steering(other),
         }
     }
 
@@ -323,6 +349,11 @@ impl Screen {
                 "structured": self.structured,
                 "reason": reason,
                 "pending": self.pending,
+                "limit": self.limit.as_ref().map(|(name, maximum, raise)| {
+                    json!({ "name": name, "maximum": maximum, "raise": raise })
+                }),
+                "mode": self.mode,
+                "messages_waiting": self.messages_waiting,
                 "steps": self.steps,
                 "usage": self.usage,
             }));

@@ -34,6 +34,7 @@ impl SessionState {
                 if let Some(turn) = &mut self.turn {
                     turn.recent.clear();
                 }
+                self.tell_notes();
                 self.history.push(Arc::new(Item::User { text }));
             }
             Event::MessageExpired { message, .. } => drop(self.take_message(*message)?),

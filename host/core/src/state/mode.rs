@@ -107,9 +107,8 @@ impl SessionState {
         call.and_then(|call| self.tool(&call.tool)).is_some_and(|tool| tool.category == Category::Network)
     }
 
-    /// Puts what the model is still to be told into the conversation; what policies said in the step before is over.
+    /// Puts what the model is still to be told into the conversation.
     pub(super) fn tell_notes(&mut self) {
-        self.answers.clear();
         if !self.notes.is_empty() {
             let text = std::mem::take(&mut self.notes).join("\n\n");
             self.history.push(Arc::new(Item::User { text }));
@@ -170,6 +169,12 @@ impl SessionState {
             _ => return Err("it is not about modes"),
         }
         Ok(())
+    }
+
+    /// What policies said in the step before is over.
+    pub(super) fn begin_step(&mut self) {
+        self.answers.clear();
+        self.tell_notes();
     }
 
     fn note(&mut self, text: &str) {

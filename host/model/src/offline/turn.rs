@@ -5,6 +5,9 @@ use harness_core::item::{AssistantPart, Item, ToolResult};
 use serde_json::Value;
 use std::sync::Arc;
 
+/// How the host's words on a mode begin (harness-core, entering a mode).
+const MODE_NOTE: &str = "[The session is now in the mode `";
+
 /// A call that was answered.
 #[derive(Debug)]
 pub(super) struct Done<'a> {
@@ -40,7 +43,9 @@ pub(super) struct Turn<'a> {
 impl<'a> Turn<'a> {
     /// The last turn of a conversation.
     pub(super) fn of(context: &'a Context, items: &'a [Arc<Item>]) -> Self {
-        let prompt_at = items.iter().rposition(|item| matches!(**item, Item::User { .. }));
+        // What the host tells of a mode is no task.
+        let is_prompt = |item: &Item| matches!(item, Item::User { text } if !text.starts_with(MODE_NOTE));
+        let prompt_at = items.iter().rposition(|item| is_prompt(item));
         let since = &items[prompt_at.map_or(0, |at| at + 1)..];
         let prompt = match prompt_at.map(|at| &*items[at]) {
             Some(Item::User { text }) => text,

@@ -81,18 +81,7 @@ impl ComponentPolicies {
     /// If two are the same mode or have the same name, one was not described, or there are too many.
     pub fn new(runtime: Arc<Runtime>, components: Vec<Arc<PolicyComponent>>) -> Result<Self, PoliciesError> {
         let mut known = Known::default();
-        for component in components {
-            let (name, second) = (component.name().to_owned(), component.name().to_owned());
-            let mode = component.mode().map(|mode| mode.name.clone());
-            match (known.put(component)?, mode) {
-                (None, _) => {}
-                (Some(first), Some(mode)) => {
-                    let first = first.name().to_owned();
-                    return Err(PoliciesError::DuplicateMode { mode, first, second });
-                }
-                (Some(_), None) => return Err(PoliciesError::DuplicateHooks { name }),
-            }
-        }
+        known.put_all(components)?;
         Ok(Self { runtime, known: RwLock::new(known) })
     }
 
@@ -113,6 +102,19 @@ impl ComponentPolicies {
     /// If it was not described, or there are too many.
     pub fn put(&self, component: Arc<PolicyComponent>) -> Result<Option<Arc<PolicyComponent>>, PoliciesError> {
         self.known.write().unwrap_or_else(PoisonError::into_inner).put(component)
+    }
+
+    /// Puts exactly these in force. Those that were can still be asked by their digest. Where they cannot be used
+    /// together, nothing changes.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn set(&self, components: Vec<Arc<PolicyComponent>>) -> Result<(), PoliciesError> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Known { by_digest: known.by_digest.clone(), ..Known::default() };
+        next.put_all(components)?;
+        *known = next;
+        Ok(())
     }
 
     /// Begins to load what is in force, so that the first question need not wait for a compiler.
@@ -141,6 +143,23 @@ impl ComponentPolicies {
 impl Known {
     fn in_force(&self) -> impl Iterator<Item = &Arc<PolicyComponent>> {
         self.hooks.values().chain(self.modes.values())
+    }
+
+    /// Refuses two in one place.
+    fn put_all(&mut self, components: Vec<Arc<PolicyComponent>>) -> Result<(), PoliciesError> {
+        for component in components {
+            let (name, second) = (component.name().to_owned(), component.name().to_owned());
+            let mode = component.mode().map(|mode| mode.name.clone());
+            match (self.put(component)?, mode) {
+                (None, _) => {}
+                (Some(first), Some(mode)) => {
+                    let first = first.name().to_owned();
+                    return Err(PoliciesError::DuplicateMode { mode, first, second });
+                }
+                (Some(_), None) => return Err(PoliciesError::DuplicateHooks { name }),
+            }
+        }
+        Ok(())
     }
 
     /// Gives back what was in its place.

@@ -6,6 +6,8 @@
 //!
 //! Not here: the list's file (harness-config).
 
+mod policy;
+
 use super::edit::{check_use, remove_binary};
 use super::{Layer, check_name, name_of_file, parse_capability};
 use crate::args::Cli;
@@ -18,8 +20,9 @@ use crate::installed::{project_binary, read_binary, user_binary};
 use crate::paint::{err_line, one_line};
 use crate::wiring;
 use harness_config::WrittenComponent;
+use harness_core::Digest;
 use harness_core::grant::Capability;
-use harness_wasm::{Component, ComponentSource};
+use harness_wasm::{Component, ComponentSource, ReadComponentError};
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -34,10 +37,13 @@ pub(super) async fn run(cli: &Cli, args: &AddArgs) -> Result<Exit, Failure> {
     let bytes = read_binary(&args.file)?;
     let wiring = wiring::wire(&layer.here.settings)?;
     let source = ComponentSource { name: name.clone(), bytes: bytes.into() };
-    let mut component = Component::read_with(source.clone(), *wiring.runtime.limits())
-        .map_err(|error| Failure::usage(chain(&error)))?;
+    let read = Component::read_with(source.clone(), *wiring.runtime.limits());
+    if matches!(read, Err(ReadComponentError::OtherKind { .. })) {
+        return policy::add(&layer, args, &wiring, source).await;
+    }
+    let mut component = read.map_err(|error| Failure::usage(chain(&error)))?;
     let before = layer.listed(&name);
-    check_replaces(&layer, &name, &component, before.as_ref())?;
+    check_replaces(&layer, &name, component.digest(), before.as_ref())?;
     check_tools(&layer, &component)?;
     // It is compiled before anybody is asked about it: what does not run needs no grants.
     wiring.runtime.load(&component).await.map_err(|error| Failure::failed(chain(&error)))?;
@@ -53,7 +59,7 @@ pub(super) async fn run(cli: &Cli, args: &AddArgs) -> Result<Exit, Failure> {
     let mut edit = layer.open()?;
     // While the person was asked, another process may have changed the list: what it says now holds.
     let now = edit.get(&name);
-    check_replaces(&layer, &name, &component, now.as_ref())?;
+    check_replaces(&layer, &name, component.digest(), now.as_ref())?;
     let grants = merged(before.as_ref(), now.as_ref(), grants);
     store(&layer, &name, &digest, component.bytes())?;
     let written = WrittenComponent {
@@ -106,12 +112,7 @@ pub(super) async fn described(wiring: &wiring::Wiring, component: &Arc<Component
 }
 
 /// Refuses a name that is taken, and another digest where one is pinned.
-fn check_replaces(
-    layer: &Layer,
-    name: &str,
-    component: &Component,
-    before: Option<&WrittenComponent>,
-) -> Result<(), Failure> {
+fn check_replaces(layer: &Layer, name: &str, digest: Digest, before: Option<&WrittenComponent>) -> Result<(), Failure> {
     let installation = &layer.here.installation;
     if installation.is_built_in(name) {
         return Err(Failure::usage(format!("`{name}` is a built-in component: choose another name with --name")));
@@ -120,7 +121,7 @@ fn check_replaces(
         let whose = if layer.is_project { "your own list" } else { "the folder's list" };
         return Err(Failure::usage(format!("{whose} has a component `{name}`: choose another name with --name")));
     }
-    let digest = component.digest().to_string();
+    let digest = digest.to_string();
     let pinned = before.filter(|before| before.pinned).and_then(|before| before.digest.as_ref());
     match pinned {
         Some(pinned) if *pinned != digest => Err(Failure::usage(format!(

@@ -26,7 +26,8 @@ const LINE_CHARS_MAX: usize = 400;
 pub(super) fn list(here: &Here, json: bool) -> Result<Exit, Failure> {
     let installation = &here.installation;
     if json {
-        let rows: Vec<_> = installation.components.iter().map(|component| row_json(here, component)).collect();
+        let mut rows: Vec<_> = installation.components.iter().map(|component| row_json(here, component)).collect();
+        rows.extend(installation.policies.iter().map(|policy| policy_json(here, policy)));
         let unusable: Vec<_> = installation.unusable.iter().map(unusable_json).collect();
         return print_json(&json!({
             "components": rows, "unusable": unusable, "withheld": installation.lists.withheld,
@@ -48,6 +49,18 @@ pub(super) fn list(here: &Here, json: bool) -> Result<Exit, Failure> {
         for grant in installation.grants.iter().filter(|grant| grant.component == component.name()) {
             text.push(format!("  {}  ({})", one_line(&grant.capability.to_string(), 400), grant.source));
         }
+    }
+    for policy in &installation.policies {
+        let entry = policy_entry(here, policy);
+        let pinned = if entry.is_some_and(|entry| entry.written.pinned) { ", pinned" } else { "" };
+        let digest: String = policy.digest().to_string().chars().take(19).collect();
+        text.push(format!(
+            "{:16}  {:8}  {digest}  {} KiB{pinned}  {}",
+            policy.name(),
+            layer_of(entry),
+            policy.bytes().len().div_ceil(1_024),
+            what(policy)
+        ));
     }
     text.extend(installation.unusable.iter().map(|unusable| {
         let layer = if unusable.is_project { "project" } else { "user" };
@@ -75,17 +88,48 @@ fn row_json(here: &Here, component: &Arc<Component>) -> serde_json::Value {
     })
 }
 
+fn policy_json(here: &Here, policy: &PolicyComponent) -> serde_json::Value {
+    let entry = policy_entry(here, policy);
+    let written = entry.map(|entry| &entry.written);
+    json!({
+        "name": policy.name(), "layer": layer_of(entry), "digest": policy.digest(), "bytes": policy.bytes().len(),
+        "pinned": written.is_some_and(|written| written.pinned),
+        "source": written.and_then(|written| written.source.as_deref()),
+        "kind": policy.kind(), "mode": policy.mode().map(|mode| &mode.name),
+        "hook_points": policy.hook_points().iter().map(|point| point.word()).collect::<Vec<_>>(),
+    })
+}
+
+/// What a mode or hooks are, in words.
+pub(super) fn what(policy: &PolicyComponent) -> String {
+    let mode = policy.mode().map(|mode| format!("mode {}", mode.name));
+    let points: Vec<&str> = policy.hook_points().iter().map(|point| point.word()).collect();
+    let hooks = (!points.is_empty()).then(|| format!("hooks {}", points.join(", ")));
+    mode.into_iter().chain(hooks).collect::<Vec<_>>().join("; ")
+}
+
+/// The entry that installs a mode or hooks; none for a built-in one.
+fn policy_entry<'a>(here: &'a Here, policy: &PolicyComponent) -> Option<&'a InstalledComponent> {
+    entry_of(here, policy.name(), &policy.digest().to_string())
+}
+
 /// The entry that installs a component; none for a built-in one.
 fn entry<'a>(here: &'a Here, name: &str) -> Option<&'a InstalledComponent> {
+    entry_of(here, name, &here.installation.component(name)?.digest().to_string())
+}
+
+fn entry_of<'a>(here: &'a Here, name: &str, digest: &str) -> Option<&'a InstalledComponent> {
     let lists = &here.installation.lists;
-    let all = lists.user.components.iter().chain(&lists.project.components);
-    let component = here.installation.component(name)?;
-    let digest = component.digest().to_string();
-    all.filter(|entry| entry.written.digest.as_ref() == Some(&digest)).find(|entry| entry.written.name == name)
+    let mut all = lists.user.components.iter().chain(&lists.project.components);
+    all.find(|entry| entry.written.digest.as_deref() == Some(digest) && entry.written.name == name)
 }
 
 fn layer(here: &Here, name: &str) -> &'static str {
-    match entry(here, name).map(|entry| &entry.source) {
+    layer_of(entry(here, name))
+}
+
+fn layer_of(entry: Option<&InstalledComponent>) -> &'static str {
+    match entry.map(|entry| &entry.source) {
         None => "built-in",
         Some(Source::Project(_)) => "project",
         Some(_) => "user",
@@ -177,10 +221,11 @@ async fn inspected(settings: &Settings, file: &Path) -> Result<Inspection, Failu
 /// Shows what a component could do.
 pub(super) async fn inspect(here: &Here, named: &str, json: bool) -> Result<Exit, Failure> {
     here.installation.check_usable(named)?;
-    let inspection = match here.installation.component(named) {
-        Some(component) => harness_wasm::inspect(component),
-        None if Path::new(named).exists() => inspected(&here.settings, Path::new(named)).await?,
-        None => return here.component(named).map(|_| Exit::Done),
+    let inspection = match (here.installation.component(named), here.installation.policy(named)) {
+        (Some(component), _) => harness_wasm::inspect(component),
+        (None, Some(policy)) => harness_wasm::inspect_policy(policy),
+        (None, None) if Path::new(named).exists() => inspected(&here.settings, Path::new(named)).await?,
+        (None, None) => return here.component(named).map(|_| Exit::Done),
     };
     if json { print_json(&inspection) } else { print_text(inspection.to_string().trim_end()) }
 }

@@ -1,0 +1,169 @@
+//! Budgets in words: what a person writes, what they are shown, and the option that raises one.
+//!
+//! Promise: the unit that a person writes is the one they are shown; a command that raises a budget leaves room for the
+//! next request.
+//!
+//! Not here: counting and stopping (harness-core).
+
+use crate::failure::Failure;
+use harness_core::SessionState;
+use harness_core::budget::{Budget, Spent};
+
+/// The names of a budget's parts, as people write them.
+const NAMES: [&str; 6] = ["tokens", "cost", "work", "fuel", "calls", "steps"];
+/// Millionths of a US dollar in one.
+const MICRO_USD: f64 = 1_000_000.0;
+/// Dollars that a budget has at most.
+const USD_MAX: f64 = 1_000_000.0;
+
+/// A budget with what a person changes of it: `tokens=20000`, `cost=none`.
+///
+/// # Errors
+/// If one is no change, naming it.
+pub(crate) fn changed<'a>(mut budget: Budget, changes: impl Iterator<Item = &'a str>) -> Result<Budget, Failure> {
+    for change in changes {
+        let wrong = |why: &str| {
+            Failure::usage(format!(
+                "`{}` {why}: give NAME=NUMBER or NAME=none, where NAME is {}",
+                crate::paint::one_line(change, 80),
+                NAMES.join(", ")
+            ))
+        };
+        let (name, value) = change.split_once('=').ok_or_else(|| wrong("is no change of a budget"))?;
+        let limit = match (name, value) {
+            (_, "none") => None,
+            ("cost", value) => Some(micro_usd(value).ok_or_else(|| wrong("is no number of US dollars"))?),
+            (_, value) => Some(value.replace('_', "").parse().map_err(|_| wrong("is no number"))?),
+        };
+        let part = match name {
+            "tokens" => &mut budget.tokens,
+            "cost" => &mut budget.cost_micro_usd,
+            "work" => &mut budget.work_ms,
+            "fuel" => &mut budget.fuel,
+            "calls" => &mut budget.calls,
+            "steps" => &mut budget.steps,
+            _ => return Err(wrong("names nothing that can be spent")),
+        };
+        *part = if name == "work" { limit.map(|seconds: u64| seconds.saturating_mul(1_000)) } else { limit };
+    }
+    Ok(budget)
+}
+
+fn micro_usd(text: &str) -> Option<u64> {
+    let usd: f64 = text.trim_start_matches('$').parse().ok()?;
+    (0.0..=USD_MAX).contains(&usd).then(|| (usd * MICRO_USD).round() as u64)
+}
+
+/// What may be spent and what was, a line each.
+pub(crate) fn shown(budget: &Budget, spent: &Spent) -> String {
+    let parts = [
+        ("tokens", budget.tokens, spent.tokens),
+        ("cost", budget.cost_micro_usd, spent.cost_micro_usd),
+        ("work", budget.work_ms, spent.work_ms),
+        ("fuel", budget.fuel, spent.fuel),
+        ("calls", budget.calls, spent.calls),
+        ("steps", budget.steps, spent.steps),
+    ];
+    let line = |(name, limit, spent): (&str, Option<u64>, u64)| {
+        let value = |value: u64| match name {
+            "cost" => format!("${}", usd(value)),
+            "work" => format!("{:.1} s", value as f64 / 1_000.0),
+            _ => value.to_string(),
+        };
+        let limit = limit.map_or_else(|| "no limit".to_owned(), |limit| format!("of {}", value(limit)));
+        format!("{name:7} {} {limit}", value(spent))
+    };
+    parts.map(line).join("\n")
+}
+
+/// Dollars with as many digits as it takes, two at least.
+fn usd(micro: u64) -> String {
+    let text = format!("{:.6}", micro as f64 / MICRO_USD);
+    let kept = text.trim_end_matches('0').len().max(text.len() - 4);
+    text.get(..kept).unwrap_or(&text).to_owned()
+}
+
+/// The option of `run` that raises a limit far enough to go on; `output_tokens_max` is what a response may have.
+pub(crate) fn raised(
+    limit: &str,
+    maximum: u64,
+    state: &SessionState,
+    output_tokens_max: Option<u32>,
+) -> Option<String> {
+    if limit == "max-steps" {
+        return Some(format!("--max-steps {}", maximum.saturating_mul(2)));
+    }
+    let (whose, name) = limit.strip_prefix("budget.")?.split_once('.')?;
+    let spent = if whose == "session" { state.spent } else { Spent::default() };
+    let next = next_request(state, output_tokens_max);
+    let (spent, next) = match name {
+        "tokens" => (spent.tokens, next.0),
+        "cost-micro-usd" => (spent.cost_micro_usd, next.1),
+        "work-ms" => (spent.work_ms, 0),
+        "fuel" => (spent.fuel, 0),
+        "calls" => (spent.calls, 0),
+        "steps" => (spent.steps, 0),
+        _ => return None,
+    };
+    let enough = round_up(maximum.max(spent.saturating_add(next)).max(1).saturating_mul(2));
+    let (flag, value) = match name {
+        "cost-micro-usd" => ("cost", usd(enough)),
+        "work-ms" => ("work", enough.div_ceil(1_000).to_string()),
+        "steps" => return Some(format!("--set 'budget.{whose}.steps = {enough}'")),
+        name => (name, enough.to_string()),
+    };
+    Some(format!("--{}-{flag} {value}", if whose == "session" { "budget" } else { "max" }))
+}
+
+/// Tokens and money that are set aside for the next request where both are limited.
+fn next_request(state: &SessionState, output_tokens_max: Option<u32>) -> (u64, u64) {
+    let mut limited = state.clone();
+    limited.turn = None;
+    limited.budget = Budget { tokens: Some(u64::MAX), ..Budget::default() };
+    let next = limited.reservation();
+    let output = output_tokens_max.map_or(0, u64::from);
+    let price = limited.price().map_or(0, |price| price.output_micro_usd);
+    let cost = output.saturating_mul(price).div_ceil(1_000_000);
+    (next.tokens.saturating_add(output), next.cost_micro_usd.saturating_add(cost))
+}
+
+/// With two digits that are not zero: a number that a person can read.
+fn round_up(value: u64) -> u64 {
+    let digits = value.checked_ilog10().unwrap_or(0);
+    let unit = 10_u64.saturating_pow(digits.saturating_sub(1));
+    value.div_ceil(unit).saturating_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_what_is_shown() {
+        let changes = "tokens=20_000 cost=0.5 work=90 calls=7 fuel=none".split(' ');
+        let before = Budget { fuel: Some(3), steps: Some(4), ..Budget::default() };
+        let budget = changed(before, changes).unwrap();
+        let spent = Spent { tokens: 100, cost_micro_usd: 1_230, work_ms: 1_500, ..Spent::default() };
+        let lines = "tokens  100 of 20000\ncost    $0.00123 of $0.50\nwork    1.5 s of 90.0 s\nfuel    0 no limit\n\
+                     calls   0 of 7\nsteps   0 of 4";
+        assert_eq!(shown(&budget, &spent), lines);
+        for wrong in ["tokens", "tokens=many", "cost=-1", "cost=NaN", "money=1", "calls=-1"] {
+            assert!(changed(before, [wrong].into_iter()).unwrap_err().message.contains(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_raise_leaves_room_for_the_next_request() {
+        let state = SessionState { spent: Spent { calls: 30, ..Spent::default() }, ..SessionState::default() };
+        let raise = |limit, maximum| raised(limit, maximum, &state, Some(1_000)).unwrap();
+        assert_eq!(raise("max-steps", 3), "--max-steps 6");
+        assert_eq!(raise("budget.turn.calls", 5), "--max-calls 10");
+        assert_eq!(raise("budget.session.calls", 5), "--budget-calls 60");
+        assert_eq!(raise("budget.turn.cost-micro-usd", 1_500_000), "--max-cost 3.00");
+        assert_eq!(raise("budget.session.work-ms", 90_000), "--budget-work 180");
+        assert_eq!(raise("budget.turn.steps", 8), "--set 'budget.turn.steps = 16'");
+        let tokens: u64 = raise("budget.turn.tokens", 10).strip_prefix("--max-tokens ").unwrap().parse().unwrap();
+        assert!(tokens >= 1_000, "{tokens}");
+        assert_eq!(raised("other", 1, &state, None), None);
+    }
+}
