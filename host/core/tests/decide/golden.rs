@@ -107,6 +107,73 @@ fn component_lines() -> Vec<serde_json::Value> {
     ])
 }
 
+/// A session under modes, policies, hooks, budgets and trust, with messages, questions, plans and allowances.
+fn control_lines() -> Vec<serde_json::Value> {
+    lines_of(&[
+        "create",
+        "trust carry edit supervised 8 0",
+        "carry think",
+        "open session trust mode=plan:p>build[read,edit,run] mode=build mode=review",
+        "git 0a1b",
+        "model test/other price=3000000+15000000",
+        "budget b.tokens=1000000 b.calls=20",
+        "hook note mind the gap",
+        "prompt plan it b.steps=20",
+        r#"policy read={"n":1} allow"#,
+        r#"call read={"n":1} edit={"n":1} todo={"todos":[{"text":"one","status":"in_progress"}]}"#,
+        "report c1 returned",
+        r#"policy c2 allow narrow={"n":0}"#,
+        "report c2 staged f",
+        "open same",
+        "policy c2 ask",
+        "message steer look again",
+        "answer a1 allow tool workspace",
+        "put c2 applied",
+        r#"call submit_plan={"title":"T","plan":"1.do"} ask_user={"question":"?","choices":["a","b"],"several":true}"#,
+        "reply q1 a|b",
+        "plan p1 reject not yet",
+        r#"call submit_plan={"title":"T","plan":"1.do.it"}"#,
+        "open same",
+        "plan p2 approve",
+        r#"call run={"n":1}"#,
+        r#"answer a2 edit {"n":2}"#,
+        "report c7 observed g",
+        "call read read read",
+        "report c8 returned",
+        "report c9 returned",
+        "report c10 returned",
+        "hook mode review",
+        "hook mode plan",
+        "message queue then this",
+        "message queue never",
+        "withdraw m3",
+        r#"call submit_plan={"title":"T","plan":"2."}"#,
+        "message interrupt rather this",
+        "call read",
+        "hook stop enough",
+        "forbid 2",
+        "mode plan",
+        "modes plan:q build",
+        "mode build",
+        "trust set edit autonomous",
+        "budget b.calls=50",
+        "prompt on",
+        "budget b.calls=60",
+        r#"call edit={"n":9}"#,
+        "report c13 staged h",
+        "put c13 applied",
+        "review c13 bad",
+        "budget b.calls=1",
+        "call read",
+        "prompt again",
+        "trust reset edit",
+        "git none",
+        "budget b.tokens=9000000",
+        "say bye",
+        "say then",
+    ])
+}
+
 /// A session that was archived, rewound, forked and imported.
 fn branch_lines() -> Vec<serde_json::Value> {
     lines_of(&[
@@ -178,6 +245,22 @@ fn is_input(event: &Event) -> bool {
             | Event::SessionForked { .. }
             | Event::SessionImported { .. }
             | Event::SessionRewound { .. }
+            | Event::MessageReceived { .. }
+            | Event::MessageWithdrawn { .. }
+            | Event::BudgetSet { .. }
+            | Event::ModeChosen { .. }
+            | Event::ModesChanged { .. }
+            | Event::ModelChosen { .. }
+            | Event::PolicyAnswered { .. }
+            | Event::HooksAnswered { .. }
+            | Event::PlanAnswered { .. }
+            | Event::WorkspaceObserved { .. }
+            | Event::AllowanceRevoked { .. }
+            | Event::AllowancesCarried { .. }
+            | Event::TrustCarried { .. }
+            | Event::TrustSet { .. }
+            | Event::TrustReset { .. }
+            | Event::WorkReviewed { .. }
     )
 }
 
@@ -209,6 +292,9 @@ fn the_golden_sessions_verify_fold_and_replay() {
     assert_eq!((folded.turns, folded.workspace.as_str(), folded.grants.len()), (4, "/elsewhere", 0));
     let asked = folded.history.iter().filter(|item| matches!(item.as_ref(), Item::User { .. })).count();
     assert_eq!(asked, 3, "what was rewound is not in the conversation");
+
+    let folded = fold_and_replay("session-control.jsonl", control_lines, &mut seen);
+    assert_eq!(folded.last_end, Some(TurnEnd::Done));
 
     let missing: Vec<_> = kinds().into_iter().filter(|kind| !seen.contains(*kind)).collect();
     assert_eq!(missing, Vec::<&str>::new(), "kinds of event that no golden log has");

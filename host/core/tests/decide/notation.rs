@@ -32,7 +32,7 @@
 //! > forbid 1 [expired]                        the first allowance; 0 is none of them
 //! > open trust agent=NAME                    trust is earned
 //! > trust set TOOL LEVEL | trust reset [TOOL] | trust carry TOOL LEVEL APPROVED ERA
-//! > review c1 good|bad
+//! > review c1 good|bad | git COMMIT | git none
 //! > carry TOOL…                               allowed in the workspace
 //! ```
 
@@ -41,8 +41,8 @@ mod words;
 use harness_core::budget::{Budget, Price, Reservation};
 use harness_core::change::{Change, FileState, Manifest};
 use harness_core::event::{
-    Answer, AnswerCoverage, ApplyResult, Changes, Context, ForkFiles, ModelFailure, ModelFailureKind, ModelStop,
-    PlanAnswer, TurnEnd, TurnLimits,
+    Answer, AnswerCoverage, ApplyResult, Changes, Context, ForkFiles, GitState, ModelFailure, ModelFailureKind,
+    ModelStop, PlanAnswer, TurnEnd, TurnLimits,
 };
 use harness_core::item::{Category, Effects};
 use harness_core::message::Delivery;
@@ -308,6 +308,11 @@ impl World {
                     Allowance { scope: Scope::Workspace, ..allowance }
                 };
                 Event::AllowancesCarried { allowances: words.iter().map(of_tool).collect() }
+            }
+            "git" => {
+                let (head, commit) = ("main".to_owned(), rest.to_owned());
+                let git = GitState { head, commit, index: Some(Digest::of(rest.as_bytes())) };
+                Event::WorkspaceObserved { git: (rest != "none").then_some(git) }
             }
             "derived" => Event::AllowanceGranted { allowance: Allowance::of_tool("run", "default.execute") },
             other => panic!("unknown input `{other}`"),
