@@ -19,11 +19,12 @@ use crate::record::CallRecord;
 use crate::todo::Todo;
 use crate::verdict::Verdict;
 pub use parts::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A fact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
     // Inputs: what came from outside.

@@ -8,10 +8,11 @@
 use crate::change::Manifest;
 use crate::grant::{AccessKind, Capability, HttpScope, Methods};
 use crate::item::{Category, Effects, ToolSpec};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How much a person wants to be asked in a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ApproveMode {
     /// Refuse every change.
@@ -71,7 +72,7 @@ fn without_changes(capability: Capability) -> Option<Capability> {
 }
 
 /// Allow, ask or deny.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictKind {
     /// It may happen.
@@ -83,7 +84,7 @@ pub enum VerdictKind {
 }
 
 /// Who speaks, in the order of design: hard boundaries, the user's rules, grants and allowances, defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Voice {
     /// A hard boundary of the host.
@@ -99,7 +100,7 @@ pub enum Voice {
 }
 
 /// A judgement with its reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// Allow, ask or deny.
     pub kind: VerdictKind,
@@ -112,7 +113,7 @@ pub struct Verdict {
 }
 
 /// A rule of the user's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rule {
     /// Its id, as in the configuration.
     pub id: String,
@@ -136,7 +137,7 @@ impl Rule {
 }
 
 /// What a person allowed for later calls: a tool, within the session, as an answer to the ask of one rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Allowance {
     /// The tool it covers.
     pub tool: String,
