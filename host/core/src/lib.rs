@@ -11,6 +11,7 @@
 pub mod budget;
 pub mod change;
 pub mod decide;
+pub mod display;
 pub mod envelope;
 pub mod event;
 pub mod grant;

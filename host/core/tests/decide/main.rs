@@ -8,6 +8,7 @@ mod approvals;
 mod budgets;
 mod calls;
 mod chain;
+mod display;
 mod golden;
 mod grants;
 mod messages;

@@ -9,6 +9,7 @@
 mod facts;
 mod page;
 
+use harness_core::display::DisplayState;
 use harness_core::{CORE_VERSION, Event, Header};
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -83,6 +84,12 @@ fn since() -> BTreeMap<String, u32> {
 #[test]
 fn the_schema_is_that_of_the_types() {
     hold("events.schema.json", &pretty(&schema()));
+}
+
+#[test]
+fn the_schema_of_a_screen_is_that_of_the_types() {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<DisplayState>();
+    hold("display.schema.json", &pretty(&schema.to_value()));
 }
 
 #[test]

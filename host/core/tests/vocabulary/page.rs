@@ -91,7 +91,7 @@ fn part(page: &mut String, name: &str, schema: &Value) {
     let Some(variants) = schema["oneOf"].as_array() else {
         table(page, &fields(schema, None));
         if schema["properties"].is_null() {
-            writeln!(page, "\nA {}.", kind_of(schema)).unwrap();
+            writeln!(page, "\nWritten as: {}.", kind_of(schema)).unwrap();
         }
         return;
     };
@@ -121,7 +121,7 @@ that its header names as its cause. An input and all that derives from it are ap
 shape does not change: new fields have a default, and other meanings are new kinds.
 
 On disk, on screen and on the wire it is the same: a header, and beside it, under `event`, an object whose `kind` says
-which fact it is. `since` is the core version that wrote the kind first.
+which fact it is. _since_ is the version of the core that wrote the kind first. Fields are listed by name.
 ";
 
 /// The page.
@@ -135,7 +135,7 @@ pub(crate) fn page(schema: &Value, since: impl Fn(&str) -> u32) -> String {
         write!(page, "\n## {title}\n").unwrap();
         for kind in kinds.iter().filter(|kind| kind.is_input == is_input) {
             let origin = if is_input { "input" } else { "derived" };
-            write!(page, "\n### `{}`\n\n_{origin}, since {}_ · {}\n", kind.name, since(&kind.name), kind.words)
+            write!(page, "\n### `{}`\n\n_{origin}, since core {}_ · {}\n", kind.name, since(&kind.name), kind.words)
                 .unwrap();
             table(&mut page, &kind.fields);
         }
