@@ -9,6 +9,7 @@
 use crate::arguments::Schemas;
 use crate::capture;
 use crate::crash;
+use crate::display::ScreenPlace;
 use crate::grants;
 use crate::host::{NewSession, OpenError, Ports};
 use crate::load::{LoadedSession, load};
@@ -126,8 +127,11 @@ pub(crate) async fn start(
         log: Arc::clone(&ports.log),
         blobs: Arc::clone(&ports.blobs),
         ids: Arc::clone(&ports.ids),
+        in_flight: Arc::default(),
+        screen: ScreenPlace::default(),
     };
-    let work = Work::new(id, ports.clone(), hands, schemas, policy, wakes, updates.clone());
+    let in_flight = Arc::clone(&session.in_flight);
+    let work = Work::new(id, ports.clone(), hands, schemas, policy, wakes, updates.clone(), in_flight);
     let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, fault };
     let mut first = writer.opening_inputs(new, context, grants, version);
     first.extend(writer.work.hooks(HookPoint::SessionStart, &writer.session.state).await);

@@ -11,6 +11,7 @@ mod arguments;
 mod capture;
 pub mod crash;
 pub mod diff;
+pub mod display;
 mod grants;
 mod host;
 mod load;
@@ -21,6 +22,7 @@ mod storable;
 pub mod undo;
 mod work;
 
+pub use display::DisplayStream;
 pub use host::{Host, NewSession, OpenError, Ports};
 pub use load::{LoadError, LoadedSession};
 pub use session::{LoggedEvent, Session, SessionError, Subscription, Update};

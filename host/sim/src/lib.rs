@@ -10,5 +10,6 @@ pub mod http_server;
 pub mod ids;
 pub mod memory_store;
 pub mod native_hand;
+pub mod screen_load;
 pub mod scripted_model;
 pub mod scripted_policy;

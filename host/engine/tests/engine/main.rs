@@ -6,6 +6,7 @@
 mod approvals;
 mod components;
 mod crashes;
+mod display;
 mod durability;
 mod failures;
 mod messages;
