@@ -134,14 +134,25 @@ impl DisplayStream {
     /// told. An error where the session ended by a fault; until then whatever was durable was told. May be dropped while
     /// it waits: nothing is lost.
     pub async fn next(&mut self) -> Result<Option<DisplayUpdate>, SessionError> {
+        self.read(Screen::since).await
+    }
+
+    /// As [`Self::next`] for who reads [`Self::state`]: whether it has changed; not once the session is closed and all was
+    /// told.
+    pub async fn changed(&mut self) -> Result<bool, SessionError> {
+        let news = |screen: &Screen, cursor: &Cursor| screen.has_news(cursor).then(|| ((), screen.now()));
+        Ok(self.read(news).await?.is_some())
+    }
+
+    async fn read<T>(&mut self, take: fn(&Screen, &Cursor) -> Option<(T, Cursor)>) -> Result<Option<T>, SessionError> {
         loop {
             self.wait_for_turn().await;
             let feed = self.feed.borrow_and_update().clone();
             if feed.caught_up
-                && let Some(update) = self.take()
+                && let Some(taken) = self.take(take)
             {
                 self.not_before = (!self.pause.is_zero()).then(|| Instant::now() + self.pause);
-                return Ok(Some(update));
+                return Ok(Some(taken));
             }
             match feed.ended {
                 Some(None) => return Ok(None),
@@ -150,11 +161,6 @@ impl DisplayStream {
                 None => drop(self.feed.changed().await),
             }
         }
-    }
-
-    /// As [`Self::next`], without making the update: whether [`Self::state`] is another than before.
-    pub async fn changed(&mut self) -> Result<bool, SessionError> {
-        Ok(self.next().await?.is_some())
     }
 
     /// What is shown now: at least all that was told by the updates so far.
@@ -169,12 +175,12 @@ impl DisplayStream {
         }
     }
 
-    fn take(&mut self) -> Option<DisplayUpdate> {
+    fn take<T>(&mut self, take: fn(&Screen, &Cursor) -> Option<(T, Cursor)>) -> Option<T> {
         let screen = self.shared.screen();
         let cursor = self.cursor.get_or_insert_with(|| screen.cursor_at(self.after));
-        let (update, next) = screen.since(cursor)?;
+        let (taken, next) = take(&screen, cursor)?;
         *cursor = next;
-        Some(update)
+        Some(taken)
     }
 }
 

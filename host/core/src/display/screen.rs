@@ -314,13 +314,17 @@ impl Screen {
         cursor.is_whole_due || cursor.is_resumed || cursor.seen < self.revision
     }
 
+    /// Where a reader stands that has seen all.
+    pub fn now(&self) -> Cursor {
+        Cursor { seen: self.revision, sequence: self.state.sequence, is_resumed: false, is_whole_due: false }
+    }
+
     /// What a reader has not seen, as one update, and where it then stands; none where it has seen all.
     pub fn since(&self, cursor: &Cursor) -> Option<(DisplayUpdate, Cursor)> {
         if !self.has_news(cursor) {
             return None;
         }
-        let sequence = self.state.sequence;
-        let next = Cursor { seen: self.revision, sequence, is_resumed: false, is_whole_due: false };
+        let (sequence, next) = (self.state.sequence, self.now());
         if cursor.is_whole_due || cursor.seen < self.forgotten {
             return Some((DisplayUpdate::Whole { sequence, state: self.state.to_json() }, next));
         }
