@@ -263,7 +263,13 @@ fn catch_up_with_response(screen: &mut Screen, in_flight: &Mutex<InFlight>) {
 async fn follow(shared: Weak<SharedScreen>, host: Host, id: SessionId) {
     let mut after = Sequence::START;
     loop {
-        let events = host.events(id, after, FOLLOW_EVENTS_MAX).await;
+        let mut events = host.events(id, after, FOLLOW_EVENTS_MAX).await;
+        if events.as_ref().is_ok_and(Vec::is_empty)
+            && let Err(gone) = host.ports().log.tip(id).await
+        {
+            // A session that is not there, or not any more, has no events either.
+            events = Err(gone.into());
+        }
         let Some(shared) = shared.upgrade() else { return };
         let events = match events {
             Ok(events) => events,
