@@ -9,15 +9,19 @@
 //!
 //! Not here: waiting for events and telling readers (harness-engine), the conversation (a screen reads it from the events).
 
+mod branch;
 mod fold;
 mod parts;
 mod screen;
+mod trust;
 
 pub use parts::*;
 pub use screen::{Cursor, DisplayPatch, DisplayUpdate, Screen, TOUCHES_MAX, merge};
 
 use crate::event::{Event, TurnEnd};
-use crate::ids::{ApprovalId, CallId, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId, TimeMs};
+use crate::ids::{
+    AllowanceId, ApprovalId, CallId, Digest, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId, TimeMs,
+};
 use crate::item::Usage;
 use crate::limits::{MESSAGES_WAITING_MAX, MODES_MAX};
 use crate::todo::Todo;
@@ -39,6 +43,12 @@ pub const REQUESTS_SHOWN_MAX: usize = 64;
 pub const GRANTS_SHOWN_MAX: usize = 128;
 /// Allowances that are shown.
 pub const ALLOWANCES_SHOWN_MAX: usize = 64;
+/// Levels of trust that are shown.
+pub const TRUST_SHOWN_MAX: usize = 128;
+/// Calls that are shown as waiting for a review.
+pub const REVIEWS_SHOWN_MAX: usize = 64;
+/// Calls that are remembered as undone, for when the session goes back to before that.
+pub const UNDONE_REMEMBERED_MAX: usize = 1_024;
 /// Notes, faults of hooks and proposals that are shown, of each.
 pub const NOTES_SHOWN_MAX: usize = 32;
 /// Things to do that are shown.
@@ -101,8 +111,13 @@ pub struct DisplayState {
     pub requests: BTreeMap<String, RequestShown>,
     /// Grants in force.
     pub grants: BTreeMap<GrantId, GrantShown>,
-    /// Allowances in force, by the event that says so.
-    pub allowances: BTreeMap<Sequence, AllowanceShown>,
+    /// Allowances in force.
+    pub allowances: BTreeMap<AllowanceId, AllowanceShown>,
+    /// Trust above supervised, by the digest of what it is about. As events tell: where another session's count comes after
+    /// an answer here that changed no level, it may be lower in truth.
+    pub trust: BTreeMap<Digest, TrustShown>,
+    /// Calls that ran by trust alone and wait for a review.
+    pub reviews: BTreeMap<CallId, ReviewShown>,
     /// Modes that a hook proposed and no one has entered since, by name.
     pub proposals: BTreeMap<String, ProposalShown>,
     /// What hooks told the model, by the event that says so.
@@ -151,7 +166,7 @@ impl DisplayState {
         self.responses.values().flat_map(|response| response.text.values().map(String::as_str)).collect()
     }
 
-    /// Believes an event of the log, in its order.
+    /// Believes an event of the log, in its order. Of a rewind only that it happened: see [`Self::rewind`].
     pub fn apply(&mut self, sequence: Sequence, time: TimeMs, event: &Event) {
         self.fold(sequence, time, event, &mut |_| {});
     }
@@ -191,7 +206,3 @@ fn cache_hit_permille(usage: &Usage) -> Option<u16> {
     u16::try_from(hit.min(1_000)).ok()
 }
 
-/// The session that a state is of, once its header was seen.
-pub(crate) fn is_of(state: &DisplayState, session: SessionId) -> bool {
-    state.about.session.is_none_or(|known| known == session)
-}

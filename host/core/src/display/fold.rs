@@ -3,18 +3,20 @@
 //! Promise: total. An event about something that is not shown changes nothing of it; no event panics.
 
 use super::screen::Part;
+use super::trust::TrustTold;
 use super::*;
 use crate::budget::{Budget, Reservation, Spent};
 use crate::change::{Change, ChangeKind, Manifest};
 use crate::event::{ApplyResult, Changes, Context, ModelFailureKind};
+use crate::grant::Scope;
 use crate::item::AssistantPart;
 use crate::mode::HookAnswer;
 use crate::record::RequestMade;
 
-type Touched<'a> = &'a mut dyn FnMut(Part);
+pub(super) type Touched<'a> = &'a mut dyn FnMut(Part);
 
 /// Puts an entry; where there are too many, the one that `rank` puts first makes room. Gives its key.
-fn put<K: Ord + Clone, V, R: Ord>(
+pub(super) fn put<K: Ord + Clone, V, R: Ord>(
     all: &mut BTreeMap<K, V>,
     key: K,
     value: V,
@@ -33,17 +35,18 @@ fn put<K: Ord + Clone, V, R: Ord>(
 }
 
 /// Puts into a list of the state, touches what changes and counts what is dropped.
-macro_rules! put {
+macro_rules! put_shown {
     ($self:ident, $touched:ident, $list:ident, $key:expr, $value:expr, $max:expr, $part:expr, $dropped:ident) => {{
         let key = $key;
         $touched($part(key.clone()));
-        if let Some(gone) = put(&mut $self.$list, key, $value, $max, |it| it.at) {
+        if let Some(gone) = $crate::display::fold::put(&mut $self.$list, key, $value, $max, |it| it.at) {
             $self.dropped.$dropped = $self.dropped.$dropped.saturating_add(1);
             $touched($part(gone));
             $touched(Part::Dropped);
         }
     }};
 }
+pub(super) use put_shown;
 
 /// Counts one more.
 macro_rules! count {
@@ -64,7 +67,12 @@ impl DisplayState {
             | Event::ModeEntered { .. }
             | Event::ModesChanged { .. }
             | Event::ModelChosen { .. }
-            | Event::WorkspaceObserved { .. } => self.fold_about(at, time, event, touched),
+            | Event::WorkspaceObserved { .. }
+            | Event::SessionArchived { .. } => self.fold_about(at, time, event, touched),
+            Event::SessionForked { origin, title, files, .. } => self.fork(time, *origin, title, files),
+            Event::SessionImported { origin, workspace, .. } => self.import(time, *origin, workspace),
+            // What it goes back to is not known here.
+            Event::SessionRewound { .. } => self.cut_turn(),
             Event::PromptReceived { text, .. } => self.title_from(text, touched),
             Event::TurnStarted { .. }
             | Event::ModelRequested { .. }
@@ -95,9 +103,16 @@ impl DisplayState {
             }
             Event::GrantGiven { .. }
             | Event::GrantRevoked { .. }
-            | Event::AllowanceGranted { .. }
             | Event::ModeProposed { .. }
             | Event::NoteAdded { .. } => self.fold_lists(at, event, touched),
+            Event::AllowanceGranted { .. }
+            | Event::AllowanceRevoked { .. }
+            | Event::AllowancesCarried { .. } => self.fold_allowances(at, event, touched),
+            Event::TrustCarried { .. }
+            | Event::TrustSet { .. }
+            | Event::TrustReset { .. }
+            | Event::TrustLevelChanged { .. }
+            | Event::WorkReviewed { .. } => self.fold_trust(at, event, touched),
             Event::HooksAnswered { answers, .. } => self.fold_faults(at, answers, touched),
             Event::UndoRequested { undo, of, manifest } => {
                 let paths = manifest.entries().len() as u64;
@@ -133,11 +148,15 @@ impl DisplayState {
             | Event::PolicyAnswered { .. }
             | Event::KvWritten { .. } => {}
         }
-        let status = self.status();
-        if self.about.status != status {
-            self.about.status = status;
+        if self.show_status() {
             touched(Part::About);
         }
+    }
+
+    /// Tells whether it changed.
+    pub(super) fn show_status(&mut self) -> bool {
+        let status = self.status();
+        std::mem::replace(&mut self.about.status, status) != status
     }
 
     fn title_from(&mut self, text: &str, touched: Touched<'_>) {
@@ -168,6 +187,7 @@ impl DisplayState {
                 }
             }
             Event::SessionRenamed { title } => about.title = Some(name(title)),
+            Event::SessionArchived { archived } => about.archived = *archived,
             Event::ModeEntered { mode, model, .. } => {
                 about.mode = name(mode);
                 let preferred = model.as_ref().map(|model| (name(&model.to_string()), "mode".to_owned()));
@@ -191,12 +211,12 @@ impl DisplayState {
 
     fn fold_context(&mut self, context: &Context) {
         self.about.modes = context.modes.iter().take(MODES_MAX).map(|mode| name(&mode.name)).collect();
-        self.about.approve = context.approve;
+        (self.about.approve, self.about.trust) = (context.approve, context.trust);
         self.tally.context_model = Some((name(&context.model.to_string()), name(&context.model_reason)));
         self.show_model();
     }
 
-    fn show_model(&mut self) {
+    pub(super) fn show_model(&mut self) {
         let Tally { chosen_model, mode_model, context_model, .. } = &self.tally;
         let of = chosen_model.as_ref().or(mode_model.as_ref()).or(context_model.as_ref());
         (self.about.model, self.about.model_reason) = of.cloned().unwrap_or_default();
@@ -272,6 +292,7 @@ impl DisplayState {
             Event::TurnEnded { end, .. } => {
                 self.turn = None;
                 self.end_response(touched);
+                self.end_allowances(|shown| shown.scope == Scope::Turn, touched);
                 self.problems.last_end = Some(end.word().to_owned());
                 self.problems.last_end_words = Some(end_words(end)).filter(|it| !it.is_empty()).map(|it| words(&it));
                 touched(Part::Problems);
@@ -325,7 +346,7 @@ impl DisplayState {
         self.show_budgets(touched);
     }
 
-    fn show_budgets(&mut self, touched: Touched<'_>) {
+    pub(super) fn show_budgets(&mut self, touched: Touched<'_>) {
         touched(Part::Spending);
         let tally = &self.tally;
         let of = |whose: &str, budget: &Budget, spent: &Spent| {
@@ -367,6 +388,7 @@ impl DisplayState {
             }
             Event::CallJudged { call, verdict, .. } => {
                 self.with_call(*call, |shown| shown.rule = Some(name(&verdict.rule)), touched);
+                self.fold_trusted(at, *call, verdict, touched);
             }
             Event::PolicyAsked { call, .. } => {
                 self.with_call(*call, |shown| shown.status = CallStatus::Judging, touched);
@@ -441,7 +463,7 @@ impl DisplayState {
             let problem = request.problem.as_deref().map(words);
             let (method, url) = (name(&request.method), words(&request.url));
             let shown = RequestShown { at, call, method, url, status: request.status, problem };
-            put!(self, touched, requests, format!("{at}.{number}"), shown, REQUESTS_SHOWN_MAX, Part::Request, requests);
+            put_shown!(self, touched, requests, format!("{at}.{number}"), shown, REQUESTS_SHOWN_MAX, Part::Request, requests);
         }
     }
 
@@ -467,7 +489,7 @@ impl DisplayState {
             let mut undone = known.map_or_else(Vec::new, |file| file.undone.clone());
             undone.retain(|it| calls.contains(it));
             let shown = FileShown { at, status: file_status(known, change), calls, undone };
-            put!(self, touched, files, change.path.clone(), shown, FILES_SHOWN_MAX, Part::File, files);
+            put_shown!(self, touched, files, change.path.clone(), shown, FILES_SHOWN_MAX, Part::File, files);
         }
     }
 
@@ -478,6 +500,12 @@ impl DisplayState {
             return;
         }
         count!(self, touched, undone, 1);
+        self.tally.undone.extend(of);
+        let surplus = self.tally.undone.len().saturating_sub(UNDONE_REMEMBERED_MAX);
+        self.tally.undone.drain(..surplus);
+        if self.about.trust {
+            of.iter().for_each(|call| self.end_review(*call, touched));
+        }
         for (path, file) in &mut self.files {
             let new: Vec<CallId> =
                 file.calls.iter().filter(|call| of.contains(call) && !file.undone.contains(call)).copied().collect();
@@ -494,7 +522,7 @@ impl DisplayState {
                 self.with_call(*call, |shown| shown.status = CallStatus::Asked, touched);
                 let (rule, said) = (name(rule), words(said));
                 let shown = ApprovalShown { at, call: *call, binds_to: *binds_to, rule, words: said };
-                put!(self, touched, approvals, *approval, shown, ASKED_SHOWN_MAX, Part::Approval, asked);
+                put_shown!(self, touched, approvals, *approval, shown, ASKED_SHOWN_MAX, Part::Approval, asked);
                 count!(self, touched, approvals, 1);
             }
             Event::ApprovalAnswered { approval, .. } | Event::ApprovalWithdrawn { approval } => {
@@ -507,7 +535,7 @@ impl DisplayState {
                 let choices = choices.iter().take(crate::limits::QUESTION_CHOICES_MAX).map(|it| name(it)).collect();
                 let (component, words) = (name(component), cut(words, TEXT_SHOWN_BYTES_MAX));
                 let shown = QuestionShown { at, call: *call, component, words, choices, several: *several };
-                put!(self, touched, questions, *question, shown, ASKED_SHOWN_MAX, Part::Question, asked);
+                put_shown!(self, touched, questions, *question, shown, ASKED_SHOWN_MAX, Part::Question, asked);
             }
             Event::QuestionAnswered { question, .. } | Event::QuestionWithdrawn { question } => {
                 if self.questions.remove(question).is_some() {
@@ -518,7 +546,7 @@ impl DisplayState {
                 self.with_call(*call, |shown| shown.status = CallStatus::Asked, touched);
                 let (title, text) = (name(title), cut(text, TEXT_SHOWN_BYTES_MAX));
                 let shown = PlanShown { at, call: *call, title, text };
-                put!(self, touched, plans, *plan, shown, ASKED_SHOWN_MAX, Part::Plan, asked);
+                put_shown!(self, touched, plans, *plan, shown, ASKED_SHOWN_MAX, Part::Plan, asked);
             }
             Event::PlanAnswered { plan, .. } | Event::PlanWithdrawn { plan } => {
                 if self.plans.remove(plan).is_some() {
@@ -533,7 +561,7 @@ impl DisplayState {
         match event {
             Event::MessageReceived { message, text, delivery, .. } => {
                 let shown = MessageShown { at, text: cut(text, TEXT_SHOWN_BYTES_MAX), delivery: *delivery };
-                put!(self, touched, messages, *message, shown, MESSAGES_WAITING_MAX, Part::Message, messages);
+                put_shown!(self, touched, messages, *message, shown, MESSAGES_WAITING_MAX, Part::Message, messages);
             }
             Event::MessageDelivered { message } => {
                 if let Some(shown) = self.messages.remove(message) {
@@ -562,27 +590,20 @@ impl DisplayState {
                     until: grant.until,
                     source: name(&grant.source),
                 };
-                put!(self, touched, grants, grant.id(), shown, GRANTS_SHOWN_MAX, Part::Grant, grants);
+                put_shown!(self, touched, grants, grant.id(), shown, GRANTS_SHOWN_MAX, Part::Grant, grants);
             }
             Event::GrantRevoked { grant } => {
                 if self.grants.remove(grant).is_some() {
                     touched(Part::Grant(*grant));
                 }
             }
-            Event::AllowanceGranted { tool, rule } => {
-                let (tool, rule) = (name(tool), name(rule));
-                if !self.allowances.values().any(|known| (&known.tool, &known.rule) == (&tool, &rule)) {
-                    let shown = AllowanceShown { at, tool, rule };
-                    put!(self, touched, allowances, at, shown, ALLOWANCES_SHOWN_MAX, Part::Allowance, allowances);
-                }
-            }
             Event::ModeProposed { mode, by } => {
                 let shown = ProposalShown { at, by: name(by) };
-                put!(self, touched, proposals, name(mode), shown, NOTES_SHOWN_MAX, Part::Proposal, notes);
+                put_shown!(self, touched, proposals, name(mode), shown, NOTES_SHOWN_MAX, Part::Proposal, notes);
             }
             Event::NoteAdded { by, text } => {
                 let shown = NoteShown { at, by: name(by), text: words(text) };
-                put!(self, touched, notes, at, shown, NOTES_SHOWN_MAX, Part::Note, notes);
+                put_shown!(self, touched, notes, at, shown, NOTES_SHOWN_MAX, Part::Note, notes);
             }
             _ => {}
         }
@@ -593,7 +614,7 @@ impl DisplayState {
         let more = answers.iter().filter(|it| it.fault.is_some()).count().saturating_sub(1);
         let text = if more == 0 { words(fault) } else { words(&format!("{fault} (and {more} more)")) };
         let shown = NoteShown { at, by: name(by), text };
-        put!(self, touched, faults, at, shown, NOTES_SHOWN_MAX, Part::Fault, notes);
+        put_shown!(self, touched, faults, at, shown, NOTES_SHOWN_MAX, Part::Fault, notes);
     }
 }
 
@@ -634,13 +655,17 @@ fn file_status(known: Option<&FileShown>, change: &Change) -> FileStatus {
 /// What the fold has to remember to show the rest.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Tally {
-    session_budget: Budget,
+    pub(super) session_budget: Budget,
     session_spent: Spent,
     turn_budget: Budget,
     turn_spent: Spent,
     reserved: Reservation,
     /// Models by who wants them, with the reason.
-    chosen_model: Option<(String, String)>,
-    mode_model: Option<(String, String)>,
-    context_model: Option<(String, String)>,
+    pub(super) chosen_model: Option<(String, String)>,
+    pub(super) mode_model: Option<(String, String)>,
+    pub(super) context_model: Option<(String, String)>,
+    /// The last calls whose changes were taken back.
+    pub(super) undone: Vec<CallId>,
+    /// What was told of trust, also of what is supervised.
+    pub(super) trust: BTreeMap<Digest, TrustTold>,
 }

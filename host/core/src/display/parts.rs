@@ -4,8 +4,10 @@
 
 use crate::event::ModelFailureKind;
 use crate::ids::{CallId, Digest, Sequence, SessionId, TimeMs, TurnId};
-use crate::item::Usage;
+use crate::grant::Scope;
+use crate::item::{Category, Usage};
 use crate::message::Delivery;
+use crate::trust::{Risk, TrustLevel};
 use crate::verdict::ApproveMode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,12 @@ pub struct About {
     pub head: Option<String>,
     /// When it was created.
     pub created: TimeMs,
+    /// The session that it was forked from, or was when it was exported.
+    pub origin: Option<SessionId>,
+    /// Whether it was put away.
+    pub archived: bool,
+    /// Whether trust is earned in it.
+    pub trust: bool,
 }
 
 /// What a session is doing.
@@ -194,7 +202,7 @@ pub struct QuestionShown {
     pub at: Sequence,
     /// The call that needs the answer.
     pub call: CallId,
-    /// The component that asks.
+    /// The component that asks; empty where the model itself does.
     pub component: String,
     /// What is asked, cut.
     pub words: String,
@@ -335,9 +343,53 @@ pub struct GrantShown {
 pub struct AllowanceShown {
     /// The event that says so.
     pub at: Sequence,
-    /// The tool.
+    /// The tool whose call was asked about.
     pub tool: String,
     /// The rule whose ask was answered.
+    pub rule: String,
+    /// The later calls that it covers, in words.
+    pub covers: String,
+    /// How far it holds.
+    pub scope: Scope,
+    /// When it ends.
+    pub until: Option<TimeMs>,
+}
+
+/// How far work is trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TrustShown {
+    /// The event that says so.
+    pub at: Sequence,
+    /// The agent.
+    pub agent: String,
+    /// The component, or what else implements the tool.
+    pub component: String,
+    /// The tool.
+    pub tool: String,
+    /// The mode; empty without modes.
+    pub task: String,
+    /// What kind of thing the tool does.
+    pub category: Category,
+    /// How much can go wrong.
+    pub risk: Risk,
+    /// The level.
+    pub level: TrustLevel,
+    /// The evidence, in words.
+    pub evidence: String,
+    /// The rule that led to it, in words; `carried` where other sessions did.
+    pub rule: String,
+}
+
+/// A call that ran by trust alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReviewShown {
+    /// The event that let it run.
+    pub at: Sequence,
+    /// The tool.
+    pub tool: String,
+    /// The arguments, JSON text, cut.
+    pub arguments: String,
+    /// The rule that let it run.
     pub rule: String,
 }
 
@@ -428,6 +480,10 @@ pub struct Dropped {
     pub grants: u64,
     /// Allowances.
     pub allowances: u64,
+    /// Levels of trust.
+    pub trust: u64,
+    /// Calls that wait for a review.
+    pub reviews: u64,
     /// Proposals, notes and faults.
     pub notes: u64,
     /// Messages.

@@ -7,11 +7,11 @@
 
 use super::{
     CallShown, CallStatus, DisplayState, RESPONSE_PIECE_BYTES_MAX, RESPONSE_SHOWN_BYTES_MAX, ResponseShown,
-    WORDS_SHOWN_BYTES_MAX, cut, is_of,
+    WORDS_SHOWN_BYTES_MAX, cut,
 };
 use crate::envelope::Header;
 use crate::event::Event;
-use crate::ids::{ApprovalId, CallId, GrantId, MessageId, PlanId, QuestionId, Sequence};
+use crate::ids::{AllowanceId, ApprovalId, CallId, Digest, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -44,7 +44,9 @@ pub(super) enum Part {
     File(String),
     Request(String),
     Grant(GrantId),
-    Allowance(Sequence),
+    Allowance(AllowanceId),
+    Trust(Digest),
+    Review(CallId),
     Proposal(String),
     Note(Sequence),
     Fault(Sequence),
@@ -162,7 +164,12 @@ pub struct Screen {
     forgotten: u64,
     /// The last of them, or the state that the screen began with: its sequence, and whether it was no event's.
     known_from: (Sequence, bool),
+    /// What rewinds that come go back to; none where it is not there yet.
+    pasts: BTreeMap<Sequence, Option<Box<DisplayState>>>,
 }
+
+/// Kinds of events that begin a session's own part of a log which began as another's.
+const BEGINNING_KINDS: [&str; 2] = ["session_forked", "session_imported"];
 
 impl Screen {
     /// A screen that goes on from a state, such as one that was kept beside a checkpoint.
@@ -176,18 +183,54 @@ impl Screen {
         &self.state
     }
 
+    /// Remembers what is shown at these events, where it is not past them, for rewinds that go back to them.
+    pub fn expect_rewinds(&mut self, to: impl IntoIterator<Item = Sequence>) {
+        self.pasts.extend(to.into_iter().map(|to| (to, None)));
+        self.remember();
+    }
+
+    /// Whether an event is a rewind to what is not remembered. Believed all the same, what is shown of the conversation stays.
+    pub fn lacks_past(&self, event: Option<&Event>) -> bool {
+        matches!(event, Some(Event::SessionRewound { to }) if !matches!(self.pasts.get(to), Some(Some(_))))
+    }
+
+    /// Remembers what another screen of the same session remembers.
+    pub fn take_pasts(&mut self, of: Self) {
+        self.pasts = of.pasts;
+        self.remember();
+    }
+
+    /// Remembers nothing for rewinds any more.
+    pub fn forget_pasts(&mut self) {
+        self.pasts.clear();
+    }
+
+    fn remember(&mut self) {
+        if let Some(past) = self.pasts.get_mut(&self.state.sequence) {
+            *past = Some(Box::new(self.state.clone()));
+        }
+    }
+
+    fn is_of(&self, session: SessionId, kind: &str) -> bool {
+        BEGINNING_KINDS.contains(&kind) || self.state.about.session.is_none_or(|known| known == session)
+    }
+
     /// Believes an event of the log, or takes note of one whose content was erased. One that it has already, or of another
-    /// session, changes nothing.
+    /// session, changes nothing. After one that changes where the session goes on, readers get the whole state.
     pub fn apply(&mut self, header: &Header, event: Option<&Event>) {
-        if header.sequence <= self.state.sequence || !is_of(&self.state, header.session) {
+        if header.sequence <= self.state.sequence || !self.is_of(header.session, &header.kind) {
             return;
         }
         let mut touched = Vec::new();
-        if self.state.about.session.is_none() {
+        if self.state.about.session != Some(header.session) {
             self.state.about.session = Some(header.session);
             touched.push(Part::About);
         }
         match event {
+            Some(Event::SessionRewound { to }) if !self.lacks_past(event) => {
+                let past = self.pasts.get(to).cloned().flatten().unwrap_or_default();
+                self.state.rewind(header.sequence, header.time, *past);
+            }
             Some(event) => self.state.fold(header.sequence, header.time, event, &mut |part| touched.push(part)),
             None => {
                 self.state.sequence = header.sequence;
@@ -199,6 +242,23 @@ impl Screen {
         for part in touched {
             self.touch(part, false);
         }
+        self.remember();
+        let begins = |event: &Event| {
+            matches!(
+                event,
+                Event::SessionRewound { .. } | Event::SessionForked { .. } | Event::SessionImported { .. }
+            )
+        };
+        if event.is_some_and(begins) {
+            self.begin_anew();
+        }
+    }
+
+    /// Remembers no touches: what readers have seen comes whole.
+    fn begin_anew(&mut self) {
+        self.touches.clear();
+        self.revision = self.revision.saturating_add(1);
+        (self.forgotten, self.known_from) = (self.revision, (self.state.sequence, false));
     }
 
     /// Takes a piece of the words of the response in flight; `offset_bytes` is what came before. A piece that is known
@@ -380,7 +440,9 @@ impl Screen {
             Part::File(path) => set(patch, &["files", path], json!(state.files.get(path))),
             Part::Request(at) => set(patch, &["requests", at], json!(state.requests.get(at))),
             Part::Grant(id) => set(patch, &["grants", &id.to_string()], json!(state.grants.get(id))),
-            Part::Allowance(at) => set(patch, &["allowances", &at.to_string()], json!(state.allowances.get(at))),
+            Part::Allowance(id) => set(patch, &["allowances", &id.to_string()], json!(state.allowances.get(id))),
+            Part::Trust(key) => set(patch, &["trust", &key.to_string()], json!(state.trust.get(key))),
+            Part::Review(call) => set(patch, &["reviews", &call.to_string()], json!(state.reviews.get(call))),
             Part::Proposal(mode) => set(patch, &["proposals", mode], json!(state.proposals.get(mode))),
             Part::Note(at) => set(patch, &["notes", &at.to_string()], json!(state.notes.get(at))),
             Part::Fault(at) => set(patch, &["faults", &at.to_string()], json!(state.faults.get(at))),
