@@ -19,9 +19,7 @@ pub use parts::*;
 pub use screen::{Cursor, DisplayPatch, DisplayUpdate, Screen, TOUCHES_MAX, merge};
 
 use crate::event::{Event, TurnEnd};
-use crate::ids::{
-    AllowanceId, ApprovalId, CallId, Digest, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId, TimeMs,
-};
+use crate::ids::{AllowanceId, ApprovalId, CallId, Digest, GrantId, MessageId, PlanId, QuestionId, Sequence, TimeMs};
 use crate::item::Usage;
 use crate::limits::{MESSAGES_WAITING_MAX, MODES_MAX};
 use crate::todo::Todo;
@@ -205,4 +203,3 @@ fn cache_hit_permille(usage: &Usage) -> Option<u16> {
     let hit = usage.cached_input_tokens.saturating_mul(1_000).checked_div(usage.input_tokens)?;
     u16::try_from(hit.min(1_000)).ok()
 }
-

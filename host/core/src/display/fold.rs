@@ -105,9 +105,9 @@ impl DisplayState {
             | Event::GrantRevoked { .. }
             | Event::ModeProposed { .. }
             | Event::NoteAdded { .. } => self.fold_lists(at, event, touched),
-            Event::AllowanceGranted { .. }
-            | Event::AllowanceRevoked { .. }
-            | Event::AllowancesCarried { .. } => self.fold_allowances(at, event, touched),
+            Event::AllowanceGranted { .. } | Event::AllowanceRevoked { .. } | Event::AllowancesCarried { .. } => {
+                self.fold_allowances(at, event, touched)
+            }
             Event::TrustCarried { .. }
             | Event::TrustSet { .. }
             | Event::TrustReset { .. }
@@ -463,7 +463,16 @@ impl DisplayState {
             let problem = request.problem.as_deref().map(words);
             let (method, url) = (name(&request.method), words(&request.url));
             let shown = RequestShown { at, call, method, url, status: request.status, problem };
-            put_shown!(self, touched, requests, format!("{at}.{number}"), shown, REQUESTS_SHOWN_MAX, Part::Request, requests);
+            put_shown!(
+                self,
+                touched,
+                requests,
+                format!("{at}.{number}"),
+                shown,
+                REQUESTS_SHOWN_MAX,
+                Part::Request,
+                requests
+            );
         }
     }
 

@@ -3,8 +3,8 @@
 //! Promise: each entry is flat: numbers, words and lists, so that a patch of it leaves nothing of what it was.
 
 use crate::event::ModelFailureKind;
-use crate::ids::{CallId, Digest, Sequence, SessionId, TimeMs, TurnId};
 use crate::grant::Scope;
+use crate::ids::{CallId, Digest, Sequence, SessionId, TimeMs, TurnId};
 use crate::item::{Category, Usage};
 use crate::message::Delivery;
 use crate::trust::{Risk, TrustLevel};

@@ -11,7 +11,9 @@ use super::{
 };
 use crate::envelope::Header;
 use crate::event::Event;
-use crate::ids::{AllowanceId, ApprovalId, CallId, Digest, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId};
+use crate::ids::{
+    AllowanceId, ApprovalId, CallId, Digest, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -244,10 +246,7 @@ impl Screen {
         }
         self.remember();
         let begins = |event: &Event| {
-            matches!(
-                event,
-                Event::SessionRewound { .. } | Event::SessionForked { .. } | Event::SessionImported { .. }
-            )
+            matches!(event, Event::SessionRewound { .. } | Event::SessionForked { .. } | Event::SessionImported { .. })
         };
         if event.is_some_and(begins) {
             self.begin_anew();

@@ -8,6 +8,7 @@ use harness_core::envelope::Lineage;
 use harness_core::event::{Changes, ModelStop};
 use harness_core::message::Delivery;
 use harness_core::record::RequestMade;
+use harness_core::verdict::Allowance;
 use harness_core::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -37,8 +38,22 @@ fn numbered(events: impl IntoIterator<Item = Event>) -> Vec<(Header, Event)> {
     events.into_iter().enumerate().map(number).collect()
 }
 
+fn rewinds(events: &[(Header, Event)]) -> Vec<Sequence> {
+    let to = |(_, event): &(Header, Event)| match event {
+        Event::SessionRewound { to } => Some(*to),
+        _ => None,
+    };
+    events.iter().filter_map(to).collect()
+}
+
+/// Whether readers get the whole state after it.
+fn begins_anew(event: &Event) -> bool {
+    matches!(event, Event::SessionRewound { .. } | Event::SessionForked { .. } | Event::SessionImported { .. })
+}
+
 fn screen_of(events: &[(Header, Event)]) -> Screen {
     let mut screen = Screen::default();
+    screen.expect_rewinds(rewinds(events));
     events.iter().for_each(|(header, event)| screen.apply(header, Some(event)));
     screen
 }
@@ -92,6 +107,10 @@ fn check_agrees(shown: &DisplayState, state: &SessionState) {
     let about = &shown.about;
     assert_eq!(about.title, state.title);
     assert_eq!((&about.workspace, &about.mode), (&state.workspace, &state.mode));
+    assert_eq!((about.archived, &shown.todos), (state.archived, &state.todos));
+    // A turn under way says how it ended once it has.
+    let ended = state.last_end.as_ref().filter(|_| state.turn.is_none()).map(|end| end.word().to_owned());
+    assert_eq!(shown.problems.last_end, ended);
     assert_eq!(about.model, state.model().map_or_else(String::new, |model| model.to_string()));
     assert_eq!(shown.turn.as_ref().map(|turn| turn.turn), state.turn.as_ref().map(|turn| turn.id));
     let pending: Vec<_> = state.pending().iter().map(|it| (it.approval, it.call.id, it.binds_to)).collect();
@@ -111,6 +130,17 @@ fn check_agrees(shown: &DisplayState, state: &SessionState) {
     let mut grants: Vec<_> = state.grants.iter().map(|grant| grant.id()).collect();
     grants.sort();
     assert_eq!(shown.grants.keys().copied().collect::<Vec<_>>(), grants);
+    let mut allowances: Vec<_> = state.allowances.iter().map(|allowance| allowance.id()).collect();
+    allowances.sort();
+    assert_eq!(shown.allowances.keys().copied().collect::<Vec<_>>(), allowances);
+    let mut unreviewed: Vec<_> = state.unreviewed().map(|it| it.call).collect();
+    unreviewed.sort();
+    assert!(shown.dropped.reviews > 0 || shown.reviews.keys().copied().collect::<Vec<_>>() == unreviewed);
+    let files = shown.files.values().flat_map(|file| file.calls.iter().map(|call| (call, file.undone.contains(call))));
+    files.for_each(|(call, is_undone)| assert_eq!(is_undone, state.undone.contains(call), "{call}"));
+    let mut plans: Vec<_> = state.plans().iter().map(|it| it.plan).collect();
+    plans.sort();
+    assert_eq!(shown.plans.keys().copied().collect::<Vec<_>>(), plans);
     assert_eq!(shown.undoing.as_ref().map(|it| it.undo), state.undoing.as_ref().map(|it| it.undo));
     assert_eq!(shown.spending.session, state.usage);
     for budget in shown.spending.budgets.iter().filter(|it| it.name == "session.steps") {
@@ -123,7 +153,7 @@ fn check_agrees(shown: &DisplayState, state: &SessionState) {
     for call in open {
         assert!(shown.calls.contains_key(&call.id) || shown.dropped.calls > 0, "{call:?} is under way");
     }
-    let needs_answer = !state.pending().is_empty() || !state.questions().is_empty();
+    let needs_answer = !state.pending().is_empty() || !state.questions().is_empty() || !state.plans().is_empty();
     assert_eq!(about.status == display::Status::NeedsAnswer, needs_answer);
     assert_eq!(about.status, shown.status());
 }
@@ -143,6 +173,8 @@ proptest! {
         // What a reader had at each event: of the log alone, and with what was not logged.
         let mut had = vec![(json!({}), json!({}))];
         let mut logged = Screen::default();
+        screen.expect_rewinds(rewinds(&events));
+        logged.expect_rewinds(rewinds(&events));
         for (index, (header, event)) in events.iter().enumerate() {
             screen.apply(header, Some(event));
             logged.apply(header, Some(event));
@@ -158,15 +190,17 @@ proptest! {
         }
         for reader in &mut readers {
             reader.read(&screen);
-            prop_assert_eq!(reader.wholes, 1, "the whole state comes once");
+            let anew = events.iter().filter(|(_, event)| begins_anew(event)).count();
+            prop_assert!((1..=1 + anew).contains(&reader.wholes), "the whole state comes once, and where it begins anew");
         }
         check_agrees(screen.state(), &state);
+        let anew = events.iter().rposition(|(_, event)| begins_anew(event)).map_or(1, |index| index + 1);
         let now = screen.state().to_json();
         let is_streaming = !screen.state().responses.is_empty();
         for (number, (of_log, with_more)) in had.into_iter().enumerate() {
             let cursor = screen.cursor_at(Sequence(number as u64));
             let (update, _) = screen.since(&cursor).unwrap();
-            prop_assert_eq!(matches!(update, DisplayUpdate::Whole { .. }), number == 0);
+            prop_assert_eq!(matches!(update, DisplayUpdate::Whole { .. }), number < anew);
             for (mut known, is_of_log) in [(of_log, true), (with_more, false)] {
                 update.apply_to(&mut known);
                 // Words that the reader of another screen never got and that are not shown any more stay unknown to it.
@@ -178,6 +212,52 @@ proptest! {
     }
 
     #[test]
+    fn after_a_rewind_it_shows_the_conversation_of_then(
+        moves in prop::collection::vec(any::<(u8, u8, u8, u8)>(), 1..100),
+    ) {
+        let events = numbered(play(&moves).1.into_iter().flatten());
+        // The events that the conversation is made of: up to where it goes back to, and from there on. What was undone stays so.
+        let mut course: Vec<Vec<&(Header, Event)>> = vec![Vec::new()];
+        for logged in &events {
+            let now = course.last().unwrap();
+            let mut next = now.clone();
+            if let Event::SessionRewound { to } = logged.1 {
+                let since = now.iter().filter(|(header, event)| {
+                    header.sequence > to && matches!(event, Event::ChangesUndone { .. })
+                });
+                next = course[to.0 as usize].iter().chain(since).copied().collect();
+            }
+            next.push(logged);
+            course.push(next);
+        }
+        let mut of_course = DisplayState::default();
+        for (header, event) in course.pop().unwrap() {
+            of_course.apply(header.sequence, header.time, event);
+        }
+        let shown = screen_of(&events);
+        let shown = shown.state();
+        prop_assert_eq!((&shown.calls, &shown.todos, &shown.notes), (&of_course.calls, &of_course.todos, &of_course.notes));
+        prop_assert_eq!((&shown.problems, &shown.turn), (&of_course.problems, &of_course.turn));
+        prop_assert_eq!((&shown.approvals, &shown.questions), (&of_course.approvals, &of_course.questions));
+        prop_assert_eq!(shown.spending.request_tokens, of_course.spending.request_tokens);
+        let sorted = |files: &std::collections::BTreeMap<String, display::FileShown>| {
+            let mut files = files.clone();
+            files.values_mut().for_each(|file| file.undone.sort());
+            files
+        };
+        prop_assert_eq!(sorted(&shown.files), sorted(&of_course.files));
+        // What no rewind takes back is that of all events, whatever the conversation is.
+        let mut of_all = DisplayState::default();
+        for (header, event) in &events {
+            of_all.apply(header.sequence, header.time, event);
+        }
+        prop_assert_eq!((&shown.counters, &shown.spending.session), (&of_all.counters, &of_all.spending.session));
+        prop_assert_eq!((&shown.requests, &shown.trust, &shown.reviews), (&of_all.requests, &of_all.trust, &of_all.reviews));
+        prop_assert_eq!(&shown.about.title, &of_all.about.title);
+        prop_assert_eq!(&shown.messages, &of_all.messages);
+    }
+
+    #[test]
     fn a_fold_can_be_kept_and_gone_on_with(
         moves in prop::collection::vec(any::<(u8, u8, u8, u8)>(), 1..80), at in any::<prop::sample::Index>(),
     ) {
@@ -185,6 +265,13 @@ proptest! {
         let (before, after) = events.split_at(at.index(events.len() + 1));
         let kept = serde_json::to_vec(screen_of(before).state()).unwrap();
         let mut screen = Screen::of(serde_json::from_slice(&kept).unwrap());
+        // What a rewind goes back to is not kept: it is folded again.
+        let mut again = Screen::default();
+        again.expect_rewinds(rewinds(&events));
+        before.iter().for_each(|(header, event)| again.apply(header, Some(event)));
+        let lacks = after.iter().any(|(_, event)| screen.lacks_past(Some(event)));
+        prop_assert_eq!(lacks, !rewinds(after).is_empty());
+        screen.take_pasts(again);
         after.iter().for_each(|(header, event)| screen.apply(header, Some(event)));
         let whole = screen_of(&events);
         prop_assert_eq!(screen.state(), whole.state());
@@ -354,7 +441,7 @@ fn busy(number: u64) -> Event {
             several: false,
         },
         8 => Event::GrantGiven { grant: grant(&format!("http GET https://h{number}.example.com")) },
-        _ => Event::AllowanceGranted { tool: format!("{number}{long}"), rule: long },
+        _ => Event::AllowanceGranted { allowance: Allowance::of_tool(format!("{number}{long}"), long) },
     }
 }
 
