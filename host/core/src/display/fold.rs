@@ -34,6 +34,13 @@ pub(super) fn put<K: Ord + Clone, V, R: Ord>(
     gone
 }
 
+/// Removes an entry, if it is there.
+pub(super) fn remove<K: Ord + Copy, V>(all: &mut BTreeMap<K, V>, key: &K, part: fn(K) -> Part, touched: Touched<'_>) {
+    if all.remove(key).is_some() {
+        touched(part(*key));
+    }
+}
+
 /// Puts into a list of the state, touches what changes and counts what is dropped.
 macro_rules! put_shown {
     ($self:ident, $touched:ident, $list:ident, $key:expr, $value:expr, $max:expr, $part:expr, $dropped:ident) => {{
@@ -535,9 +542,7 @@ impl DisplayState {
                 count!(self, touched, approvals, 1);
             }
             Event::ApprovalAnswered { approval, .. } | Event::ApprovalWithdrawn { approval } => {
-                if self.approvals.remove(approval).is_some() {
-                    touched(Part::Approval(*approval));
-                }
+                remove(&mut self.approvals, approval, Part::Approval, touched);
             }
             Event::QuestionAsked { question, call, component, words, choices, several } => {
                 self.with_call(*call, |shown| shown.status = CallStatus::Asked, touched);
@@ -547,9 +552,7 @@ impl DisplayState {
                 put_shown!(self, touched, questions, *question, shown, ASKED_SHOWN_MAX, Part::Question, asked);
             }
             Event::QuestionAnswered { question, .. } | Event::QuestionWithdrawn { question } => {
-                if self.questions.remove(question).is_some() {
-                    touched(Part::Question(*question));
-                }
+                remove(&mut self.questions, question, Part::Question, touched);
             }
             Event::PlanSubmitted { plan, call, title, text } => {
                 self.with_call(*call, |shown| shown.status = CallStatus::Asked, touched);
@@ -558,9 +561,7 @@ impl DisplayState {
                 put_shown!(self, touched, plans, *plan, shown, ASKED_SHOWN_MAX, Part::Plan, asked);
             }
             Event::PlanAnswered { plan, .. } | Event::PlanWithdrawn { plan } => {
-                if self.plans.remove(plan).is_some() {
-                    touched(Part::Plan(*plan));
-                }
+                remove(&mut self.plans, plan, Part::Plan, touched);
             }
             _ => {}
         }
@@ -580,9 +581,7 @@ impl DisplayState {
                 count!(self, touched, messages, 1);
             }
             Event::MessageExpired { message, .. } => {
-                if self.messages.remove(message).is_some() {
-                    touched(Part::Message(*message));
-                }
+                remove(&mut self.messages, message, Part::Message, touched);
             }
             _ => {}
         }
@@ -602,9 +601,7 @@ impl DisplayState {
                 put_shown!(self, touched, grants, grant.id(), shown, GRANTS_SHOWN_MAX, Part::Grant, grants);
             }
             Event::GrantRevoked { grant } => {
-                if self.grants.remove(grant).is_some() {
-                    touched(Part::Grant(*grant));
-                }
+                remove(&mut self.grants, grant, Part::Grant, touched);
             }
             Event::ModeProposed { mode, by } => {
                 let shown = ProposalShown { at, by: name(by) };

@@ -4,7 +4,7 @@
 //!
 //! Not here: evidence that changes no level (`state`).
 
-use super::fold::{Touched, put_shown};
+use super::fold::{Touched, put_shown, remove};
 use super::screen::Part;
 use super::{
     ALLOWANCES_SHOWN_MAX, AllowanceShown, DisplayState, REVIEWS_SHOWN_MAX, ReviewShown, TRUST_SHOWN_MAX, TrustShown,
@@ -54,9 +54,7 @@ impl DisplayState {
         match event {
             Event::AllowanceGranted { allowance } => self.show_allowance(at, allowance, touched),
             Event::AllowanceRevoked { allowance, .. } => {
-                if self.allowances.remove(allowance).is_some() {
-                    touched(Part::Allowance(*allowance));
-                }
+                remove(&mut self.allowances, allowance, Part::Allowance, touched);
             }
             Event::AllowancesCarried { allowances } => {
                 self.end_allowances(|shown| shown.scope > Scope::Session, touched);
@@ -103,7 +101,7 @@ impl DisplayState {
                         Ordering::Greater => record.level,
                     };
                     self.tell_trust(&record.key, TrustTold { level, era: era.max(record.era) });
-                    if !self.trust.get(&record.key.digest()).is_some_and(|shown| shown.level == level) {
+                    if self.trust.get(&record.key.digest()).is_none_or(|shown| shown.level != level) {
                         self.show_trust(at, &record.key, level, &record.evidence, "carried", touched);
                     }
                 }
@@ -156,10 +154,7 @@ impl DisplayState {
     ) {
         let digest: Digest = key.digest();
         if level == TrustLevel::Supervised {
-            if self.trust.remove(&digest).is_some() {
-                touched(Part::Trust(digest));
-            }
-            return;
+            return remove(&mut self.trust, &digest, Part::Trust, touched);
         }
         let shown = TrustShown {
             at,
@@ -189,8 +184,6 @@ impl DisplayState {
     }
 
     pub(super) fn end_review(&mut self, call: CallId, touched: Touched<'_>) {
-        if self.reviews.remove(&call).is_some() {
-            touched(Part::Review(call));
-        }
+        remove(&mut self.reviews, &call, Part::Review, touched);
     }
 }
