@@ -153,7 +153,7 @@ pub(crate) async fn start(
     };
     let keep = keep::Keep::new(kept, checkpoints, wakes.clone());
     let in_flight = Arc::clone(&session.in_flight);
-    let work = Work::new(id, ports.clone(), hands, schemas, policy, wakes, updates.clone(), in_flight);
+    let work = Work::new(id, ports.clone(), hands, schemas, policy, wakes, (updates.clone(), in_flight));
     let carried = Carried::default();
     let lists = None;
     let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, lists, keep, carried, fault };

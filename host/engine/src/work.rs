@@ -41,6 +41,7 @@ pub(crate) struct Work {
 }
 
 impl Work {
+    /// `told` is what subscribers are told by, and what is kept for those who come late.
     pub(crate) fn new(
         session: SessionId,
         ports: Ports,
@@ -48,9 +49,9 @@ impl Work {
         schemas: Arc<Schemas>,
         policy: Arc<dyn Policy>,
         wakes: mpsc::Sender<Wake>,
-        updates: broadcast::Sender<Live>,
-        in_flight: Arc<Mutex<InFlight>>,
+        told: (broadcast::Sender<Live>, Arc<Mutex<InFlight>>),
     ) -> Self {
+        let (updates, in_flight) = told;
         let (calls, puts) = (HashMap::new(), HashMap::new());
         let (other_model, requests, request) = (None, 0, None);
         Self {
