@@ -363,7 +363,7 @@ async fn open(
     site: &Site<'_>,
     args: &RunArgs,
     existing: Option<SessionId>,
-    screen: &Screen,
+    screen: &mut Screen,
 ) -> Result<Opened, Failure> {
     let settings = site.settings;
     let Some(id) = existing else {
@@ -381,6 +381,7 @@ async fn open(
         return Ok(Opened { session, before: Sequence::START, model, mode, is_under_way: false });
     };
     let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
+    screen.expect(&loaded.state.messages);
     let hands = site.hands(wiring)?;
     // A session keeps its model unless another one is asked for.
     let model = match (&args.model, &loaded.state.context) {
