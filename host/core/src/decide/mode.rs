@@ -223,10 +223,7 @@ impl Draft<'_> {
                 // The state knows of it by the input.
                 HookWish::GoOn | HookWish::Stop { .. } => {}
                 HookWish::Mode { mode } => {
-                    let leads = self.state.mode().is_some_and(|it| it.leads_to.contains(&mode));
-                    if leads {
-                        self.enter_mode(&mode, &format!("hook {}", answer.component))?;
-                    } else if self.state.mode_named(&mode).is_some() && self.state.mode != mode {
+                    if self.state.mode_named(&mode).is_some() && self.state.mode != mode {
                         self.emit(Event::ModeProposed { mode, by: answer.component })?;
                     }
                 }

@@ -218,7 +218,7 @@ fn hooks_go_on_note_stop_and_propose() {
          > prompt hi
          turn 1, request 1.1 items=2 => ask model
          > hook mode build
-         mode build (hook hooks)
+         hooks proposes build
          > hook mode review
          hooks proposes review
          > call read
@@ -226,7 +226,7 @@ fn hooks_go_on_note_stop_and_propose() {
          > hook stop enough
          c1 interrupted!, end stopped by hooks: enough => cancel c1
          > prompt on
-         turn 2, request 1.1 items=6 => ask model
+         turn 2, request 1.1 items=5 => ask model
          > hook stop now
          end stopped by hooks: now => cancel model",
     );
