@@ -192,14 +192,21 @@ impl Driver {
         let done = match line {
             Line::Nothing | Line::Exit => Ok(()),
             Line::Words(..) => return Ok(false),
-            Line::Help => Ok(screen.note(HELP)),
-            Line::Session => Ok(screen.note(&self.session.id().to_string())),
+            Line::Help => {
+                screen.note(HELP);
+                Ok(())
+            }
+            Line::Session => {
+                screen.note(&self.session.id().to_string());
+                Ok(())
+            }
             Line::Mode(Some(mode)) => refused_is_usage(self.session.choose_mode(*mode).await),
             Line::Mode(None) => self.tell_mode(screen).await,
             Line::Modes => self.tell_modes(screen).await,
             Line::Budget(changes) => self.budget(changes, screen).await,
             Line::Unknown(command) => {
-                Ok(screen.note(&format!("there is no command {command}; /help shows those there are")))
+                screen.note(&format!("there is no command {command}; /help shows those there are"));
+                Ok(())
             }
         };
         told_where_usage(done, screen)?;
