@@ -88,8 +88,8 @@ fn sessions_are_listed_and_shown() {
         head.starts_with("ses_2  idle") && head.contains("workspace  $WORKSPACE") && head.contains("head sha256:…"),
         "{head}"
     );
-    let expected =
-        "> TOOL read_file {\"path\":\"a.txt\"}\nANSWER first\n• read_file {\"path\":\"a.txt\"}\n  ✓ 1\tone\nfirst\n";
+    let expected = "[The session is now in the mode `build`.]…\n\
+         > TOOL read_file {\"path\":\"a.txt\"}\nANSWER first\n• read_file {\"path\":\"a.txt\"}\n  ✓ 1\tone\nfirst\n";
     assert_eq!(items, expected);
 
     // The beginning of an id is enough where it is the only one; else both are told apart.

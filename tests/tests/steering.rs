@@ -76,6 +76,58 @@ fn what_is_typed_while_a_turn_runs_reaches_the_next_step_or_turn() {
     assert_eq!((count("mode_chosen"), count("interrupt_requested")), (1, 0));
 }
 
+#[test]
+fn prompts_given_with_then_wait_for_the_turn_before_them() {
+    let place = Place::new();
+    place.write("a.txt", "one\n");
+    let run = |words: &[&str]| finish(&mut place.run(words), None);
+    let ran = run(&["ANSWER one", "--then", "ANSWER two", "--then", "ANSWER three"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "three\n"), "{}", ran.stderr);
+    let session = log::sessions(&place).remove(0);
+    let first = kinds(&place, &session);
+    assert_eq!(first.iter().filter(|kind| *kind == "turn_ended").count(), 3);
+    // At a limit they go on waiting, and come after whatever is said next.
+    let ran = run(&["$ ls\n$ ls\nANSWER one", "--max-calls", "1", "--then", "ANSWER two", "--json"]);
+    let ended: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (ran.code, &ended["messages_waiting"], &ended["limit"]["name"]),
+        (Some(4), &json!(1), &json!("budget.turn.calls"))
+    );
+    let ran = run(&["--continue", "ANSWER go on"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "two\n"));
+    assert!(ran.stderr.contains("delivered: ANSWER two"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_sessions_budget_is_shown_set_and_raised_by_the_command_that_is_told() {
+    let place = Place::new();
+    place.write("a.txt", "one\n");
+    let ran = finish(&mut place.run(&["--max-fuel", "5", "$ ls\nANSWER x", "--json"]), None);
+    let ended: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!((ran.code, &ended["limit"]["name"]), (Some(4), &json!("budget.turn.fuel")));
+    let raise = ended["limit"]["raise"].as_str().unwrap().to_owned();
+    let option: Vec<&str> = raise.split(' ').skip_while(|word| !word.starts_with("--max")).take(2).collect();
+    let ran = finish(&mut place.run(&["--continue", option[0], option[1], "$ ls\nANSWER went on"]), None);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "went on\n"), "{raise}: {}", ran.stderr);
+
+    let session = log::sessions(&place).remove(0);
+    let budget = |words: &[&str]| {
+        let ran = now(&place, &[&["sessions", "budget", &session], words].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.stdout
+    };
+    assert!(budget(&[]).contains("calls   2 no limit\n"), "{}", budget(&[]));
+    assert!(budget(&["calls=2", "cost=0.25"]).contains("cost    $0.00 of $0.25\n"));
+    let json: Value = serde_json::from_str(&budget(&["--json"])).unwrap();
+    assert_eq!((&json["budget"]["calls"], &json["spent"]["calls"]), (&json!(2), &json!(2)));
+    let ran = finish(&mut place.run(&["--continue", "$ ls\nANSWER x"]), None);
+    assert!(ran.code == Some(4) && ran.stderr.contains("budget.session.calls = 2 was reached"), "{ran:?}");
+    budget(&["calls=none"]);
+    assert_eq!(finish(&mut place.run(&["--continue", "$ ls\nANSWER x"]), None).code, Some(0));
+    let wrong = now(&place, &["sessions", "budget", &session, "money=1"]);
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("money=1"), "{wrong:?}");
+}
+
 fn now(place: &Place, words: &[&str]) -> Ran {
     let mut command = place.program();
     command.args(words).current_dir(place.workspace());

@@ -51,7 +51,7 @@ pub(crate) enum ApproveWord {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Give a task to an agent: with a prompt, from standard input, or interactively.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// List, show, follow, undo, budget, rename, delete and export sessions.
     #[command(subcommand)]
     Sessions(SessionsCommand),

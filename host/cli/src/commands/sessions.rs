@@ -30,6 +30,9 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 /// Sessions listed at once at most.
 const LIST_SESSIONS_MAX: usize = 10_000;
 
+/// How the host's words on a mode begin in a conversation.
+const MODE_NOTE: &str = "[The session is now in the mode `";
+
 /// Runs the command.
 pub(crate) async fn run(cli: &Cli, command: &SessionsCommand) -> Result<Exit, Failure> {
     let said = Said::from_cli(cli);
@@ -193,6 +196,8 @@ async fn show(wiring: &Wiring, id: SessionId, json: bool) -> Result<Exit, Failur
 
 fn shown_item(item: &Item) -> String {
     match item {
+        // Of what the host tells the model of a mode, which mode it is.
+        Item::User { text } if text.starts_with(MODE_NOTE) => one_line(text, 100),
         Item::User { text } => format!("> {}", lines(text)),
         Item::Assistant { parts, .. } => {
             let parts = parts.iter().map(|part| match part {

@@ -54,6 +54,8 @@ pub(crate) struct Driver {
     seen: Sequence,
     /// What is typed while a turn is under way.
     typed: TypedLines,
+    /// The person leaves when the turn has ended.
+    is_leaving: bool,
     /// What limits the turns that begin here.
     limits: TurnLimits,
     /// What has waited for the first request to the model.
@@ -125,7 +127,7 @@ impl Driver {
         let typed = if asker.is_some() { TypedLines::of_terminal() } else { TypedLines::none() };
         let subscription = session.subscribe(before);
         let (stops, seen, once_requested) = (Stops::new()?, before, None);
-        Ok(Self { session, subscription, blobs, asker, stops, seen, typed, limits, once_requested })
+        Ok(Self { session, subscription, blobs, asker, stops, seen, typed, is_leaving: false, limits, once_requested })
     }
 
     /// Something that is to begin only when the model has been asked for the first time.
@@ -190,14 +192,21 @@ impl Driver {
         let done = match line {
             Line::Nothing | Line::Exit => Ok(()),
             Line::Words(..) => return Ok(false),
-            Line::Help => Ok(screen.note(HELP)),
-            Line::Session => Ok(screen.note(&self.session.id().to_string())),
+            Line::Help => {
+                screen.note(HELP);
+                Ok(())
+            }
+            Line::Session => {
+                screen.note(&self.session.id().to_string());
+                Ok(())
+            }
             Line::Mode(Some(mode)) => refused_is_usage(self.session.choose_mode(*mode).await),
             Line::Mode(None) => self.tell_mode(screen).await,
             Line::Modes => self.tell_modes(screen).await,
             Line::Budget(changes) => self.budget(changes, screen).await,
             Line::Unknown(command) => {
-                Ok(screen.note(&format!("there is no command {command}; /help shows those there are")))
+                screen.note(&format!("there is no command {command}; /help shows those there are"));
+                Ok(())
             }
         };
         told_where_usage(done, screen)?;
@@ -233,16 +242,23 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes a line that was typed while a turn was under way. Whether the person leaves.
-    async fn take_typed(&mut self, line: &str, screen: &mut Screen) -> Result<bool, Failure> {
+    /// Takes a line that was typed while a turn was under way.
+    async fn take_typed(&mut self, line: &str, screen: &mut Screen) -> Result<(), Failure> {
         let line = understood(line);
         if let Line::Words(delivery, words) = line {
             let said = self.say(words.to_owned(), delivery.unwrap_or(Delivery::Steer)).await;
-            told_where_usage(said, screen)?;
-            return Ok(false);
+            return told_where_usage(said, screen);
         }
-        self.command(&line, screen).await?;
-        Ok(line == Line::Exit)
+        if line == Line::Exit {
+            self.is_leaving = true;
+            screen.note("leaving when the turn has ended; Ctrl-C stops it");
+        }
+        self.command(&line, screen).await.map(|_| ())
+    }
+
+    /// Whether the person said, while a turn was under way, that they leave.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving
     }
 
     /// Waits until a supervisor wants the process to end, while a line is being read.
@@ -263,9 +279,7 @@ impl Driver {
             let update = tokio::select! {
                 update = self.subscription.next() => update.map_err(told)?,
                 line = self.typed.next() => {
-                    if self.take_typed(&line, screen).await? {
-                        return Ok(TurnResult::Left);
-                    }
+                    self.take_typed(&line, screen).await?;
                     continue;
                 }
                 _ = self.stops.terminate.recv() => return Ok(TurnResult::Left),
@@ -327,9 +341,7 @@ impl Driver {
     /// events are to be shown.
     async fn result(&mut self, end: &TurnEnd, screen: &mut Screen) -> Result<Option<TurnResult>, Failure> {
         while let Some(line) = self.typed.ready() {
-            if self.take_typed(&line, screen).await? {
-                return Ok(Some(TurnResult::Left));
-            }
+            self.take_typed(&line, screen).await?;
         }
         let loaded = self.session.snapshot().await.map_err(told)?;
         if loaded.state.turn.is_some() || self.seen < loaded.tip.sequence {
@@ -358,9 +370,7 @@ impl Driver {
         loop {
             // What was typed before something was asked is no answer to it.
             while let Some(line) = self.typed.ready() {
-                if self.take_typed(&line, screen).await? {
-                    return Ok(Some(TurnResult::Left));
-                }
+                self.take_typed(&line, screen).await?;
             }
             let pending = self.pending().await?;
             let questions = self.questions().await?;

@@ -51,6 +51,9 @@ pub(super) async fn converse(
                     exit_of(&result, screen);
                 }
             }
+            if driver.is_leaving() {
+                return Ok(Exit::Done);
+            }
         }
         running = false;
         let Some(mut line_editor) = editor.take() else { return Ok(Exit::Failed) };
