@@ -7,10 +7,11 @@
 
 use crate::item::Usage;
 use crate::mode::BudgetLeft;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What may be spent; none where there is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
     /// Tokens of requests and responses together.
@@ -34,7 +35,7 @@ pub struct Budget {
 }
 
 /// What was spent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Spent {
     /// Tokens of requests and responses together.
     pub tokens: u64,
@@ -51,7 +52,7 @@ pub struct Spent {
 }
 
 /// What is set aside for one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Reservation {
     /// Tokens of request and response together.
     pub tokens: u64,
@@ -67,7 +68,7 @@ impl Reservation {
 }
 
 /// What tokens of a model cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Price {
     /// Millionths of a US dollar for a million tokens of a request.
     pub input_micro_usd: u64,

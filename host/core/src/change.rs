@@ -6,11 +6,12 @@
 //! Not here: reading files or making diffs (harness-engine), staging (harness-wasm).
 
 use crate::ids::Digest;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What stands at a path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum FileState {
     /// A regular file.
@@ -37,7 +38,7 @@ impl FileState {
 }
 
 /// One path that a call changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// Relative to the workspace, parts joined by `/`, no `.` or `..` parts.
     pub path: String,
@@ -48,7 +49,7 @@ pub struct Change {
 }
 
 /// In one word, what happened to a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
     /// It did not exist before.
@@ -82,7 +83,7 @@ impl Change {
 }
 
 /// Everything a call changed, sorted by path.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Manifest {
     entries: Vec<Change>,

@@ -7,10 +7,11 @@
 use crate::CORE_VERSION;
 use crate::event::{DecodeEventError, Event};
 use crate::ids::{CallId, Digest, Sequence, SessionId, TenantId, TimeMs};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Who caused an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "actor", content = "name", rename_all = "snake_case")]
 pub enum Actor {
     /// A person or service, by name.
@@ -24,7 +25,7 @@ pub enum Actor {
 }
 
 /// Whether an event came from outside or follows from one that did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// From outside: recorded, so that a replay can be fed with it.
@@ -34,7 +35,7 @@ pub enum Origin {
 }
 
 /// Where a session stands in the tree of sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lineage {
     /// The session that started this one, if any.
     pub parent: Option<SessionId>,
@@ -54,7 +55,7 @@ impl Lineage {
 }
 
 /// The header of an event. Its JSON, in this order of fields, is its canonical form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Header {
     /// Version of this envelope.
     pub v: u16,

@@ -22,11 +22,12 @@ use crate::todo::Todo;
 use crate::trust::{TrustCounts, TrustKey, TrustLevel, TrustRecord};
 use crate::verdict::{Allowance, Verdict};
 pub use parts::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A fact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
     // Inputs: what came from outside.

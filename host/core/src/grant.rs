@@ -24,7 +24,9 @@ pub use parse::ParseCapabilityError;
 
 use crate::ids::{Digest, GrantId, TimeMs};
 use crate::outcome::LimitName;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 
 /// The length of a capability's text, in bytes.
@@ -35,7 +37,7 @@ pub const CAPABILITIES_MAX: usize = 64;
 const MET_CAPABILITIES_MAX: usize = 512;
 
 /// How far something reaches and how long it is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// One turn.
@@ -70,7 +72,7 @@ impl Scope {
 }
 
 /// Looking, or changing too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessKind {
     /// Looking only.
@@ -237,7 +239,7 @@ fn is_within(path: &str, folder: &str) -> bool {
 pub const SESSION_SOURCE: &str = "session";
 
 /// One capability lent to one component, with scope and end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Grant {
     /// The component, by the name it is installed under.
     pub component: String,
@@ -291,6 +293,20 @@ impl Serialize for Capability {
 impl<'de> Deserialize<'de> for Capability {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Capability {
+    fn schema_name() -> Cow<'static, str> {
+        "Capability".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A capability, as one line of text such as `http GET https://example.com`.",
+            "type": "string",
+            "maxLength": CAPABILITY_BYTES_MAX,
+        })
     }
 }
 

@@ -4,12 +4,13 @@
 //! enter it as one item that answers every call of the step, so a prefix is always valid for a provider.
 
 use crate::ids::{CallId, ParseIdError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// Which model of which provider, written `provider/name`. The name may itself contain slashes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct ModelRef {
     /// The provider's name in the configuration.
     pub provider: String,
@@ -36,7 +37,7 @@ impl FromStr for ModelRef {
 }
 
 /// What kind of thing a tool does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
     /// Looks, changes nothing.
@@ -65,7 +66,7 @@ impl Category {
 }
 
 /// Where a tool's effects go before anybody has agreed to them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effects {
     /// Nowhere but a private layer: the call can be dropped and run again.
@@ -78,7 +79,7 @@ pub enum Effects {
 }
 
 /// A tool as the model and the judge see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolSpec {
     /// The name the model calls, at most 64 characters of `[a-zA-Z0-9_-]`.
     pub name: String,
@@ -110,7 +111,7 @@ impl ToolSpec {
 }
 
 /// One part of a model's response, in the order the model gave them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "part", rename_all = "snake_case")]
 pub enum AssistantPart {
     /// Words for the person.
@@ -154,7 +155,7 @@ impl AssistantPart {
 }
 
 /// The answer to one call, as the model sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolResult {
     /// Our id of the call.
     pub call: CallId,
@@ -169,7 +170,7 @@ pub struct ToolResult {
 }
 
 /// One item of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "item", rename_all = "snake_case")]
 pub enum Item {
     /// A person's words, or the host's in their place.
@@ -204,7 +205,7 @@ impl Item {
 
 /// Tokens and money that a request cost. Providers count differently; these are made comparable:
 /// `input_tokens` includes the cached ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// All tokens of the request.
     pub input_tokens: u64,

@@ -12,6 +12,7 @@ pub mod budget;
 pub mod change;
 pub mod command_line;
 pub mod decide;
+pub mod display;
 pub mod envelope;
 pub mod event;
 pub mod fold;

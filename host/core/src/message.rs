@@ -5,10 +5,11 @@
 
 use crate::event::TurnLimits;
 use crate::ids::MessageId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// When a message reaches the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// At the next step of the turn under way.
@@ -20,7 +21,7 @@ pub enum Delivery {
 }
 
 /// A message that was accepted and not delivered yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WaitingMessage {
     /// Which.
     pub message: MessageId,

@@ -10,11 +10,12 @@ use crate::command_line::{CommandLine, NotUnderstood};
 use crate::ids::{CallId, Digest};
 use crate::item::{Category, Effects, ModelRef};
 use crate::verdict::VerdictKind;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A mode that a session can be in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModeSpec {
     /// Its name: 1 to 32 characters of `[a-z0-9_-]`.
     pub name: String,
@@ -38,7 +39,7 @@ pub struct ModeSpec {
 }
 
 /// How much a pair of agent and component is trusted with one kind of work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TrustLevel {
     /// Asked about by the rules and defaults.
@@ -51,7 +52,7 @@ pub enum TrustLevel {
 }
 
 /// What has happened in the session so far, for a policy: counts only, so that no policy reads the conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct HistorySummary {
     /// The turn's number in the session, from 1.
     pub turn: u32,
@@ -66,7 +67,7 @@ pub struct HistorySummary {
 }
 
 /// What is left of the budgets that are set, the tighter of turn and session; none where none is set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetLeft {
     /// Tokens of requests and responses.
     pub tokens: Option<u64>,
@@ -118,7 +119,7 @@ pub struct PolicyQuestion {
 }
 
 /// What a policy said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyAnswer {
     /// What it was asked about.
     pub subject: Digest,
@@ -139,7 +140,7 @@ pub struct PolicyAnswer {
 }
 
 /// Points at which hooks run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HookPoint {
     /// A session is opened.
@@ -183,7 +184,7 @@ impl HookPoint {
 }
 
 /// What a hook wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "wants", rename_all = "snake_case")]
 pub enum HookWish {
     /// Nothing: go on.
@@ -201,7 +202,7 @@ pub enum HookWish {
 }
 
 /// What one hook said at one point.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HookAnswer {
     /// The component's name.
     pub component: String,

@@ -6,10 +6,11 @@
 use crate::change::Change;
 use crate::grant::Capability;
 use crate::ids::Digest;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One part of what a tool returned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "part", rename_all = "snake_case")]
 pub enum Part {
     /// Plain text.
@@ -43,7 +44,7 @@ pub enum Part {
 }
 
 /// Why a tool failed: a closed list. The code beside it is the tool's own word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The arguments do not fit the schema or make no sense here.
@@ -65,7 +66,7 @@ pub enum FailureKind {
 }
 
 /// A limit of one call, by the name under which it is configured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitName {
     /// Deterministic work, in wasmtime's fuel.
@@ -151,7 +152,7 @@ impl LimitName {
 }
 
 /// What a call gets when it goes on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
     /// A person's answer.
@@ -180,7 +181,7 @@ pub struct Resume {
 }
 
 /// What came of a call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     /// The tool did what was asked.
@@ -334,7 +335,7 @@ fn part_text(part: &Part) -> String {
 }
 
 /// What a call used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CallUsage {
     /// Fuel burnt; zero for hands that do not count it.
     pub fuel: u64,

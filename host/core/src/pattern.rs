@@ -16,6 +16,7 @@ use crate::command_line::{CommandLine, NotUnderstood, SimpleCommand};
 use crate::item::{Category, ToolSpec};
 pub use command::CommandPattern;
 pub use glob::{Glob, leaves_workspace};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -45,7 +46,7 @@ impl ParsePatternError {
 }
 
 /// What a rule or an allowance says of arguments. Empty, it is about any.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ArgumentPattern {
     /// The commands it is about, for a tool that takes a line of shell; empty for any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

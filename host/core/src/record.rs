@@ -7,13 +7,14 @@
 
 use crate::grant::{Capability, Scope};
 use crate::ids::{Digest, TimeMs};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Readings of the clock that are recorded; beyond it a call cannot be run again identically.
 pub const CLOCK_READINGS_MAX: usize = 1_024;
 
 /// A request that left the host, or was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestMade {
     /// The method.
     pub method: String,
@@ -35,7 +36,7 @@ pub struct RequestMade {
 }
 
 /// Whose values: a scope and, where it has several owners, which one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct KvSpace {
     /// The component, by the name it is installed under: a new digest keeps its values.
     pub component: String,
@@ -46,7 +47,7 @@ pub struct KvSpace {
 }
 
 /// One value written or deleted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KvWrite {
     /// Where.
     pub space: KvSpace,
@@ -57,7 +58,7 @@ pub struct KvWrite {
 }
 
 /// What a call was told of time and chance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Inputs {
     /// The clock when the call began.
     pub started: TimeMs,
@@ -71,7 +72,7 @@ pub struct Inputs {
 }
 
 /// What a call did and was told.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CallRecord {
     /// Requests, in the order they were made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -375,7 +375,7 @@ impl SessionState {
 }
 
 /// The first line of a prompt that has words, cut.
-fn title_of(prompt: &str) -> String {
+pub(crate) fn title_of(prompt: &str) -> String {
     let line = prompt.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("untitled");
     let mut title: String = line.chars().filter(|c| !c.is_control()).take(TITLE_CHARS_MAX).collect();
     if line.chars().count() > TITLE_CHARS_MAX {

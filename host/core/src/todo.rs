@@ -1,9 +1,10 @@
 //! The session's own list of what is to be done, kept by the model for itself and the person.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How far one thing has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TodoStatus {
     /// Not begun.
@@ -15,7 +16,7 @@ pub enum TodoStatus {
 }
 
 /// One thing to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Todo {
     /// What, in a few words.

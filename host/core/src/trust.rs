@@ -18,6 +18,7 @@ use crate::change::{ChangeKind, Manifest};
 use crate::ids::Digest;
 use crate::item::{Category, Effects, ToolSpec};
 pub use crate::mode::TrustLevel;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt;
@@ -44,7 +45,7 @@ pub const MEDIUM_RISK_FILES: usize = 5;
 pub const HIGH_RISK_FILES: usize = 50;
 
 /// How much can go wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Risk {
     /// A few files, shown and taken back.
@@ -92,7 +93,7 @@ impl Risk {
 }
 
 /// What trust is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct TrustKey {
     /// The agent.
     pub agent: String,
@@ -125,7 +126,7 @@ impl fmt::Display for TrustKey {
 }
 
 /// How calls turned out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TrustCounts {
     /// A person said yes, or accepted it in a review.
     pub approved: u32,
@@ -221,7 +222,7 @@ impl TrustLevel {
 }
 
 /// What one session adds to the ledger about one key: what is kept beyond it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrustRecord {
     /// What it is about.
     pub key: TrustKey,
@@ -238,7 +239,7 @@ pub struct TrustRecord {
 }
 
 /// One key of the ledger, as a session knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrustEntry {
     /// This session's own part. Its level and era are those in force.
     pub own: TrustRecord,
@@ -255,7 +256,7 @@ pub struct TrustEntry {
 }
 
 /// A level that is to be another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct LevelChange {
     pub(crate) to: TrustLevel,
     /// The evidence for it.

@@ -21,10 +21,11 @@ pub use allowance::{Allowance, Coverage, arguments_digest};
 pub use boundary::{DELETIONS_UNASKED_FILES_MAX, HOST_FOLDER};
 pub use explain::{Explanation, Heard, Silence, SilentRule, Standing};
 pub use rule::{Example, ExampleFault, Rule, RuleLayer, test_examples};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How much a person wants to be asked in a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ApproveMode {
     /// Refuse every change.
@@ -84,7 +85,7 @@ fn without_changes(capability: Capability) -> Option<Capability> {
 }
 
 /// Allow, ask or deny.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictKind {
     /// It may happen.
@@ -96,7 +97,7 @@ pub enum VerdictKind {
 }
 
 /// Who speaks. Which word counts is a question of the order, see the module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Voice {
     /// A hard boundary of the host.
@@ -114,7 +115,7 @@ pub enum Voice {
 }
 
 /// A judgement with its reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// Allow, ask or deny.
     pub kind: VerdictKind,
@@ -127,7 +128,7 @@ pub struct Verdict {
 }
 
 /// What the policy of the session's mode said of a call, or of its staged changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModeAnswer {
     /// What it said.
     pub kind: VerdictKind,
@@ -146,7 +147,7 @@ impl ModeAnswer {
 }
 
 /// What earned trust says of a call: it need not be asked about by default.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrustAnswer {
     /// The entry of the trust ledger.
     pub rule: String,

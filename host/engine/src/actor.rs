@@ -13,6 +13,7 @@ use crate::capture;
 use crate::carried::{self, Carried};
 use crate::checkpoint::{CheckpointPolicy, Kept, Made};
 use crate::crash;
+use crate::display::ScreenPlace;
 use crate::grants;
 use crate::host::{NewSession, OpenError, Ports};
 use crate::load::{LoadedSession, load_to};
@@ -147,9 +148,12 @@ pub(crate) async fn start(
         log: Arc::clone(&ports.log),
         blobs: Arc::clone(&ports.blobs),
         ids: Arc::clone(&ports.ids),
+        in_flight: Arc::default(),
+        screen: ScreenPlace::default(),
     };
     let keep = keep::Keep::new(kept, checkpoints, wakes.clone());
-    let work = Work::new(id, ports.clone(), hands, schemas, policy, wakes, updates.clone());
+    let in_flight = Arc::clone(&session.in_flight);
+    let work = Work::new(id, ports.clone(), hands, schemas, policy, wakes, updates.clone(), in_flight);
     let carried = Carried::default();
     let lists = None;
     let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, lists, keep, carried, fault };

@@ -13,6 +13,7 @@ mod carried;
 pub mod checkpoint;
 pub mod crash;
 pub mod diff;
+pub mod display;
 mod grants;
 mod host;
 mod load;
@@ -26,6 +27,7 @@ pub mod undo;
 mod work;
 
 pub use checkpoint::CheckpointPolicy;
+pub use display::DisplayStream;
 pub use host::{Host, NewSession, OpenError, Ports};
 pub use load::{LoadError, LoadedSession};
 pub use portable::{ExportError, Exported, ImportAs, ImportError, ImportLimits};

@@ -155,6 +155,11 @@ impl<'a> Walk<'a> {
         Ok(Self { log, session, lineage, tip: Tip::START, end: Sequence(u64::MAX) })
     }
 
+    /// The same, up to an event.
+    pub(crate) fn up_to(self, end: Sequence) -> Self {
+        Self { end, ..self }
+    }
+
     /// The next events, verified; none at the end.
     pub(crate) async fn page(&mut self) -> Result<Vec<SealedEvent>, LoadError> {
         let left = usize::try_from(self.end.0.saturating_sub(self.tip.sequence.0)).unwrap_or(usize::MAX);
@@ -179,7 +184,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Events that rewinds among the events from here on go back to.
-    async fn rewinds(&mut self) -> Result<BTreeSet<Sequence>, LoadError> {
+    pub(crate) async fn rewinds(&mut self) -> Result<BTreeSet<Sequence>, LoadError> {
         let mut found = BTreeSet::new();
         loop {
             let page = self.page().await?;
@@ -212,7 +217,7 @@ pub(crate) fn check_owner(session: SessionId, lineage: &[Ancestor], sealed: &Sea
     if owner == sealed.header.session && is_told { Ok(()) } else { Err(VerifyError::Chain(sequence)) }
 }
 
-fn event_of(session: SessionId, sealed: &SealedEvent) -> Result<Option<Event>, LoadError> {
+pub(crate) fn event_of(session: SessionId, sealed: &SealedEvent) -> Result<Option<Event>, LoadError> {
     let after = Sequence(sealed.header.sequence.0.saturating_sub(1));
     sealed.event().map_err(|source| LoadError::Damaged { session, after, source })
 }

@@ -5,9 +5,11 @@
 //! each says at which offset it stands, and none comes after the event that ends its response.
 
 use crate::actor::Wake;
+use crate::display::ScreenPlace;
 use crate::load::{LoadError, LoadedSession};
 use crate::ports::{Blobs, CallProgress, EventLog, GrantLists, Ids, ModelDelta, StoreError};
 use harness_core::budget::{Budget, Price};
+use harness_core::display::RESPONSE_SHOWN_BYTES_MAX;
 use harness_core::envelope::{SealedEvent, VerifyError, verify};
 use harness_core::event::{Answer, PlanAnswer, TurnLimits};
 use harness_core::grant::SESSION_SOURCE;
@@ -21,7 +23,7 @@ use harness_core::{
 };
 use serde::Serialize;
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// Events read from the log at once when a subscriber catches up.
@@ -119,6 +121,40 @@ pub struct Session {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) in_flight: Arc<Mutex<InFlight>>,
+    pub(crate) screen: ScreenPlace,
+}
+
+/// The last words, or reasoning, of the response in flight.
+#[derive(Debug, Default)]
+pub(crate) struct SoFar {
+    pub(crate) text: String,
+    /// Bytes that came before and are not kept.
+    pub(crate) offset_bytes: u64,
+}
+
+impl SoFar {
+    /// Takes a piece; gives the bytes that came before it.
+    pub(crate) fn push(&mut self, piece: &str) -> u64 {
+        let offset = self.offset_bytes + self.text.len() as u64;
+        self.text.push_str(piece);
+        // Cut rarely, so that a piece costs no more than its length.
+        if self.text.len() > 2 * RESPONSE_SHOWN_BYTES_MAX {
+            let cut = self.text.ceil_char_boundary(self.text.len() - RESPONSE_SHOWN_BYTES_MAX);
+            self.text.drain(..cut);
+            self.offset_bytes += cut as u64;
+        }
+        offset
+    }
+}
+
+/// The response in flight, for those who come while it is.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    /// The last event before it.
+    pub(crate) request: Sequence,
+    pub(crate) text: SoFar,
+    pub(crate) reasoning: SoFar,
 }
 
 impl Session {
@@ -334,6 +370,11 @@ impl Subscription {
                 Ok(Live::Closed) | Err(broadcast::error::RecvError::Closed) => self.live = None,
             }
         }
+    }
+
+    /// Whether all was told that the log had when it was last read; what comes next is live.
+    pub(crate) fn is_live(&self) -> bool {
+        self.caught_up && self.ready.is_empty()
     }
 
     async fn catch_up(&mut self) -> Result<(), SessionError> {

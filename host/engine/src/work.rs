@@ -10,7 +10,7 @@ use crate::crash;
 use crate::host::Ports;
 use crate::policy;
 use crate::ports::{CallReport, CallRequest, Hands, HookOccasion, ModelDelta, ModelRequest, Policy, Resume};
-use crate::session::Live;
+use crate::session::{InFlight, Live};
 use futures_util::FutureExt;
 use harness_core::event::{Context, ModelFailure, ModelFailureKind, TurnEnd};
 use harness_core::item::Effects;
@@ -18,8 +18,7 @@ use harness_core::mode::{HookAnswer, HookPoint, HookWish, PolicyQuestion};
 use harness_core::{CallId, Command, Event, Manifest, Outcome, Sequence, SessionId, SessionState};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -32,6 +31,7 @@ pub(crate) struct Work {
     policy: Arc<dyn Policy>,
     wakes: mpsc::Sender<Wake>,
     updates: broadcast::Sender<Live>,
+    in_flight: Arc<Mutex<InFlight>>,
     /// The context, and the same with another model.
     other_model: Option<(Arc<Context>, Arc<Context>)>,
     requests: u64,
@@ -49,10 +49,25 @@ impl Work {
         policy: Arc<dyn Policy>,
         wakes: mpsc::Sender<Wake>,
         updates: broadcast::Sender<Live>,
+        in_flight: Arc<Mutex<InFlight>>,
     ) -> Self {
         let (calls, puts) = (HashMap::new(), HashMap::new());
         let (other_model, requests, request) = (None, 0, None);
-        Self { session, ports, hands, schemas, policy, wakes, updates, other_model, requests, request, calls, puts }
+        Self {
+            session,
+            ports,
+            hands,
+            schemas,
+            policy,
+            wakes,
+            updates,
+            in_flight,
+            other_model,
+            requests,
+            request,
+            calls,
+            puts,
+        }
     }
 
     /// Starts what a command asks for. The events that ask for it are durable; `last` is the log's last.
@@ -154,6 +169,7 @@ impl Work {
         let ask = ModelRequest { session: self.session, context, items, output_tokens_max };
         let request = self.next_request();
         let (model, wakes, updates) = (Arc::clone(&self.ports.model), self.wakes.clone(), self.updates.clone());
+        let in_flight = Arc::clone(&self.in_flight);
         let task = tokio::spawn(async move {
             if let Some(occasion) = before
                 && let Some(answered) = before_step(policy.as_ref(), occasion).await
@@ -165,14 +181,15 @@ impl Work {
                 }
             }
             let started = clock.now();
-            let (words, reasoning) = (AtomicU64::new(0), AtomicU64::new(0));
+            let begin = InFlight { request: last, ..InFlight::default() };
+            *in_flight.lock().unwrap_or_else(PoisonError::into_inner) = begin;
             let sink = move |delta: ModelDelta| {
-                let (counter, bytes) = match &delta {
-                    ModelDelta::Text { text } => (&words, text.len()),
-                    ModelDelta::Reasoning { text } => (&reasoning, text.len()),
-                    ModelDelta::ToolCall { .. } | ModelDelta::ToolArguments { .. } => (&words, 0),
+                let mut so_far = in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+                let offset_bytes = match &delta {
+                    ModelDelta::Text { text } => so_far.text.push(text),
+                    ModelDelta::Reasoning { text } => so_far.reasoning.push(text),
+                    ModelDelta::ToolCall { .. } | ModelDelta::ToolArguments { .. } => so_far.text.push(""),
                 };
-                let offset_bytes = counter.fetch_add(bytes as u64, Ordering::Relaxed);
                 let _ = updates.send(Live::Delta { request: last, offset_bytes, delta });
             };
             let answered = AssertUnwindSafe(model.respond(ask, &sink)).catch_unwind().await;

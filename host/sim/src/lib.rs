@@ -13,6 +13,7 @@ pub mod memory_store;
 pub mod native_hand;
 pub mod provider;
 pub mod random;
+pub mod screen_load;
 pub mod scripted_model;
 pub mod scripted_policy;
 pub mod simulation;

@@ -8,10 +8,11 @@ use crate::item::{ModelRef, ToolSpec};
 use crate::mode::ModeSpec;
 use crate::pattern::ArgumentPattern;
 use crate::verdict::{ApproveMode, Rule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a model is told besides the conversation: byte-stable from step to step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Context {
     /// The model that is asked.
     pub model: ModelRef,
@@ -70,7 +71,7 @@ impl Context {
 }
 
 /// What limits a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TurnLimits {
     /// Model requests in this turn at most, repetitions after failures not counted.
     pub steps_max: u32,
@@ -95,7 +96,7 @@ impl Default for TurnLimits {
 }
 
 /// Why a model gave no response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelFailureKind {
     /// Overload, rate limit or a server's error: the same request may succeed later.
@@ -135,7 +136,7 @@ impl ModelFailureKind {
 }
 
 /// Why a model gave no response, with what was said about it. Never holds a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("{message}")]
 pub struct ModelFailure {
     /// The kind.
@@ -149,7 +150,7 @@ pub struct ModelFailure {
 }
 
 /// Why a model stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelStop {
     /// It had said all.
@@ -161,7 +162,7 @@ pub enum ModelStop {
 }
 
 /// Why a turn ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum TurnEnd {
     /// The model said all it had to say.
@@ -211,7 +212,7 @@ impl TurnEnd {
 }
 
 /// What a person says to a submitted plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum PlanAnswer {
     /// Do it, in the present mode or another one.
@@ -228,7 +229,7 @@ pub enum PlanAnswer {
 }
 
 /// What version control says of the workspace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GitState {
     /// What HEAD says: a branch's name or a commit.
     pub head: String,
@@ -239,7 +240,7 @@ pub struct GitState {
 }
 
 /// A person's answer to an approval.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
     /// This once.
@@ -269,7 +270,7 @@ pub enum Answer {
 }
 
 /// Which later calls an answer covers besides the one it was given to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "covers", rename_all = "snake_case")]
 pub enum AnswerCoverage {
     /// The same tool with the same arguments, byte for byte.
@@ -286,7 +287,7 @@ pub enum AnswerCoverage {
 }
 
 /// How files changed, as a hand reports it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "changes", rename_all = "snake_case")]
 pub enum Changes {
     /// Not at all.
@@ -305,7 +306,7 @@ pub enum Changes {
 }
 
 /// How putting staged changes in place went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "applied", rename_all = "snake_case")]
 pub enum ApplyResult {
     /// All of them are in place and durable.
@@ -323,7 +324,7 @@ pub enum ApplyResult {
 }
 
 /// Which files a fork works on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "files", rename_all = "snake_case")]
 pub enum ForkFiles {
     /// Those of its origin, in the same folder.

@@ -8,12 +8,14 @@
 
 use super::{Glob, PATTERN_BYTES_MAX, ParsePatternError, leaves_workspace};
 use crate::command_line::{Redirection, SimpleCommand, Word};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
 /// A pattern on one command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
 pub struct CommandPattern {
     text: String,
     assignments: Vec<(String, Glob)>,

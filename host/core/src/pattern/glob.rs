@@ -6,6 +6,7 @@
 //! Not here: what a workspace holds; links are not followed.
 
 use super::{MATCHED_TEXT_BYTES_MAX, PATTERN_BYTES_MAX, ParsePatternError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::fmt;
@@ -29,7 +30,8 @@ enum Token {
 }
 
 /// A glob.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
 pub struct Glob {
     text: String,
     tokens: Vec<Token>,

@@ -10,6 +10,7 @@ use crate::grant::Scope;
 use crate::ids::{AllowanceId, Digest, TimeMs};
 use crate::item::Category;
 use crate::pattern::ArgumentPattern;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What an approval of arguments binds to: the digest of tool and arguments.
@@ -18,7 +19,7 @@ pub fn arguments_digest(tool: &str, arguments: &str) -> Digest {
 }
 
 /// Which later calls an allowance covers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "covers", rename_all = "snake_case")]
 pub enum Coverage {
     /// Calls of the same tool with the same arguments, byte for byte.
@@ -56,7 +57,7 @@ fn is_session(scope: &Scope) -> bool {
 }
 
 /// What a person allowed for later calls, as an answer to the ask of one rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Allowance {
     /// The tool whose call was asked about.
     pub tool: String,

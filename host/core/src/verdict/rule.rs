@@ -7,11 +7,12 @@
 use super::VerdictKind;
 use crate::item::{Category, Effects, ToolSpec};
 use crate::pattern::{ArgumentPattern, Arguments};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Whose configuration a rule is from, weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleLayer {
     /// The machine's.
@@ -34,7 +35,7 @@ impl RuleLayer {
 }
 
 /// A rule of the user's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rule {
     /// Its id, as in the configuration.
     pub id: String,

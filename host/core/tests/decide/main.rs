@@ -10,6 +10,7 @@ mod branches;
 mod budgets;
 mod calls;
 mod chain;
+mod display;
 mod golden;
 mod grants;
 mod messages;

@@ -9,6 +9,7 @@ mod branches;
 mod checkpoints;
 mod components;
 mod crashes;
+mod display;
 mod durability;
 mod failures;
 mod messages;
