@@ -156,9 +156,6 @@ fn what_another_process_grants_or_revokes_is_in_force_for_the_next_call_of_a_run
     let url = page();
     let capability = format!("http GET {url}");
     let (server, go) = fetching(format!("{url}/"));
-    // The mode asks about requests; a person's rule answers it. Grants are looked at all the same.
-    let rule = "[[rules]]\ntool = \"fetch\"\nverdict = \"allow\"\n";
-    std::fs::write(place.home().join("config.toml"), rule).unwrap();
     let running = spawn(&place, &server, &["fetch it", "--json"]);
     let second_process = |word: &str| {
         let words = ["component", word, "fetch", &capability];
