@@ -5,13 +5,15 @@
 //! sequence that it has gets what changed since, or the whole state where that is not remembered any more.
 //!
 //! All readers of a session in a process share one fold, made when the first comes and kept as long as there is one. It has
-//! nothing that is not durable but the response in flight and progress.
+//! nothing that is not durable but the response in flight and progress. Where the session goes back to an earlier event,
+//! what was shown then is folded again from the log.
 //!
 //! Not here: the fold itself and its limits (`harness_core::display`), putting patches on a wire.
 
 use crate::host::Host;
-use crate::ports::ModelDelta;
-use crate::session::{InFlight, Session, SessionError, Subscription, Update};
+use crate::load::{LoadError, Walk, event_of};
+use crate::ports::{EventLog, ModelDelta};
+use crate::session::{InFlight, LoggedEvent, Session, SessionError, Subscription, Update};
 use harness_core::display::{Cursor, DisplayState, DisplayUpdate, Screen};
 use harness_core::{Sequence, SessionId};
 use std::num::NonZeroU32;
@@ -51,6 +53,18 @@ impl SharedScreen {
     fn screen(&self) -> MutexGuard<'_, Screen> {
         // The fold is total: a reader that panicked left it whole.
         self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Believes an event of a session's log.
+    async fn believe(&self, log: &dyn EventLog, session: SessionId, logged: &LoggedEvent) -> Result<(), LoadError> {
+        let event = logged.event.as_ref();
+        let lacks_past = self.screen().lacks_past(event);
+        if lacks_past {
+            let again = folded_before(log, session, logged.header.sequence).await?;
+            self.screen().take_pasts(again);
+        }
+        self.screen().apply(&logged.header, event);
+        Ok(())
     }
 
     fn tell(&self, caught_up: bool) {
@@ -192,7 +206,7 @@ impl Session {
         let shared = place.upgrade().unwrap_or_else(|| {
             let shared = SharedScreen::new();
             let updates = self.subscribe(Sequence::START);
-            let task = tokio::spawn(fold(Arc::downgrade(&shared), updates, Arc::clone(&self.in_flight)));
+            let task = tokio::spawn(fold(Arc::downgrade(&shared), updates, Written::of(self)));
             shared.runs_as(task.abort_handle())
         });
         *place = Arc::downgrade(&shared);
@@ -211,18 +225,39 @@ impl Host {
     }
 }
 
+/// Where a session that this process writes is read from.
+struct Written {
+    log: Arc<dyn EventLog>,
+    session: SessionId,
+    in_flight: Arc<Mutex<InFlight>>,
+}
+
+impl Written {
+    fn of(session: &Session) -> Self {
+        let (log, in_flight) = (Arc::clone(&session.log), Arc::clone(&session.in_flight));
+        Self { log, session: session.id, in_flight }
+    }
+}
+
 /// Folds what happens in a session until it closes or nobody reads any more.
-async fn fold(shared: Weak<SharedScreen>, mut updates: Subscription, in_flight: Arc<Mutex<InFlight>>) {
+async fn fold(shared: Weak<SharedScreen>, mut updates: Subscription, written: Written) {
+    let Written { log, session, in_flight } = written;
     loop {
         if updates.is_live() {
             let Some(shared) = shared.upgrade() else { return };
             catch_up_with_response(&mut shared.screen(), &in_flight);
+            // What later rewinds go back to is in the log.
+            shared.screen().forget_pasts();
             shared.tell(true);
         }
         let update = updates.next().await;
         let Some(shared) = shared.upgrade() else { return };
         match update {
-            Ok(Update::Event(logged)) => shared.screen().apply(&logged.header, logged.event.as_ref()),
+            Ok(Update::Event(logged)) => {
+                if let Err(error) = shared.believe(log.as_ref(), session, &logged).await {
+                    return shared.end(Some(error.to_string()));
+                }
+            }
             Ok(Update::Delta { offset_bytes, delta }) => {
                 let mut screen = shared.screen();
                 catch_up_with_response(&mut screen, &in_flight);
@@ -238,6 +273,24 @@ async fn fold(shared: Weak<SharedScreen>, mut updates: Subscription, in_flight: 
             }
             Ok(Update::Closed { fault }) => return shared.end(fault),
             Err(error) => return shared.end(Some(error.to_string())),
+        }
+    }
+}
+
+/// A session's screen just before an event, with what was shown at the events that rewinds go back to. Those that come
+/// after it count too, so that a whole log is read again once.
+async fn folded_before(log: &dyn EventLog, session: SessionId, end: Sequence) -> Result<Screen, LoadError> {
+    let rewinds = Walk::open(log, session).await?.rewinds().await?;
+    let mut walk = Walk::open(log, session).await?.up_to(Sequence(end.0.saturating_sub(1)));
+    let mut screen = Screen::default();
+    screen.expect_rewinds(rewinds);
+    loop {
+        let page = walk.page().await?;
+        if page.is_empty() {
+            return Ok(screen);
+        }
+        for sealed in page {
+            screen.apply(&sealed.header, event_of(session, &sealed)?.as_ref());
         }
     }
 }
@@ -277,10 +330,13 @@ async fn follow(shared: Weak<SharedScreen>, host: Host, id: SessionId) {
         };
         let is_last = events.len() < FOLLOW_EVENTS_MAX;
         for logged in &events {
-            shared.screen().apply(&logged.header, logged.event.as_ref());
+            if let Err(error) = shared.believe(host.ports().log.as_ref(), id, logged).await {
+                return shared.end(Some(error.to_string()));
+            }
             after = logged.header.sequence;
         }
         if is_last {
+            shared.screen().forget_pasts();
             shared.tell(true);
             drop(shared);
             tokio::time::sleep(Duration::from_millis(FOLLOW_POLL_MS)).await;

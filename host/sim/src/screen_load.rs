@@ -4,8 +4,8 @@
 //!
 //! Not here: clocks and tables (benchmarks).
 
-use harness_core::Sequence;
 use harness_core::display::{Cursor, Screen};
+use harness_core::{Event, Sequence};
 use harness_engine::LoggedEvent;
 
 /// What one reader of a screen got.
@@ -26,6 +26,11 @@ pub struct ScreenLoad {
 /// Folds events and makes an update after every `events_per_update` of them, as for one reader that sends them on.
 pub fn screen_load<'a>(events: impl IntoIterator<Item = &'a LoggedEvent>, events_per_update: u64) -> ScreenLoad {
     let (mut screen, mut cursor, mut load) = (Screen::default(), Cursor::NOTHING, ScreenLoad::default());
+    let events: Vec<&LoggedEvent> = events.into_iter().collect();
+    screen.expect_rewinds(events.iter().filter_map(|logged| match logged.event {
+        Some(Event::SessionRewound { to }) => Some(to),
+        _ => None,
+    }));
     for logged in events {
         screen.apply(&logged.header, logged.event.as_ref());
         load.events += 1;

@@ -2,7 +2,7 @@
 
 use crate::world::{World, finish, prompt, settle, until};
 use harness_core::display::{DisplayState, DisplayUpdate, Screen};
-use harness_core::{ApproveMode, Sequence, SessionId};
+use harness_core::{ApproveMode, Event, Sequence, SessionId};
 use harness_engine::ports::ModelDelta;
 use harness_engine::{DisplayStream, SessionError, Update};
 use harness_sim::gate::Gate;
@@ -50,7 +50,12 @@ impl Reader {
 /// The fold of a session's log.
 async fn folded(world: &World, id: SessionId) -> Value {
     let mut screen = Screen::default();
-    for logged in world.host.events(id, Sequence::START, usize::MAX).await.unwrap() {
+    let events = world.host.events(id, Sequence::START, usize::MAX).await.unwrap();
+    screen.expect_rewinds(events.iter().filter_map(|logged| match logged.event {
+        Some(Event::SessionRewound { to }) => Some(to),
+        _ => None,
+    }));
+    for logged in events {
         screen.apply(&logged.header, logged.event.as_ref());
     }
     screen.state().to_json()
@@ -167,4 +172,66 @@ async fn a_session_that_is_not_there_is_an_error() {
     let world = World::tape([]);
     let mut updates = world.host.display(SessionId::from_bits(1), Sequence::START);
     assert!(matches!(updates.next().await, Err(SessionError::Closed(Some(why))) if why.contains("no session")));
+}
+
+#[tokio::test]
+async fn after_a_rewind_readers_see_what_was_shown_then() {
+    let replies = [Reply::text("one"), Reply::calls(&[EDIT]), Reply::text("two"), Reply::text("three")];
+    let world = World::tape(replies);
+    let session = world.create(ApproveMode::Edits).await;
+    let mut reader = Reader::new(session.display(Sequence::START));
+    prompt(&session).await;
+    finish(&session).await.unwrap();
+    let first = session.snapshot().await.unwrap().tip.sequence;
+    prompt(&session).await;
+    finish(&session).await.unwrap();
+    let second = session.snapshot().await.unwrap().tip.sequence;
+    reader.read_to(second).await;
+    assert_eq!((reader.state().files.len(), reader.wholes), (1, 1));
+
+    session.rewind(first).await.unwrap();
+    reader.read_to(second.next()).await;
+    let shown = reader.state();
+    assert_eq!((shown.files.len(), shown.problems.last_text.as_deref()), (0, Some("one")));
+    assert_eq!(shown.counters.turns, 2, "what was done stays done");
+    assert_eq!(reader.wholes, 2, "the whole state comes anew");
+    assert_eq!(reader.known, folded(&world, session.id()).await);
+
+    // Forward again into what was left, and once more back.
+    session.rewind(second).await.unwrap();
+    session.rewind(second.next()).await.unwrap();
+    prompt(&session).await;
+    finish(&session).await.unwrap();
+    let tip = session.snapshot().await.unwrap().tip.sequence;
+    reader.read_to(tip).await;
+    assert_eq!(reader.known, folded(&world, session.id()).await);
+    // Those who come later, in this process or another one.
+    drop(reader);
+    let other = world.again(harness_sim::scripted_model::ScriptedModel::tape([]));
+    for updates in [session.display(Sequence::START), other.host.display(session.id(), Sequence::START)] {
+        let mut late = Reader::new(updates);
+        late.read_to(tip).await;
+        assert_eq!((&late.known, late.wholes), (&folded(&world, session.id()).await, 1));
+        assert_eq!((late.state().files.len(), late.state().problems.last_text.as_deref()), (0, Some("three")));
+    }
+}
+
+#[tokio::test]
+async fn a_fork_is_shown_from_the_events_of_its_origin_on() {
+    let world = World::tape([Reply::text("one")]);
+    let session = world.create(ApproveMode::Ask).await;
+    prompt(&session).await;
+    finish(&session).await.unwrap();
+    let fork = world.host.fork(session.id(), None, harness_core::event::ForkFiles::Shared).await.unwrap();
+    let mut follower = Reader::new(world.host.display(fork, Sequence::START));
+    follower.read_to(session.snapshot().await.unwrap().tip.sequence.next()).await;
+    let about = follower.state().about;
+    assert_eq!((about.session, about.origin), (Some(fork), Some(session.id())));
+    assert_eq!(about.title.as_deref(), Some("go on (fork)"));
+    assert_eq!(follower.state().problems.last_text.as_deref(), Some("one"));
+    let opened = world.open(fork, ApproveMode::Ask).await.unwrap();
+    opened.rename("apart").await.unwrap();
+    follower.read_to(opened.snapshot().await.unwrap().tip.sequence).await;
+    assert_eq!(follower.known, folded(&world, fork).await);
+    assert_eq!(follower.state().about.title.as_deref(), Some("apart"));
 }
