@@ -10,7 +10,7 @@ use crate::checkpoint::{CheckpointPolicy, Kept};
 use crate::load::{LoadError, LoadedSession, batch_end, load, load_to, verify_chain};
 use crate::policy::NoPolicy;
 use crate::ports::{
-    AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Index, Kv, Lease, LeaseError, Model, Policy,
+    AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Inbox, Index, Kv, Lease, LeaseError, Model, Policy,
     SessionAppend, SessionSummary, Takeover,
 };
 use crate::session::{Session, SessionError, logged};
@@ -38,6 +38,8 @@ pub struct Ports {
     pub blobs: Arc<dyn Blobs>,
     /// Components' values.
     pub kv: Arc<dyn Kv>,
+    /// What other processes give sessions.
+    pub inbox: Arc<dyn Inbox>,
     /// The models.
     pub model: Arc<dyn Model>,
     /// Time.

@@ -15,6 +15,7 @@ pub mod crash;
 pub mod diff;
 mod grants;
 mod host;
+pub mod inbox;
 mod load;
 mod policy;
 pub mod portable;
