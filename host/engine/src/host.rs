@@ -15,6 +15,7 @@ use crate::ports::{
 };
 use crate::session::{Session, SessionError, logged};
 use crate::storable;
+use crate::system::{SystemClock, SystemIds};
 use harness_core::budget::Budget;
 use harness_core::envelope::{Lineage, SealContext, SealedEvent, Tip, seal, verify};
 use harness_core::event::{Context, ForkFiles};
@@ -46,6 +47,23 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub ids: Arc<dyn Ids>,
+}
+
+impl Ports {
+    /// One store for everything that is kept, with the system's clock and randomness.
+    pub fn over<S: EventLog + Lease + Index + Blobs + Kv + Inbox>(store: Arc<S>, model: Arc<dyn Model>) -> Self {
+        Self {
+            log: Arc::clone(&store) as _,
+            lease: Arc::clone(&store) as _,
+            index: Arc::clone(&store) as _,
+            blobs: Arc::clone(&store) as _,
+            kv: Arc::clone(&store) as _,
+            inbox: store,
+            model,
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(SystemIds),
+        }
+    }
 }
 
 /// Why a session could not be created or opened.
