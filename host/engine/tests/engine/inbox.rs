@@ -238,8 +238,13 @@ async fn until_closed(session: &Session) {
 #[tokio::test]
 async fn what_is_taken_with_contents_that_there_is_no_room_for_says_where_it_is() {
     let gate = Gate::closed();
-    let world = World::tape([Reply::calls(&[EDIT]).behind(&gate), Reply::text("done"), Reply::text("noted")]);
-    let session = world.create(ApproveMode::All).await;
+    let world = World::tape([
+        Reply::calls(&[EDIT, READ]).behind(&gate),
+        Reply::text("done"),
+        Reply::text("one"),
+        Reply::text("two"),
+    ]);
+    let session = world.create(ApproveMode::Ask).await;
     let id = session.id();
     world.store.set_blob_quota(1);
     prompt(&session).await;
@@ -261,8 +266,8 @@ async fn what_is_taken_with_contents_that_there_is_no_room_for_says_where_it_is(
         assert_eq!(accepted(&other, receipt).await.event, Some(message(number, "noted")));
     }
     let kinds = world.kinds(id).await;
-    let at = |kind: &str| kinds.iter().rposition(|found| *found == kind).unwrap();
-    assert!(at("call_reported") < at("message_received"), "they were taken together: {kinds:?}");
+    let report = kinds.iter().position(|kind| *kind == "call_reported");
+    assert!(report < kinds.iter().rposition(|kind| *kind == "message_received"), "{kinds:?}");
     assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
     assert_eq!(world.file("a.txt"), "alpha", "there was no room for what the call changed");
 }
