@@ -70,17 +70,21 @@ impl Inbox for SqliteStore {
                     Err(error) => tracing::debug!(%session, %error, "an inbox could not be read"),
                 }
             }
+            let look = async {
+                let _turn = mail.looking.lock().await;
+                clock.sleep(INBOX_LOOK_MS).await;
+                self.newest_place().await
+            };
             tokio::select! {
+                biased;
+                // Whoever looks hears of what others found, too.
                 changed = newest.changed() => if changed.is_err() {
                     return std::future::pending().await;
                 },
-                _turn = mail.looking.lock() => {
-                    clock.sleep(INBOX_LOOK_MS).await;
-                    match self.newest_place().await {
-                        Ok(place) => mail.tell(place),
-                        Err(error) => tracing::debug!(%error, "the inboxes could not be looked at"),
-                    }
-                }
+                found = look => match found {
+                    Ok(place) => mail.tell(place),
+                    Err(error) => tracing::debug!(%error, "the inboxes could not be looked at"),
+                },
             }
         }
     }
