@@ -3,7 +3,7 @@
 //! Promise: log, then believe, then act. Nothing is done before the events that ask for it are
 //! durable, and nobody is told of an event that is not.
 //!
-//! Not here: decisions (harness-core), any implementation of a port.
+//! Not here: decisions (harness-core), any implementation of a port but the system's clock and randomness.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod actor;
@@ -16,6 +16,7 @@ pub mod diff;
 pub mod display;
 mod grants;
 mod host;
+pub mod inbox;
 mod load;
 mod policy;
 pub mod portable;
@@ -23,6 +24,7 @@ pub mod ports;
 mod said;
 mod session;
 mod storable;
+pub mod system;
 pub mod undo;
 mod work;
 

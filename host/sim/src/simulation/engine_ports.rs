@@ -11,11 +11,12 @@ use async_trait::async_trait;
 use harness_core::change::{FileState, Manifest};
 use harness_core::event::{ApplyResult, ModelFailure, ModelFailureKind};
 use harness_core::item::{Effects, ToolSpec};
-use harness_core::{CallId, Epoch, Outcome, Sequence, SessionId, TimeMs, Tip};
+use harness_core::{CallId, Epoch, InboxId, Outcome, Sequence, SessionId, TimeMs, Tip};
 use harness_engine::Ports;
 use harness_engine::ports::{
-    AppendError, Blob, Blobs, CallReport, CallRequest, Clock, DeltaSink, EventLog, Hands, Holder, Index, Kv, Lease,
-    LeaseError, Model, ModelDelta, ModelRequest, ModelResponse, SessionAppend, StoreError, StoredEvent, Takeover,
+    AppendError, Blob, Blobs, CallReport, CallRequest, Clock, DeltaSink, EventLog, Hands, Holder, Inbox, InboxEntry,
+    InboxError, InboxReceipt, Index, Kv, Lease, LeaseError, Model, ModelDelta, ModelRequest, ModelResponse,
+    SessionAppend, StoreError, StoredEvent, Takeover, UnreadEntry,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,6 +80,8 @@ pub(crate) struct Outside {
     pub(crate) evidence: Evidence,
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) reached: Vec<&'static str>,
+    /// How often something was put into an inbox.
+    pub(crate) puts: tokio::sync::watch::Sender<u64>,
     /// Hears of what must hold, at once.
     pub(crate) listener: Option<Listener>,
 }
@@ -156,11 +159,11 @@ impl Desk {
 }
 
 /// What keeps sessions: the real store, or one in memory.
-pub trait Store: EventLog + Lease + Index + Blobs + Kv {}
+pub trait Store: EventLog + Lease + Index + Blobs + Kv + Inbox {}
 
-impl<S: EventLog + Lease + Index + Blobs + Kv> Store for S {}
+impl<S: EventLog + Lease + Index + Blobs + Kv + Inbox> Store for S {}
 
-/// Everything that one host stands on. Log and lease go through here, the rest of the store does not.
+/// Everything that one host stands on. Log, lease and inbox go through here, the rest of the store does not.
 #[derive(Clone)]
 pub(crate) struct SimPorts {
     pub(crate) desk: Arc<Desk>,
@@ -179,6 +182,7 @@ impl SimPorts {
             index: Arc::clone(&store) as _,
             blobs: Arc::clone(&store) as _,
             kv: store,
+            inbox: Arc::clone(&all) as _,
             model: Arc::clone(&all) as _,
             clock: all,
             ids: Arc::new(SeededIds::new(seed)),
@@ -341,6 +345,33 @@ impl Lease for SimPorts {
 
     async fn holder(&self, session: SessionId) -> Result<Option<Holder>, LeaseError> {
         self.store.holder(session).await
+    }
+}
+
+/// What is put is seen at once: nobody looks again and again, so that nothing but the plan makes time pass.
+#[async_trait]
+impl Inbox for SimPorts {
+    async fn put(&self, session: SessionId, entry: InboxEntry) -> Result<(), InboxError> {
+        self.store.put(session, entry).await?;
+        self.outside().puts.send_modify(|puts| *puts += 1);
+        Ok(())
+    }
+
+    async fn unread(&self, session: SessionId, after: u64, entries_max: usize) -> Result<Vec<UnreadEntry>, StoreError> {
+        self.store.unread(session, after, entries_max).await
+    }
+
+    async fn receipt(&self, session: SessionId, id: InboxId) -> Result<Option<InboxReceipt>, StoreError> {
+        self.store.receipt(session, id).await
+    }
+
+    async fn arrival(&self, session: SessionId, after: u64, _: &dyn Clock) {
+        let mut puts = self.outside().puts.subscribe();
+        while !self.store.unread(session, after, 1).await.is_ok_and(|unread| !unread.is_empty()) {
+            if puts.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 }
 
