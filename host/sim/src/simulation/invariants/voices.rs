@@ -56,6 +56,13 @@ impl Room {
         self.answers.iter().rev().find(|answer| answer.policy == policy && answer.subject == subject)
     }
 
+    /// What the policy in force said where it put these arguments in place of others.
+    fn narrowed(&self, subject: Digest, arguments: &str) -> Option<&PolicyAnswer> {
+        let policy = self.mode()?.policy?;
+        let is_it = |it: &&PolicyAnswer| it.policy == policy && it.subject == subject && it.verdict != VerdictKind::Deny;
+        self.answers.iter().filter(is_it).find(|it| it.narrowed.as_deref() == Some(arguments))
+    }
+
     /// Why the mode in force does not let a call run, or its changes be put in place.
     fn refuses(&self, id: CallId, is_staged: bool) -> Result<(), String> {
         let Some(call) = self.calls.get(&id) else { return Err(format!("{id} was never requested")) };
@@ -71,10 +78,7 @@ impl Room {
         let said = self.said(about(&call.tool, &call.arguments, staged));
         // Arguments that the policy itself put in place of others are what it said of those.
         let narrowed = call.before.as_ref().filter(|_| !is_staged && said.is_none());
-        let said = said.or_else(|| {
-            let said = self.said(about(&call.tool, narrowed?, None))?;
-            (said.narrowed.as_ref() == Some(&call.arguments)).then_some(said)
-        });
+        let said = said.or_else(|| self.narrowed(about(&call.tool, narrowed?, None), &call.arguments));
         match said {
             None => Err(format!("the policy of `{}` said nothing about {id}", mode.name)),
             Some(said) if said.verdict == VerdictKind::Deny => Err(format!("the policy of `{}` denied {id}", mode.name)),
