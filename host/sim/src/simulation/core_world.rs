@@ -13,8 +13,8 @@ use super::coverage::Coverage;
 use super::evidence::{Evidence, Execution, Opened, Request, Told};
 use super::inputs;
 use crate::random::Random;
-use branch::{Branch, Open, Work};
 pub(crate) use branch::fold;
+use branch::{Branch, Open, Work};
 use harness_core::event::{Changes, ForkFiles};
 use harness_core::item::AssistantPart;
 use harness_core::{
@@ -180,6 +180,9 @@ impl<'a> CoreWorld<'a> {
             return Ok(());
         }
         let epoch = open.epoch;
+        if open.state.pending().len() > 1 {
+            self.coverage.reach("several approvals waiting at once");
+        }
         self.write(&decision.events);
         if fate == Fate::KeptUntold {
             self.on.open = None;
@@ -274,7 +277,9 @@ impl<'a> CoreWorld<'a> {
                     questions.extend(state.policy_question(None, tool, &arguments, None));
                 }
             }
-            Event::CallReported { call, outcome, changes: Changes::Staged { manifest }, .. } if outcome.is_success() => {
+            Event::CallReported { call, outcome, changes: Changes::Staged { manifest }, .. }
+                if outcome.is_success() =>
+            {
                 if let Some(found) = state.turn.as_ref().and_then(|turn| turn.call(*call)) {
                     questions.extend(state.policy_question(Some(*call), &found.tool, &found.arguments, Some(manifest)));
                 }

@@ -20,7 +20,6 @@ use harness_engine::ports::{
     SessionAppend, StoreError, StoredEvent, Takeover,
 };
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -136,26 +135,12 @@ pub(crate) struct Desk {
     slips: Mutex<Vec<Slip>>,
     random: Mutex<Random>,
     /// Whether its disk is slow and fails now and then.
-    is_faulty: AtomicBool,
+    is_faulty: bool,
 }
 
 impl Desk {
     pub(crate) fn new(seed: u64, is_faulty: bool) -> Self {
-        Self { slips: Mutex::default(), random: Mutex::new(Random(seed)), is_faulty: AtomicBool::new(is_faulty) }
-    }
-
-    /// From now on its disk is fast and whole. Says whether it was not.
-    pub(crate) fn begin_truce(&self) -> bool {
-        self.is_faulty.swap(false, Ordering::Relaxed)
-    }
-
-    /// Its disk is what it was.
-    pub(crate) fn end_truce(&self, is_faulty: bool) {
-        self.is_faulty.store(is_faulty, Ordering::Relaxed);
-    }
-
-    fn is_faulty(&self) -> bool {
-        self.is_faulty.load(Ordering::Relaxed)
+        Self { slips: Mutex::default(), random: Mutex::new(Random(seed)), is_faulty }
     }
 
     fn put(&self, slip: Slip) {
@@ -180,7 +165,7 @@ impl Desk {
 
     /// Now and then the disk takes its time.
     async fn disk(&self) {
-        if self.is_faulty() && locked(&self.random).one_in(4) {
+        if self.is_faulty && locked(&self.random).one_in(4) {
             let (reply, done) = oneshot::channel();
             self.put(Slip::Disk { reply });
             let _ = done.await;
@@ -188,7 +173,7 @@ impl Desk {
     }
 
     fn draw(&self, per_mille: u64) -> bool {
-        self.is_faulty() && locked(&self.random).per_mille(per_mille)
+        self.is_faulty && locked(&self.random).per_mille(per_mille)
     }
 }
 

@@ -59,6 +59,8 @@ pub(crate) struct EngineWorld<'a> {
     started: u32,
     responses: u64,
     prompts: u64,
+    /// A checkpoint may be there: it is read on another thread.
+    has_checkpoints: bool,
     coverage: &'a mut Coverage,
 }
 
@@ -112,6 +114,7 @@ impl<'a> EngineWorld<'a> {
             started: 0,
             responses: 0,
             prompts: 0,
+            has_checkpoints: false,
             coverage,
         };
         let process = world.start(0, false);
@@ -143,7 +146,8 @@ impl<'a> EngineWorld<'a> {
         self.started += 1;
         let holder = Holder { machine: "sim".to_owned(), pid: self.started, process_start: 1 };
         let mut random = Random(self.ids.next());
-        let has_threads = random.one_in(CHECKPOINTS_ONE_IN);
+        let keeps = random.one_in(CHECKPOINTS_ONE_IN);
+        self.has_checkpoints |= keeps;
         let hooks = match random.below(3) {
             0 => (0..1 + random.below(3)).map(|_| inputs::hook_point(&mut random)).collect(),
             _ => Vec::new(),
@@ -157,11 +161,11 @@ impl<'a> EngineWorld<'a> {
         let often = CheckpointPolicy { events: 1 + random.below(40), close_events: 5 };
         let never = CheckpointPolicy { events: u64::MAX, close_events: u64::MAX };
         let host = host.with_policy(Arc::new(ports.clone()));
-        let host = host.with_checkpoints(if has_threads { often } else { never });
+        let host = host.with_checkpoints(if keeps { often } else { never });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build();
         #[allow(clippy::expect_used, reason = "without a thread's runtime there is nothing to simulate")]
         let runtime = runtime.expect("a runtime of its own");
-        Process { runtime, ports, host, holder, session: Arc::default(), has_threads }
+        Process { runtime, ports, host, holder, session: Arc::default(), has_threads: self.has_checkpoints }
     }
 
     /// Lets one thing happen.
@@ -282,6 +286,9 @@ impl<'a> EngineWorld<'a> {
             let after = Sequence(view.stored.len() as u64);
             let Some(Ok(fresh)) = at_once(self.store.read(view.session, after, usize::MAX)) else { continue };
             wrong = wrong.or(fresh.into_iter().try_for_each(|stored| view.take(stored)).err());
+            if view.state().pending().len() > 1 {
+                self.coverage.reach("several approvals waiting at once");
+            }
         }
         wrong.into_iter().for_each(|what| self.wrong(what));
     }
@@ -391,7 +398,8 @@ impl<'a> EngineWorld<'a> {
 
     /// Has a new host take a session up.
     fn open_session(&mut self, of: usize, takeover: Takeover, is_faulty: bool, random: &mut Random) {
-        let Some((id, after)) = self.views.get(of).map(|view| (view.session, Sequence(view.stored.len() as u64))) else {
+        let Some((id, after)) = self.views.get(of).map(|view| (view.session, Sequence(view.stored.len() as u64)))
+        else {
             return;
         };
         self.make_room(of);
@@ -403,7 +411,12 @@ impl<'a> EngineWorld<'a> {
         let hands: Arc<dyn Hands> = Arc::new(process.ports.clone());
         let (slot, outside) = (Arc::clone(&process.session), Arc::clone(&self.outside));
         process.runtime.spawn(async move {
-            let Ok(session) = host.open(id, context, Vec::new(), hands, takeover).await else { return };
+            let session = match host.open(id, context, Vec::new(), hands, takeover).await {
+                Ok(session) => session,
+                // On a whole disk nothing is in its way.
+                Err(error) if !is_faulty => return locked(&outside).wrong(format!("it was not opened: {error:?}")),
+                Err(_) => return,
+            };
             // Asked for before anything else can reach the writer.
             let seen = session.snapshot().await;
             let updates = session.subscribe(after);
@@ -423,6 +436,7 @@ impl<'a> EngineWorld<'a> {
         let Some(process) = self.processes.get_mut(chosen) else { return };
         // What is left behind is passed over by a checkpoint.
         process.has_threads = true;
+        self.has_checkpoints = true;
         let end = self.views.get(process.ports.of).map_or(0, |view| view.stored.len() as u64);
         let to = Sequence(random.below(end + 2));
         self.tell_and(
@@ -439,14 +453,18 @@ impl<'a> EngineWorld<'a> {
         );
     }
 
-    /// Has a host make another session of what one was after some event, whoever writes it meanwhile.
+    /// A session that another may be made from, with its end and a host of its own for it that does nothing else.
+    fn origin(&mut self, chosen: usize) -> Option<(usize, SessionId, u64, Process)> {
+        let of = self.processes.get(chosen).filter(|_| self.views.len() < SESSIONS_MAX)?.ports.of;
+        let (origin, end) = self.views.get(of).map(|view| (view.session, view.stored.len() as u64))?;
+        Some((of, origin, end, self.start(of, false)))
+    }
+
+    /// Makes another session of what one was after some event, whoever writes it meanwhile.
     fn fork(&mut self, chosen: usize, random: &mut Random) {
-        let Some(process) = self.processes.get(chosen).filter(|_| self.views.len() < SESSIONS_MAX) else { return };
-        let (host, of, faults) = (process.host.clone(), process.ports.of, process.ports.desk.begin_truce());
-        let Some((origin, end)) = self.views.get(of).map(|view| (view.session, view.stored.len() as u64)) else { return };
+        let Some((of, origin, end, process)) = self.origin(chosen) else { return };
         let at = (!random.one_in(3)).then(|| Sequence(1 + random.below(end)));
-        let forked = process.runtime.block_on(host.fork(origin, at, ForkFiles::Shared));
-        process.ports.desk.end_truce(faults);
+        let forked = process.runtime.block_on(process.host.fork(origin, at, ForkFiles::Shared));
         self.look();
         match forked {
             Ok(id) => self.begin_another(id, of, "forked"),
@@ -454,19 +472,15 @@ impl<'a> EngineWorld<'a> {
         }
     }
 
-    /// Has a host write a session into a file and take it in again.
+    /// Writes a session into a file and takes it in again.
     fn import(&mut self, chosen: usize) {
-        let Some(process) = self.processes.get(chosen).filter(|_| self.views.len() < SESSIONS_MAX) else { return };
-        let (host, of, faults) = (process.host.clone(), process.ports.of, process.ports.desk.begin_truce());
-        let Some(origin) = self.views.get(of).map(|view| view.session) else { return };
+        let Some((of, origin, _, process)) = self.origin(chosen) else { return };
         let mut file = Vec::new();
-        let exported = process.runtime.block_on(host.export(origin, &mut file));
-        if let Err(error) = exported {
+        if let Err(error) = process.runtime.block_on(process.host.export(origin, &mut file)) {
             return self.wrong(format!("it was not exported: {error}"));
         }
-        let file = std::io::Cursor::new(file);
-        let imported = process.runtime.block_on(host.import(file, ImportAs::New, "/i", ImportLimits::default()));
-        process.ports.desk.end_truce(faults);
+        let (file, limits) = (std::io::Cursor::new(file), ImportLimits::default());
+        let imported = process.runtime.block_on(process.host.import(file, ImportAs::New, "/i", limits));
         self.look();
         match imported {
             Ok(id) => self.begin_another(id, of, "imported"),

@@ -76,7 +76,7 @@ pub(crate) fn context(random: &mut Random) -> Context {
         };
         rules.push(Rule { tool, category, reason: "so.".to_owned(), ..Rule::new(format!("rule-{number}"), verdict) });
     }
-    if random.one_in(4) {
+    if random.one_in(3) {
         // Calls that only read are asked about together.
         let (category, verdict) = (Some(Category::Read), VerdictKind::Ask);
         rules.push(Rule { category, reason: "so.".to_owned(), ..Rule::new("reads", verdict) });
@@ -231,7 +231,11 @@ pub(crate) fn report(random: &mut Random, spec: &ToolSpec, round: u32, tools: &[
     let write = || KvWrite { space: space.clone(), key: "k".to_owned(), value: Some("dg==".to_owned()) };
     let kv = if !spec.component.is_empty() && random.one_in(4) { vec![write()] } else { Vec::new() };
     let record = CallRecord { requests, kv, ..CallRecord::default() };
-    Reported { outcome, usage: CallUsage { fuel: random.below(1_000), memory_bytes: 1, time_us: random.below(3_000_000) }, record }
+    Reported {
+        outcome,
+        usage: CallUsage { fuel: random.below(1_000), memory_bytes: 1, time_us: random.below(3_000_000) },
+        record,
+    }
 }
 
 fn not_granted(random: &mut Random, spec: &ToolSpec) -> Outcome {

@@ -205,10 +205,8 @@ impl Branch {
         let live = self.open.take().map(|open| Live { out: open.waited_for(), state: open.state });
         let shared = self.owners.last().map_or(0, |(_, last)| usize::try_from(*last).unwrap_or(usize::MAX));
         let theirs = others.iter().find(|(session, _)| Some(*session) == self.origin);
-        let origin = theirs.map(|(_, stored)| Origin {
-            owners: self.owners,
-            events: stored.iter().take(shared).cloned().collect(),
-        });
+        let origin = theirs
+            .map(|(_, stored)| Origin { owners: self.owners, events: stored.iter().take(shared).cloned().collect() });
         Evidence { stored: self.stored, origin, tip: Some(self.tip), live, ..self.evidence }
     }
 }

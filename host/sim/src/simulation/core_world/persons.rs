@@ -5,9 +5,7 @@ use crate::random::Random;
 use crate::simulation::action::Action;
 use crate::simulation::inputs;
 use harness_core::event::Answer;
-use harness_core::{
-    ApprovalId, CallId, Digest, Event, Grant, Manifest, MessageId, PlanId, QuestionId, Refusal,
-};
+use harness_core::{ApprovalId, CallId, Digest, Event, Grant, Manifest, MessageId, PlanId, QuestionId, Refusal};
 
 impl CoreWorld<'_> {
     /// Lets a person, a policy or a hook speak.
@@ -66,8 +64,7 @@ impl CoreWorld<'_> {
 
     fn say(&mut self, random: &mut Random) {
         let message = MessageId::from_bits(self.bits());
-        let (text, delivery, limits) =
-            (format!("message {message}"), inputs::delivery(random), inputs::limits(random));
+        let (text, delivery, limits) = (format!("message {message}"), inputs::delivery(random), inputs::limits(random));
         if let Err(refusal) = self.feed(Event::MessageReceived { message, text, delivery, limits })
             && !matches!(refusal, Refusal::TooManyMessages)
         {
@@ -79,9 +76,6 @@ impl CoreWorld<'_> {
         let waiting = self.state().map_or_else(Vec::new, |state| {
             state.pending().iter().map(|pending| (pending.approval, pending.binds_to)).collect()
         });
-        if waiting.len() > 1 {
-            self.coverage.reach("several approvals waiting at once");
-        }
         let Some((approval, binds_to)) = random.pick(&waiting).copied() else { return };
         let answer = inputs::answer(random);
         let may_be_refused = matches!(answer, Answer::Allow { .. } | Answer::Edited { .. });
@@ -174,7 +168,7 @@ impl CoreWorld<'_> {
         let key = inputs::trust_key(random, self.state()?)?;
         Some(match random.below(5) {
             0 => Event::TrustReset { key: random.one_in(2).then_some(key) },
-            _ => Event::TrustSet { key, level: inputs::trust_level(random) },
+            _ => Event::TrustSet { level: inputs::trust_level(random, &key), key },
         })
     }
 

@@ -136,7 +136,8 @@ impl EngineWorld<'_> {
             }
             _ => {
                 let Some(key) = inputs::trust_key(random, state) else { return };
-                let (level, is_reset, is_whole) = (inputs::trust_level(random), random.one_in(5), random.one_in(2));
+                let level = inputs::trust_level(random, &key);
+                let (is_reset, is_whole) = (random.one_in(5), random.one_in(2));
                 self.tell(chosen, None, |session| async move {
                     match is_reset {
                         true => session.reset_trust((!is_whole).then_some(key)).await,
@@ -150,9 +151,6 @@ impl EngineWorld<'_> {
     pub(super) fn answer(&mut self, chosen: usize, random: &mut Random) {
         let Some(state) = self.state(chosen) else { return };
         let waiting: Vec<_> = state.pending().iter().map(|it| (it.approval, it.binds_to)).collect();
-        if waiting.len() > 1 {
-            self.coverage.reach("several approvals waiting at once");
-        }
         let Some((approval, binds_to)) = random.pick(&waiting).copied() else { return };
         let answer = inputs::answer(random);
         let accepted = Some(Accepted::Approval(approval));

@@ -49,7 +49,7 @@ fn mode(name: &str, random: &mut Random) -> ModeSpec {
         name: name.to_owned(),
         description: String::new(),
         instructions: if random.one_in(2) { format!("do {name}") } else { String::new() },
-        tools: random.one_in(4).then(|| all[random.index(3)].clone()),
+        tools: random.one_in(6).then(|| all[random.index(3)].clone()),
         model: random.one_in(6).then(|| model(random)),
         leads_to: Vec::new(),
         policy: random.one_in(2).then(|| policy(random.below(3))),
@@ -175,16 +175,19 @@ pub(crate) fn session_arguments(tool: &str, random: &mut Random) -> String {
 /// The kind of work of some tool, mostly of one that is asked about now.
 pub(crate) fn trust_key(random: &mut Random, state: &SessionState) -> Option<TrustKey> {
     let asked = state.pending().first().map(|it| it.call.tool.clone());
-    let tools: Vec<&ToolSpec> = state.context.iter().flat_map(|it| &it.tools).filter(|it| !it.is_of_session()).collect();
+    let tools: Vec<&ToolSpec> =
+        state.context.iter().flat_map(|it| &it.tools).filter(|it| !it.is_of_session()).collect();
     let named = tools.iter().find(|tool| asked.as_ref() == Some(&tool.name) && !random.one_in(3));
     let tool = named.or_else(|| random.pick(&tools))?;
     Some(state.trust_key(tool, None))
 }
 
-/// A level of trust.
-pub(crate) fn trust_level(random: &mut Random) -> TrustLevel {
-    [TrustLevel::Supervised, TrustLevel::SemiAutonomous, TrustLevel::SemiAutonomous, TrustLevel::Autonomous]
-        [random.index(4)]
+/// A level of trust; now and then one that this kind of work never gets.
+pub(crate) fn trust_level(random: &mut Random, key: &TrustKey) -> TrustLevel {
+    let levels =
+        [TrustLevel::Supervised, TrustLevel::SemiAutonomous, TrustLevel::SemiAutonomous, TrustLevel::Autonomous];
+    let level = levels[random.index(4)];
+    if random.one_in(8) { level } else { level.min(TrustLevel::highest(key.risk)) }
 }
 
 /// What other sessions know of trust.
@@ -193,7 +196,7 @@ pub(crate) fn trust_record(random: &mut Random, key: TrustKey) -> TrustRecord {
         TrustCounts { approved: random.below(50) as u32, failed: random.below(4) as u32, ..TrustCounts::default() };
     let implementation = format!("sim:{}:{}", key.tool, random.below(24));
     TrustRecord {
-        level: trust_level(random).min(TrustLevel::highest(key.risk)),
+        level: trust_level(random, &key).min(TrustLevel::highest(key.risk)),
         key,
         era: random.below(3) as u32,
         implementation,

@@ -51,7 +51,9 @@ pub(super) fn a_fork_begins_as_its_origin_was(seen: &Seen<'_>) -> Result<(), Str
         return Err(format!("its origin has {} of {} shared events", origin.events.len(), seen.shared));
     }
     match seen.log.get(seen.shared) {
-        Some(Event::SessionForked { at, .. } | Event::SessionImported { at, .. }) if at.0 == seen.shared as u64 => Ok(()),
+        Some(Event::SessionForked { at, .. } | Event::SessionImported { at, .. }) if at.0 == seen.shared as u64 => {
+            Ok(())
+        }
         other => Err(format!("its first own event after {} is {other:?}", seen.shared)),
     }
 }

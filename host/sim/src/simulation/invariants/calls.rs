@@ -52,8 +52,7 @@ impl Ways {
             let reaches = spec.effects == Effects::Requesting && rule.category == Some(Category::Network);
             // The session's own tools change nothing else: only a deny that names one is about it.
             let is_named = rule.tool.as_ref().map_or(!spec.is_of_session(), |name| *name == spec.name);
-            is_named
-                && rule.category.is_none_or(|category| category == spec.category || reaches)
+            is_named && rule.category.is_none_or(|category| category == spec.category || reaches)
         });
         denies.next().is_some()
     }

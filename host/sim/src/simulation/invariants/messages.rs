@@ -41,9 +41,8 @@ pub(super) fn a_message_is_delivered_once_in_order_or_expires(seen: &Seen<'_>) -
                 }
             }
             Event::TurnEnded { end, .. } => {
-                let begins = |(_, delivery): &(MessageId, Delivery)| {
-                    *end == TurnEnd::Done || *delivery == Delivery::Interrupt
-                };
+                let begins =
+                    |(_, delivery): &(MessageId, Delivery)| *end == TurnEnd::Done || *delivery == Delivery::Interrupt;
                 let next = seen.rest_of_batch(index).next();
                 if waiting.iter().any(begins) && !matches!(next, Some(Event::MessageDelivered { .. })) {
                     return at(format!("{waiting:?} waits, and {next:?} follows"));
@@ -87,7 +86,8 @@ pub(super) fn a_delivered_message_is_read_once(seen: &Seen<'_>) -> Result<(), St
             return Err(format!("`{twice}` is there twice"));
         }
     }
-    let is_read = |text: &str| seen.state.history.iter().any(|it| matches!(it.as_ref(), Item::User { text: it } if it == text));
+    let is_read =
+        |text: &str| seen.state.history.iter().any(|it| matches!(it.as_ref(), Item::User { text: it } if it == text));
     let lost = words.iter().find(|(text, of)| of.iter().any(|it| delivered.contains(it)) && !is_read(text));
     lost.map_or(Ok(()), |(text, _)| Err(format!("`{text}` was delivered, and nobody reads it")))
 }

@@ -94,7 +94,10 @@ impl Purses {
     }
 
     fn lacks(&self, more: &[(&'static str, u64)]) -> Option<String> {
-        let turn = self.turn.and_then(|turn| turn.lacks(more)).map(|what| format!("{what} of the turn: {self_:?}", self_ = self.turn));
+        let turn = self
+            .turn
+            .and_then(|turn| turn.lacks(more))
+            .map(|what| format!("{what} of the turn: {self_:?}", self_ = self.turn));
         turn.or_else(|| self.session.lacks(more).map(|what| format!("{what} of the session: {:?}", self.session)))
     }
 }
@@ -120,7 +123,8 @@ pub(super) fn a_budget_is_overshot_by_one_request_at_most(seen: &Seen<'_>) -> Re
         purses.take(event);
     }
     let state = &seen.state;
-    let is_counted = purses.session.is_counted_by(state, false) && purses.turn.is_none_or(|it| it.is_counted_by(state, true));
+    let is_counted =
+        purses.session.is_counted_by(state, false) && purses.turn.is_none_or(|it| it.is_counted_by(state, true));
     if is_counted { Ok(()) } else { Err(format!("spent was {:?} {:?}", purses.session, purses.turn)) }
 }
 

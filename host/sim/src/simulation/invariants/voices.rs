@@ -59,7 +59,8 @@ impl Room {
     /// What the policy in force said where it put these arguments in place of others.
     fn narrowed(&self, subject: Digest, arguments: &str) -> Option<&PolicyAnswer> {
         let policy = self.mode()?.policy?;
-        let is_it = |it: &&PolicyAnswer| it.policy == policy && it.subject == subject && it.verdict != VerdictKind::Deny;
+        let is_it =
+            |it: &&PolicyAnswer| it.policy == policy && it.subject == subject && it.verdict != VerdictKind::Deny;
         self.answers.iter().filter(is_it).find(|it| it.narrowed.as_deref() == Some(arguments))
     }
 
@@ -81,7 +82,9 @@ impl Room {
         let said = said.or_else(|| self.narrowed(about(&call.tool, narrowed?, None), &call.arguments));
         match said {
             None => Err(format!("the policy of `{}` said nothing about {id}", mode.name)),
-            Some(said) if said.verdict == VerdictKind::Deny => Err(format!("the policy of `{}` denied {id}", mode.name)),
+            Some(said) if said.verdict == VerdictKind::Deny => {
+                Err(format!("the policy of `{}` denied {id}", mode.name))
+            }
             Some(_) => Ok(()),
         }
     }
@@ -163,7 +166,8 @@ pub(super) fn trust_crosses_no_ask(seen: &Seen<'_>) -> Result<(), String> {
         let staged = call.staged.as_ref().filter(|_| !is_arguments);
         let is_sensitive = staged.is_some_and(|it| it.entries().iter().any(|it| it.path.starts_with(".git/")));
         // An edit's rules speak of its changes.
-        let by_rule = room.rules.iter().find(|rule| asks(rule, spec) && !(is_arguments && spec.category == Category::Edit));
+        let by_rule =
+            room.rules.iter().find(|rule| asks(rule, spec) && !(is_arguments && spec.category == Category::Edit));
         let mode_asks = {
             let said = room.said(about(&call.tool, &call.arguments, staged));
             let before = call.before.as_ref().and_then(|before| room.said(about(&call.tool, before, None)));

@@ -103,4 +103,3 @@ pub(super) fn what_waits_for_a_person_still_waits_after_a_crash(seen: &Seen<'_>)
     }
     Ok(())
 }
-
