@@ -4,12 +4,15 @@
 //! session that still waits for something is kept.
 
 mod answer_schema;
+mod answers;
 mod ask;
 mod drive;
 mod interactive;
+mod plan;
 mod said;
 mod screen;
 mod typed;
+mod waiting;
 
 use crate::args::{Cli, RunArgs};
 use crate::exit::Exit;
@@ -107,7 +110,7 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
     if limits.budget.cost_micro_usd.is_some() && settings.price(&model).is_none() {
         screen.note(&format!("what {model} costs is not known: a budget in US dollars does not hold for it"));
     }
-    let mut driver = Driver::new(session.clone(), before, wiring.host.ports().blobs.clone(), asker, limits)?;
+    let mut driver = Driver::new(session.clone(), before, wiring.host.ports(), asker, limits)?;
     let (prepared, policies) = (installation.components.clone(), modes.clone());
     driver.once_requested(move || wiring.prepare(&prepared, &policies));
     let exit = match prompt {
@@ -191,10 +194,9 @@ fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
     match result {
         TurnResult::Ended { end, raise } => exit_of_turn(end, raise.as_deref(), screen),
         TurnResult::Left => Exit::Interrupted,
-        TurnResult::NeedsAnswer { asks, pending } => {
-            // What a component wants to know only a person answers.
-            let is_question = |pending: &serde_json::Value| pending.get("question").is_some();
-            let how = match pending.iter().any(|it| !is_question(it)) {
+        TurnResult::NeedsAnswer { asks, ids, pending } => {
+            // What a component or the model wants to know, and a plan, only a person answers.
+            let how = match pending.iter().any(|it| it.get("approval").is_some()) {
                 true => "on a terminal or with --approve edits|all|none",
                 false => "on a terminal",
             };
@@ -203,6 +205,9 @@ fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
                 screen.reason(&format!("an answer is needed and nobody can be asked: {ask}"));
             }
             screen.note(&format!("go on, {how}: {}", screen.resume()));
+            if let (Some(session), Some(id)) = (screen.session_id(), ids.first()) {
+                screen.note(&format!("or answer: harness-host sessions answer {session} {id} ANSWER"));
+            }
             Exit::NeedsAnswer
         }
     }
