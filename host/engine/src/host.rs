@@ -371,6 +371,12 @@ impl Host {
         load(self.ports.log.as_ref(), id).await
     }
 
+    /// Reads a session as it was after an event and all that derives from the same input.
+    pub async fn load_at(&self, id: SessionId, at: Sequence) -> Result<LoadedSession, LoadError> {
+        let at = self.tip_at(id, Some(at)).await?;
+        Ok(load_to(self.ports.log.as_ref(), id, at.sequence).await?.0)
+    }
+
     /// Events after a position, at most `events_max`, for readers that are not its writer.
     pub async fn events(
         &self,

@@ -19,6 +19,7 @@ mod load;
 mod policy;
 pub mod portable;
 pub mod ports;
+pub mod replay;
 mod said;
 mod session;
 mod storable;
@@ -31,4 +32,4 @@ pub use load::{LoadError, LoadedSession};
 pub use portable::{ExportError, Exported, ImportAs, ImportError, ImportLimits};
 pub use session::{LoggedEvent, Session, SessionError, Subscription, Update};
 #[doc(inline)]
-pub use undo::{CallChanges, Selection, UndoError, UndoPlan};
+pub use undo::{CallChanges, Files, Selection, Standing, UndoError, UndoPlan};

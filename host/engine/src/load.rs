@@ -143,7 +143,7 @@ pub(crate) struct Walk<'a> {
     log: &'a dyn EventLog,
     session: SessionId,
     lineage: Vec<Ancestor>,
-    tip: Tip,
+    pub(crate) tip: Tip,
     /// The last event to be read.
     end: Sequence,
 }
@@ -179,7 +179,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Events that rewinds among the events from here on go back to.
-    async fn rewinds(&mut self) -> Result<BTreeSet<Sequence>, LoadError> {
+    pub(crate) async fn rewinds(&mut self) -> Result<BTreeSet<Sequence>, LoadError> {
         let mut found = BTreeSet::new();
         loop {
             let page = self.page().await?;
@@ -212,7 +212,7 @@ pub(crate) fn check_owner(session: SessionId, lineage: &[Ancestor], sealed: &Sea
     if owner == sealed.header.session && is_told { Ok(()) } else { Err(VerifyError::Chain(sequence)) }
 }
 
-fn event_of(session: SessionId, sealed: &SealedEvent) -> Result<Option<Event>, LoadError> {
+pub(crate) fn event_of(session: SessionId, sealed: &SealedEvent) -> Result<Option<Event>, LoadError> {
     let after = Sequence(sealed.header.sequence.0.saturating_sub(1));
     sealed.event().map_err(|source| LoadError::Damaged { session, after, source })
 }
