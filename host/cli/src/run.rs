@@ -9,11 +9,13 @@ mod ask;
 mod drive;
 mod interactive;
 mod plan;
+mod reply;
 mod said;
 mod screen;
 mod typed;
 mod waiting;
 
+use crate::args::operations::AnswerArgs;
 use crate::args::{Cli, RunArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -23,6 +25,7 @@ use crate::modes::Modes;
 use crate::settings::{self, Said, Settings};
 use crate::wiring::{self, Wiring};
 use answer_schema::AnswerSchema;
+pub(crate) use answers::letter;
 use ask::TerminalAsker;
 pub(crate) use ask::ask_question;
 use drive::{Driver, TurnResult};
@@ -37,6 +40,7 @@ use screen::Screen;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+pub(crate) use waiting::Waiting;
 
 /// Attempts to get an answer that fits the schema, the first included.
 const ANSWER_ATTEMPTS_MAX: u32 = 3;
@@ -46,8 +50,24 @@ const CONTINUE_SESSIONS_MAX: usize = 1_000;
 
 /// Runs the command.
 pub(crate) async fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
+    run_or_answer(cli, args, None).await
+}
+
+/// Gives one answer, and goes on with the session until its turn ends or something else waits.
+pub(crate) async fn answer(cli: &Cli, answer: &AnswerArgs) -> Result<Exit, Failure> {
+    let args = RunArgs {
+        session: Some(answer.id.clone()),
+        take_over: answer.take_over,
+        json: answer.json,
+        approve: answer.approve,
+        ..RunArgs::default()
+    };
+    run_or_answer(cli, &args, Some(answer)).await
+}
+
+async fn run_or_answer(cli: &Cli, args: &RunArgs, answer: Option<&AnswerArgs>) -> Result<Exit, Failure> {
     let mut screen = Screen::new(args.json);
-    let result = run_with(cli, args, &mut screen).await;
+    let result = run_with(cli, args, answer, &mut screen).await;
     match &result {
         Ok(exit) => screen.run_ended(*exit, None),
         Err(failure) => screen.run_ended(failure.exit, Some(&failure.message)),
@@ -55,13 +75,18 @@ pub(crate) async fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
     result
 }
 
-async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit, Failure> {
+async fn run_with(
+    cli: &Cli,
+    args: &RunArgs,
+    answer: Option<&AnswerArgs>,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
     let mut workspace = settings::workspace_folder(args.workspace.as_deref())?;
     let said = Said::from_cli(cli).with_run(args);
     let mut settings = settings::read(&said, Some(&workspace))?;
     screen.set_color(settings.resolved.ui.color.value);
     let schema = args.output_schema.as_deref().map(AnswerSchema::read).transpose()?;
-    let somebody = std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && !args.json;
+    let somebody = std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && !args.json && answer.is_none();
     let prompt = given_prompt(args)?;
     let mut wiring = wiring::wire(&settings)?;
     let existing = chosen_session(&wiring, args, &workspace).await?;
@@ -78,7 +103,7 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
         settings = settings::read(&said, Some(&workspace))?;
         wiring = wiring::wire(&settings)?;
     }
-    let piped = prompt.is_none() && !std::io::stdin().is_terminal();
+    let piped = prompt.is_none() && answer.is_none() && !std::io::stdin().is_terminal();
     let prompt = match prompt {
         // What a session still waits for comes first; a pipe is read only where nothing else is to do.
         None if piped && args.then.is_empty() && !waits(&wiring, existing).await? => Some(read_prompt()?),
@@ -112,7 +137,16 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
     }
     let mut driver = Driver::new(session.clone(), before, wiring.host.ports(), asker, limits)?;
     let (prepared, policies) = (installation.components.clone(), modes.clone());
+    let ports = wiring.host.ports().clone();
     driver.once_requested(move || wiring.prepare(&prepared, &policies));
+    driver.observe(&workspace).await?;
+    if let Some(answer) = answer {
+        driver.settle();
+        if let Err(failure) = reply::give(&session, &ports, answer).await {
+            session.close().await;
+            return Err(failure);
+        }
+    }
     let exit = match prompt {
         None if somebody && args.then.is_empty() => {
             let (settings, workspace, installation) = (&settings, workspace.as_path(), &installation);

@@ -184,7 +184,7 @@ impl Host {
     }
 
     /// Opens a session that nothing is under way in, as it was opened last. Refused where a turn is under way.
-    pub(crate) async fn open_idle(
+    pub async fn open_idle(
         &self,
         id: SessionId,
         hands: Arc<dyn Hands>,

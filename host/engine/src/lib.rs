@@ -19,6 +19,7 @@ mod load;
 mod policy;
 pub mod portable;
 pub mod ports;
+pub mod recorded;
 pub mod replay;
 mod said;
 mod session;

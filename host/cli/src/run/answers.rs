@@ -52,7 +52,9 @@ pub(crate) fn parse(line: &str, offers: &[Offer], can_edit: bool, now: TimeMs) -
         _ => return Err("please answer y, n, n and a reason, or one of the letters; Ctrl-C stops the turn".to_owned()),
     };
     let Some(offer) = offers.iter().find(|offer| offer.kind == kind) else {
-        return Err("that is not offered here: what a boundary or a component asks is allowed once at a time".to_owned());
+        return Err(
+            "that is not offered here: what a boundary or a component asks is allowed once at a time".to_owned()
+        );
     };
     let Answer::Allow { coverage, scope, until } = &offer.answer else { return Ok(Said::Answer(offer.answer.clone())) };
     let (mut coverage, mut scope, mut until) = (coverage.clone(), *scope, *until);

@@ -25,7 +25,8 @@ const CHOICE_CHARS_MAX: usize = 200;
 /// Edited arguments are read up to this many bytes: one more than a call may have, so that they are refused and not cut.
 const EDITED_BYTES_MAX: u64 = harness_core::limits::ARGUMENT_BYTES_MAX as u64 + 1;
 /// How far an answer for later calls holds.
-const LATER: &str = "  x, p, t and c hold for this session; after the letter: turn, workspace, agent or global, and 30m, 2h or 7d";
+const LATER: &str =
+    "  x, p, t and c hold for this session; after the letter: turn, workspace, agent or global, and 30m, 2h or 7d";
 
 /// What is asked.
 pub(crate) struct Asked {

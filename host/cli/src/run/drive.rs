@@ -12,15 +12,17 @@ use super::waiting::{ShownQuestion, Waiting};
 use crate::budget_words;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
+use crate::git::Repository;
+use harness_core::Sequence;
 use harness_core::event::{Event, TurnEnd, TurnLimits};
 use harness_core::grant::Grant;
 use harness_core::message::Delivery;
 use harness_core::mode::ModeSpec;
 use harness_core::state::{CallStage, Phase, SessionState};
-use harness_core::Sequence;
 use harness_engine::ports::{Blobs, Clock};
 use harness_engine::{Ports, Session, SessionError, Subscription, Update, diff};
 use serde_json::Value;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -62,6 +64,7 @@ pub(crate) struct Driver {
     /// Nobody is asked before what goes on by itself has ended.
     settles: bool,
     clock: Arc<dyn Clock>,
+    repository: Repository,
     /// What has waited for the first request to the model.
     once_requested: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -88,11 +91,25 @@ impl Driver {
         asker: Option<TerminalAsker>,
         limits: TurnLimits,
     ) -> Result<Self, Failure> {
-        let (blobs, clock, settles) = (ports.blobs.clone(), ports.clock.clone(), false);
+        let (blobs, clock) = (ports.blobs.clone(), ports.clock.clone());
+        let (settles, repository) = (false, Repository::default());
         let typed = if asker.is_some() { TypedLines::of_terminal() } else { TypedLines::none() };
         let subscription = session.subscribe(before);
         let (stops, seen, once_requested) = (Stops::new()?, before, None);
-        Ok(Self { session, subscription, blobs, asker, stops, seen, typed, limits, settles, clock, once_requested })
+        Ok(Self {
+            session,
+            subscription,
+            blobs,
+            asker,
+            stops,
+            seen,
+            typed,
+            limits,
+            settles,
+            clock,
+            repository,
+            once_requested,
+        })
     }
 
     /// Something that is to begin only when the model has been asked for the first time.
@@ -103,6 +120,12 @@ impl Driver {
     /// Where nobody can be asked: has what goes on by itself end before the drive does.
     pub(crate) fn settle(&mut self) {
         self.settles = true;
+    }
+
+    /// Has the log say what version control says of the workspace, where that is new.
+    pub(crate) async fn observe(&mut self, workspace: &Path) -> Result<(), Failure> {
+        let git = self.repository.look(workspace);
+        self.session.observe_workspace(git).await.map_err(told)
     }
 
     /// What the lists of components grant from now on.
@@ -409,7 +432,8 @@ fn is_busy(state: &SessionState) -> bool {
     let runs = |stage: &CallStage| {
         matches!(stage, CallStage::Running | CallStage::Putting | CallStage::Judging { .. } | CallStage::Answered)
     };
-    matches!(turn.phase, Phase::Requesting { .. } | Phase::Waiting { .. }) || turn.calls().iter().any(|call| runs(&call.stage))
+    matches!(turn.phase, Phase::Requesting { .. } | Phase::Waiting { .. })
+        || turn.calls().iter().any(|call| runs(&call.stage))
 }
 
 /// What the core declined is told, and asked about again if it still waits.
