@@ -122,6 +122,14 @@ impl Wiring {
         self.hands_over(Base::open(folder, &[]), components, kv)
     }
 
+    /// The tools of one component over a folder, for calls that are run again. It keeps no values.
+    pub(crate) fn hands_again(&self, folder: &Path, component: Arc<Component>) -> Result<ComponentHands, Failure> {
+        let base = Base::open(folder, &[]).map_err(|error| Failure::because("opening the copy", &error))?;
+        let settings = HandsSettings { kv: None, principal: PRINCIPAL.to_owned(), agent: AGENT.to_owned() };
+        ComponentHands::new(Arc::clone(&self.runtime), Arc::new(base), vec![component], settings)
+            .map_err(|error| Failure::usage(error.to_string()))
+    }
+
     fn hands_over(
         &self,
         base: Result<Base, OpenBaseError>,

@@ -324,7 +324,9 @@ impl SessionWriter {
                 Taken { actor: person(), event, blobs: Vec::new(), reply: Some(reply) }
             }
             Wake::Answer { event, reply } => {
-                Taken { actor: person(), event: *event, blobs: Vec::new(), reply: Some(reply) }
+                let is_observed = matches!(*event, Event::WorkspaceObserved { .. });
+                let actor = if is_observed { Actor::Host } else { person() };
+                Taken { actor, event: *event, blobs: Vec::new(), reply: Some(reply) }
             }
             Wake::Model { request, result, started } => {
                 if !self.work.finish_request(request) {

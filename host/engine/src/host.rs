@@ -204,7 +204,7 @@ impl Host {
     }
 
     /// Opens a session that nothing is under way in, as it was opened last. Refused where a turn is under way.
-    pub(crate) async fn open_idle(
+    pub async fn open_idle(
         &self,
         id: SessionId,
         hands: Arc<dyn Hands>,
@@ -389,6 +389,12 @@ impl Host {
     /// Reads a session without becoming its writer.
     pub async fn load(&self, id: SessionId) -> Result<LoadedSession, LoadError> {
         load(self.ports.log.as_ref(), id).await
+    }
+
+    /// Reads a session as it was after an event and all that derives from the same input.
+    pub async fn load_at(&self, id: SessionId, at: Sequence) -> Result<LoadedSession, LoadError> {
+        let at = self.tip_at(id, Some(at)).await?;
+        Ok(load_to(self.ports.log.as_ref(), id, at.sequence).await?.0)
     }
 
     /// Events after a position, at most `events_max`, for readers that are not its writer.

@@ -21,6 +21,8 @@ mod load;
 mod policy;
 pub mod portable;
 pub mod ports;
+pub mod recorded;
+pub mod replay;
 mod said;
 mod session;
 mod storable;
@@ -35,4 +37,4 @@ pub use load::{LoadError, LoadedSession};
 pub use portable::{ExportError, Exported, ImportAs, ImportError, ImportLimits};
 pub use session::{LoggedEvent, Session, SessionError, Subscription, Update};
 #[doc(inline)]
-pub use undo::{CallChanges, Selection, UndoError, UndoPlan};
+pub use undo::{CallChanges, Files, Selection, Standing, UndoError, UndoPlan};

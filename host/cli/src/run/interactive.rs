@@ -109,6 +109,7 @@ pub(super) async fn converse(
 /// Has the grants and modes that hold now in force. Where a list cannot be read, no turn begins.
 async fn look(driver: &mut Driver, surroundings: &mut Surroundings<'_>) -> Result<(), Failure> {
     let Surroundings { settings, workspace, installation, modes } = surroundings;
+    driver.observe(workspace).await?;
     driver.set_grants(installation.grants_now(settings, workspace)?).await?;
     if modes.refresh(installation, settings, workspace)? {
         let first = driver.first_mode().await?;
