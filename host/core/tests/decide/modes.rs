@@ -271,9 +271,9 @@ fn a_mode_that_a_hook_enters_judges_what_waits() {
          > call run
          c1 wants run, c1 ask default.execute, a1 asks c1 default.execute
          > hook mode plan
-         FILL
+         mode plan (hook hooks), a1 withdrawn, c1 deny mode.plan.tools, c1 denied!, request 2.1 items=5 => ask model
          > answer a1 yes
-         FILL",
+         refused: a1 does not wait for an answer (any more)",
     );
     check(
         "> create
@@ -285,9 +285,9 @@ fn a_mode_that_a_hook_enters_judges_what_waits() {
          > call run
          c1 wants run, c1 judging => judge c1
          > hook mode plan
-         FILL
+         mode plan (hook hooks), c1 judging => judge c1
          > policy c1 allow
-         FILL",
+         c1 allow mode.plan.rule, c1 starts => run c1",
     );
 }
 
@@ -305,9 +305,9 @@ fn a_call_that_waits_for_a_person_goes_by_what_its_policy_said_last() {
          > policy c1 ask
          c1 ask mode.plan.rule, a1 asks c1 mode.plan.rule
          > policy c1 deny
-         FILL
+         a1 withdrawn, c1 deny mode.plan.rule, c1 denied!, request 2.1 items=4 => ask model
          > answer a1 yes
-         FILL",
+         refused: a1 does not wait for an answer (any more)",
     );
 }
 
@@ -325,6 +325,6 @@ fn arguments_are_not_narrowed_to_what_was_denied() {
          > call run={\"n\":1}
          c1 wants run {\"n\":1}, c1 judging => judge c1
          > policy c1 allow narrow={\"n\":9}
-         FILL",
+         c1 deny mode.plan.rule, c1 denied!, request 2.1 items=4 => ask model",
     );
 }

@@ -187,9 +187,9 @@ fn an_answer_reaches_the_model_also_where_a_budget_ends_the_turn() {
          > prompt go b.calls=1
          turn 1, request 1.1 items=1 => ask model
          > call ask_user={"question":"1?"} read
-         FILL
+         c1 wants ask_user {"question":"1?"}, c2 wants read, c1 allow default.session, c1 starts, q1 of model for c1: 1?, c2 allow default.read, crossed budget.turn.calls=1, c2 failed!
          > reply q1 so
-         FILL"#,
+         c1 returned, limit budget.turn.calls=1"#,
     );
     assert_eq!(world.result("c1"), "so");
 }
