@@ -524,6 +524,9 @@ impl SessionWriter {
             events.map(|(event, sealed)| Arc::new(LoggedEvent { header: sealed.header.clone(), event: Some(event) })),
         );
         batch.sealed.extend(sealed);
+        if decision.commands.contains(&Command::CancelModel) {
+            self.work.disown_request();
+        }
         batch.commands.extend(decision.commands);
         self.session.updated = context.time;
     }

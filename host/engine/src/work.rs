@@ -135,6 +135,12 @@ impl Work {
         request == self.requests && self.request.take().is_some()
     }
 
+    /// From now on nobody waits for the request or wait that is out, though it is only stopped once that is durable:
+    /// its result may be here already, and must not be taken for that of the next one.
+    pub(crate) fn disown_request(&mut self) {
+        self.requests += 1;
+    }
+
     pub(crate) fn finish_call(&mut self, call: CallId) {
         self.calls.remove(&call);
         self.puts.remove(&call);
