@@ -191,6 +191,9 @@ impl DisplayStream {
 
     fn take<T>(&mut self, take: fn(&Screen, &Cursor) -> Option<(T, Cursor)>) -> Option<T> {
         let screen = self.shared.screen();
+        if screen.state().sequence == Sequence::START {
+            return None;
+        }
         let cursor = self.cursor.get_or_insert_with(|| screen.cursor_at(self.after));
         let (taken, next) = take(&screen, cursor)?;
         *cursor = next;
