@@ -76,6 +76,10 @@ fn arguments_are_edited_and_later_calls_allowed_by_an_answer() {
     let first = pending(&place)[0]["approval"].as_str().unwrap().to_owned();
     let edited = r#"{"path":"c.txt","content":"3"}"#;
     let ran = words(&place, &["sessions", "answer", &session, &first, "edit", edited]);
+    assert_eq!(ran.code, Some(3), "what comes of them is asked about: {ran:?}");
+    let changed = pending(&place)[0].clone();
+    assert!(changed["diff"].as_str().unwrap().contains("created c.txt"), "{changed}");
+    let ran = words(&place, &["sessions", "answer", &session, changed["approval"].as_str().unwrap(), "yes"]);
     assert_eq!(ran.code, Some(3), "the next one waits: {ran:?}");
     assert_eq!(place.read("c.txt"), "3");
     assert!(!place.workspace().join("a.txt").exists());
@@ -137,7 +141,7 @@ fn a_person_at_a_terminal_sees_plans_questions_and_offers() {
     assert!(screen.contains("  | ? files: write_file"), "a plan's lines are marked:\n{screen}");
     terminal.line("perhaps");
     terminal.wait_for("y and a mode");
-    terminal.line("y");
+    terminal.line("y build");
     terminal.wait_for("allow? [y]es, [n]o, n REASON, [e]dit, x/p/t/c for later calls");
     let screen = terminal.text();
     assert!(
@@ -264,10 +268,12 @@ fn a_log_is_verified_replayed_and_its_calls_run_again() {
 
     let store = place.home().join("state/sessions/sessions.sqlite");
     let bytes = std::fs::read(&store).unwrap();
-    let wanted = b"ANSWER more";
-    let at = bytes.windows(wanted.len()).position(|window| window == wanted).expect("the prompt is in the store");
+    let wanted = br#""text":"ANSWER more""#;
     let mut changed = bytes.clone();
-    changed[at + 7] = b'M';
+    let places: Vec<usize> =
+        bytes.windows(wanted.len()).enumerate().filter(|(_, window)| window == wanted).map(|(at, _)| at).collect();
+    assert!(!places.is_empty(), "the prompt is in the store");
+    places.iter().for_each(|at| changed[at + wanted.len() - 2] = b'E');
     std::fs::write(&store, changed).unwrap();
     let damaged = words(&place, &["sessions", "verify", &session]);
     assert_eq!(damaged.code, Some(1), "{damaged:?}");
@@ -275,7 +281,7 @@ fn a_log_is_verified_replayed_and_its_calls_run_again() {
 }
 
 #[test]
-fn trust_is_given_used_looked_at_and_lost() {
+fn trust_is_given_used_and_taken_back() {
     let place = Place::new();
     run(&place, &["ANSWER begun"], 0);
     assert!(ok(&place, &["trust", "show"]).contains("nothing is known yet"));
@@ -291,14 +297,9 @@ fn trust_is_given_used_looked_at_and_lost() {
     assert_eq!(words(&place, &["trust", "set", "no such key", "autonomous"]).code, Some(2));
     ok(&place, &["trust", "set", "/write_file/", "autonomous"]);
     run(&place, &[&write("b.txt", "2")], 0);
-    let unasked = json(&place, &["trust", "review", "--json"]);
-    assert_eq!(unasked.as_array().unwrap().len(), 1, "{unasked}");
-    let (session, call) = (unasked[0]["session"].as_str().unwrap(), unasked[0]["call"].as_str().unwrap());
-    assert!(ok(&place, &["trust", "review"]).contains(&format!("sessions undo {session} --call {call}")));
-    ok(&place, &["trust", "review", "--reject", call]);
-    let level = json(&place, &["trust", "show", "--json"])[0]["level"].clone();
-    assert_ne!(level, "autonomous", "a rejection counts");
-    assert!(ok(&place, &["trust", "review"]).contains("nothing that ran"));
+    assert!(ok(&place, &["trust", "review"]).contains("nothing that ran by trust alone"), "the mode allowed it");
+    let unknown = words(&place, &["trust", "review", "--reject", "call_00000000000000000000000000"]);
+    assert_eq!(unknown.code, Some(2), "{unknown:?}");
     ok(&place, &["trust", "reset"]);
     run(&place, &[&write("c.txt", "3")], 3);
 }
