@@ -95,7 +95,7 @@ pub(crate) struct Outside {
 impl Default for Outside {
     fn default() -> Self {
         let (evidence, now) = (vec![Evidence::default()], TimeMs(1_700_000_000_000));
-        Self { evidence, now, files: BTreeMap::new(), reached: Vec::new(), listener: None }
+        Self { evidence, now, files: BTreeMap::new(), reached: Vec::new(), puts: Default::default(), listener: None }
     }
 }
 
