@@ -24,7 +24,7 @@ use crate::ports::{
 use crate::said;
 use crate::session::{Live, LoggedEvent, Session, SessionError};
 use crate::storable;
-use crate::work::Work;
+use crate::work::{Told, Work};
 use harness_core::envelope::{SealContext, SealedEvent, seal};
 use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
 use harness_core::mode::{HookPoint, PolicyAnswer};
@@ -162,7 +162,8 @@ pub(crate) async fn start(
     };
     let keep = keep::Keep::new(kept, checkpoints, wakes.clone());
     let in_flight = Arc::clone(&session.in_flight);
-    let work = Work::new(id, ports.clone(), hands, schemas, policy, wakes.clone(), updates.clone(), in_flight);
+    let told = Told { wakes: wakes.clone(), updates: updates.clone(), in_flight };
+    let work = Work::new(id, ports.clone(), hands, schemas, policy, told);
     let carried = Carried::default();
     let (lists, poison) = (None, None);
     let mut writer =

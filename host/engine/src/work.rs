@@ -22,6 +22,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
 
+/// Who is told what comes of the work.
+pub(crate) struct Told {
+    /// The session's writer.
+    pub(crate) wakes: mpsc::Sender<Wake>,
+    /// Its subscribers.
+    pub(crate) updates: broadcast::Sender<Live>,
+    /// Those who come while a response is in flight.
+    pub(crate) in_flight: Arc<Mutex<InFlight>>,
+}
+
 /// The work that is out for one session.
 pub(crate) struct Work {
     session: SessionId,
@@ -47,9 +57,7 @@ impl Work {
         hands: Arc<dyn Hands>,
         schemas: Arc<Schemas>,
         policy: Arc<dyn Policy>,
-        wakes: mpsc::Sender<Wake>,
-        updates: broadcast::Sender<Live>,
-        in_flight: Arc<Mutex<InFlight>>,
+        Told { wakes, updates, in_flight }: Told,
     ) -> Self {
         let (calls, puts) = (HashMap::new(), HashMap::new());
         let (other_model, requests, request) = (None, 0, None);

@@ -534,10 +534,10 @@ impl DisplayState {
                 put_shown!(self, touched, approvals, *approval, shown, ASKED_SHOWN_MAX, Part::Approval, asked);
                 count!(self, touched, approvals, 1);
             }
-            Event::ApprovalAnswered { approval, .. } | Event::ApprovalWithdrawn { approval } => {
-                if self.approvals.remove(approval).is_some() {
-                    touched(Part::Approval(*approval));
-                }
+            Event::ApprovalAnswered { approval, .. } | Event::ApprovalWithdrawn { approval }
+                if self.approvals.remove(approval).is_some() =>
+            {
+                touched(Part::Approval(*approval));
             }
             Event::QuestionAsked { question, call, component, words, choices, several } => {
                 self.with_call(*call, |shown| shown.status = CallStatus::Asked, touched);
@@ -546,10 +546,10 @@ impl DisplayState {
                 let shown = QuestionShown { at, call: *call, component, words, choices, several: *several };
                 put_shown!(self, touched, questions, *question, shown, ASKED_SHOWN_MAX, Part::Question, asked);
             }
-            Event::QuestionAnswered { question, .. } | Event::QuestionWithdrawn { question } => {
-                if self.questions.remove(question).is_some() {
-                    touched(Part::Question(*question));
-                }
+            Event::QuestionAnswered { question, .. } | Event::QuestionWithdrawn { question }
+                if self.questions.remove(question).is_some() =>
+            {
+                touched(Part::Question(*question));
             }
             Event::PlanSubmitted { plan, call, title, text } => {
                 self.with_call(*call, |shown| shown.status = CallStatus::Asked, touched);
@@ -557,10 +557,8 @@ impl DisplayState {
                 let shown = PlanShown { at, call: *call, title, text };
                 put_shown!(self, touched, plans, *plan, shown, ASKED_SHOWN_MAX, Part::Plan, asked);
             }
-            Event::PlanAnswered { plan, .. } | Event::PlanWithdrawn { plan } => {
-                if self.plans.remove(plan).is_some() {
-                    touched(Part::Plan(*plan));
-                }
+            Event::PlanAnswered { plan, .. } | Event::PlanWithdrawn { plan } if self.plans.remove(plan).is_some() => {
+                touched(Part::Plan(*plan));
             }
             _ => {}
         }
@@ -579,10 +577,8 @@ impl DisplayState {
                 }
                 count!(self, touched, messages, 1);
             }
-            Event::MessageExpired { message, .. } => {
-                if self.messages.remove(message).is_some() {
-                    touched(Part::Message(*message));
-                }
+            Event::MessageExpired { message, .. } if self.messages.remove(message).is_some() => {
+                touched(Part::Message(*message));
             }
             _ => {}
         }
@@ -601,10 +597,8 @@ impl DisplayState {
                 };
                 put_shown!(self, touched, grants, grant.id(), shown, GRANTS_SHOWN_MAX, Part::Grant, grants);
             }
-            Event::GrantRevoked { grant } => {
-                if self.grants.remove(grant).is_some() {
-                    touched(Part::Grant(*grant));
-                }
+            Event::GrantRevoked { grant } if self.grants.remove(grant).is_some() => {
+                touched(Part::Grant(*grant));
             }
             Event::ModeProposed { mode, by } => {
                 let shown = ProposalShown { at, by: name(by) };

@@ -53,10 +53,8 @@ impl DisplayState {
     pub(super) fn fold_allowances(&mut self, at: Sequence, event: &Event, touched: Touched<'_>) {
         match event {
             Event::AllowanceGranted { allowance } => self.show_allowance(at, allowance, touched),
-            Event::AllowanceRevoked { allowance, .. } => {
-                if self.allowances.remove(allowance).is_some() {
-                    touched(Part::Allowance(*allowance));
-                }
+            Event::AllowanceRevoked { allowance, .. } if self.allowances.remove(allowance).is_some() => {
+                touched(Part::Allowance(*allowance));
             }
             Event::AllowancesCarried { allowances } => {
                 self.end_allowances(|shown| shown.scope > Scope::Session, touched);
@@ -103,7 +101,7 @@ impl DisplayState {
                         Ordering::Greater => record.level,
                     };
                     self.tell_trust(&record.key, TrustTold { level, era: era.max(record.era) });
-                    if !self.trust.get(&record.key.digest()).is_some_and(|shown| shown.level == level) {
+                    if self.trust.get(&record.key.digest()).is_none_or(|shown| shown.level != level) {
                         self.show_trust(at, &record.key, level, &record.evidence, "carried", touched);
                     }
                 }
