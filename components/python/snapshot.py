@@ -8,6 +8,7 @@ Not here: what is imported (`app`), running code (`execution`).
 import functools
 import gc
 import random
+import sys
 
 import execution
 import output
@@ -49,7 +50,11 @@ def settle():
 
 
 def warm_up():
-    """Does what every call does, except what changes the interpreter's state."""
+    """Does what every call does, except what would last: a call prepares anew what is left prepared here."""
+    path = sys.path[:]
+    execution.prepare(output.Output(), "", execution.WORKSPACE, execution.SCRATCH)
+    sys.path[:] = path
+    execution.open_files()
     for code in (WARM_UP_CODE, WARM_UP_FAILURE):
         kept = output.Output()
         module = execution.fresh_main(code)

@@ -102,6 +102,10 @@ impl Names {
                 fields.remove("delay_ms");
             }
             "session_opened" => short_context(&mut fields),
+            "mode_entered" => {
+                fields.remove("text");
+            }
+            "policy_answered" => without_fuel(&mut fields),
             _ => {}
         }
         let text = self.text(&Value::Object(fields).to_string());
@@ -122,12 +126,24 @@ fn without_inputs(fields: &mut Map<String, Value>) {
     }
 }
 
+/// Fuel differs from build to build of a component.
+fn without_fuel(fields: &mut Map<String, Value>) {
+    for answer in fields.get_mut("answers").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(answer) = answer.as_object_mut() {
+            answer.remove("fuel");
+        }
+    }
+}
+
 /// Of what the model is told, the parts that scenarios are about.
 fn short_context(fields: &mut Map<String, Value>) {
     if let Some(context) = fields.get_mut("context").and_then(Value::as_object_mut) {
         context.remove("system");
-        let names = context["tools"].as_array().into_iter().flatten().map(|tool| tool["name"].clone()).collect();
-        context.insert("tools".to_owned(), Value::Array(names));
+        for list in ["tools", "modes"] {
+            let all = context.get(list).and_then(Value::as_array);
+            let names = all.into_iter().flatten().map(|one| one["name"].clone()).collect();
+            context.insert(list.to_owned(), Value::Array(names));
+        }
     }
 }
 

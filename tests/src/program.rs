@@ -164,6 +164,13 @@ fn compiled() -> &'static Path {
         command.args(["component", "call", "fetch", "fetch", "{\"url\":\"http://127.0.0.1/\"}"]);
         let ran = finish(&mut command, None);
         assert!(ran.stderr.contains("--grant"), "what fetches cannot be compiled: {ran:?}");
+        // A mode is compiled when it is asked for the first time.
+        for mode in ["auto", "build", "plan", "review"] {
+            let mut command = program_at(&home);
+            command.args(["policy", "explain", "--mode", mode, "read_file", "{}"]);
+            let ran = finish(&mut command, None);
+            assert!(ran.stdout.contains(&format!("mode.{mode}.")), "the mode cannot be compiled: {ran:?}");
+        }
         home
     })
 }

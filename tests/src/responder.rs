@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub enum Answer {
     /// A whole response.
     Respond(Response),
+    /// A whole response, once this file is there.
+    Once(std::path::PathBuf, Response),
     /// The head and the first words of a response, and then nothing for ever.
     Hang(String),
 }
@@ -87,6 +89,14 @@ fn serve(stream: TcpStream, wire: Wire, seen: &Mutex<Vec<Value>>, answer: &Answe
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
         match answer {
             Answer::Respond(response) => {
+                let stream = response.stream(wire);
+                let reply = [format!("{head}content-length: {}\r\n\r\n", stream.len()).as_bytes(), &stream].concat();
+                writer.write_all(&reply).ok()?;
+            }
+            Answer::Once(path, response) => {
+                while !path.exists() {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
                 let stream = response.stream(wire);
                 let reply = [format!("{head}content-length: {}\r\n\r\n", stream.len()).as_bytes(), &stream].concat();
                 writer.write_all(&reply).ok()?;

@@ -151,7 +151,10 @@ impl Terminal {
     /// If it does not in time; shows the screen.
     pub fn wait_for_prompt(&self) {
         let started = Instant::now();
-        while self.text().trim_end().lines().last() != Some(">") {
+        let is_prompt = |line: &str| {
+            line.strip_suffix('>').is_some_and(|mode| mode.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
+        };
+        while !self.text().trim_end().lines().last().is_some_and(is_prompt) {
             assert!(started.elapsed() < WAIT_MAX, "no prompt comes:\n{}", self.text().trim_end());
             std::thread::sleep(POLL);
         }

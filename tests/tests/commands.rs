@@ -79,7 +79,7 @@ fn sessions_are_listed_and_shown() {
 
     let shown = json(&mut sessions(&["show", &ids[1], "--json"]));
     assert_eq!(shown["pending"][0]["tool"], "write_file");
-    assert_eq!(shown["pending"][0]["rule"], "default.edit");
+    assert_eq!(shown["pending"][0]["rule"], "mode.build.changes");
     assert!(shown["pending"][0]["diff"].as_str().unwrap().contains("+b\n"));
     assert_eq!(shown["summary"]["status"], "needs_answer");
     let text = names.text(&ok(&mut sessions(&["show", &ids[0]])).stdout);
@@ -88,8 +88,8 @@ fn sessions_are_listed_and_shown() {
         head.starts_with("ses_2  idle") && head.contains("workspace  $WORKSPACE") && head.contains("head sha256:…"),
         "{head}"
     );
-    let expected =
-        "> TOOL read_file {\"path\":\"a.txt\"}\nANSWER first\n• read_file {\"path\":\"a.txt\"}\n  ✓ 1\tone\nfirst\n";
+    let expected = "[The session is now in the mode `build`.]…\n\
+         > TOOL read_file {\"path\":\"a.txt\"}\nANSWER first\n• read_file {\"path\":\"a.txt\"}\n  ✓ 1\tone\nfirst\n";
     assert_eq!(items, expected);
 
     // The beginning of an id is enough where it is the only one; else both are told apart.

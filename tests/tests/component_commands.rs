@@ -415,7 +415,13 @@ fn a_mode_is_told_from_a_tool() {
                 &["mode-plan: mode,", "have you asked about it", "always refused", "leads to:\n  - build\n  - auto"],
                 &[],
             ),
-            step(&["component", "add", "mode-plan.wasm"], 2, &[], &["is a mode, not a tool"]),
+            step(&["component", "add", "mode-plan.wasm"], 2, &[], &["`mode-plan` is a built-in component"]),
+            step(
+                &["component", "add", "mode-plan.wasm", "--name", "other"],
+                2,
+                &[],
+                &["`other` is a mode `plan`, and so is `mode-plan`"],
+            ),
             step(&["component", "call", "mode-plan.wasm", "plan"], 2, &[], &["is a mode, not a tool"]),
         ],
     );

@@ -24,8 +24,10 @@ fn judge(question: &Question) -> Answer {
         (Subject::Arguments, Effects::Direct) if reads && question.category != Category::Network => {
             allow("reads", "It only reads.")
         }
-        (Subject::Arguments, _) if is_trusted(question) => allow("trusted", "It is trusted with calls like this one."),
-        (Subject::Arguments, Effects::Requesting) => ask("requests", "It sends requests, where that was granted."),
+        (Subject::Arguments, Effects::Requesting) => {
+            allow("requests", "Each of its requests is judged when it is made, by what was granted.")
+        }
+        (Subject::Arguments, Effects::Direct) if is_trusted(question) => allow("trusted", "It is trusted with calls like this one."),
         (Subject::Arguments, Effects::Direct) => ask("direct", "What it does cannot be taken back."),
     }
 }

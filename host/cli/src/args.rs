@@ -1,12 +1,14 @@
 //! The command line.
 
 pub(crate) mod component;
+pub(crate) mod operations;
 pub(crate) mod policy;
 
 use crate::exit::HELP;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use component::ComponentCommand;
+use operations::{SessionOperation, TrustCommand};
 use policy::PolicyCommand;
 use std::path::PathBuf;
 
@@ -51,8 +53,8 @@ pub(crate) enum ApproveWord {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Give a task to an agent: with a prompt, from standard input, or interactively.
-    Run(RunArgs),
-    /// List, show, follow, undo, budget, rename, delete and export sessions.
+    Run(Box<RunArgs>),
+    /// List, show, answer, follow, undo, budget, fork, rewind, move, verify and replay sessions.
     #[command(subcommand)]
     Sessions(SessionsCommand),
     /// Begin, check, try and install components, and say what each may do.
@@ -61,6 +63,9 @@ pub(crate) enum Command {
     /// Say what would be allowed and why, and test the rules by their examples.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Show, give and take back trust, and look at what was done unasked.
+    #[command(subcommand)]
+    Trust(TrustCommand),
     /// Check what is configured, where files live, whether the sandbox works and providers can be reached.
     Doctor(DoctorArgs),
     /// Show the configuration and trust a project's.
@@ -80,7 +85,7 @@ pub(crate) enum Command {
     },
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = HELP)]
 pub(crate) struct RunArgs {
     /// The task. `-` or nothing with a pipe reads standard input; nothing on a terminal is interactive.
@@ -191,6 +196,18 @@ pub(crate) enum SessionsCommand {
         /// Leave out so many first.
         #[arg(long, value_name = "N", default_value_t = 0)]
         skip: usize,
+        /// Only those that were put away.
+        #[arg(long)]
+        archived: bool,
+        /// Also those that were put away.
+        #[arg(long, conflicts_with = "archived")]
+        all: bool,
+        /// Only those that are doing this.
+        #[arg(long, value_name = "WORD")]
+        status: Option<StatusWord>,
+        /// Only those after this one in the list.
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -268,7 +285,23 @@ pub(crate) enum SessionsCommand {
         /// Where to; standard output if not given.
         #[arg(long, short = 'o', value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: Option<PathBuf>,
+        /// The same.
+        #[arg(conflicts_with = "out", value_hint = ValueHint::FilePath)]
+        file: Option<PathBuf>,
     },
+    #[command(flatten)]
+    Operation(SessionOperation),
+}
+
+/// What a session is doing.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum StatusWord {
+    /// Waiting for a prompt.
+    Idle,
+    /// A turn is under way.
+    Running,
+    /// A turn waits for an answer.
+    NeedsAnswer,
 }
 
 #[derive(Debug, Args)]

@@ -94,7 +94,11 @@ pub(crate) fn raised(
         return Some(format!("--max-steps {}", maximum.saturating_mul(2)));
     }
     let (whose, name) = limit.strip_prefix("budget.")?.split_once('.')?;
-    let spent = if whose == "session" { state.spent } else { Spent::default() };
+    let spent = match whose {
+        "session" => state.spent,
+        // One call may burn many times what a turn was to burn: no turn has burnt more than the session.
+        _ => Spent { fuel: state.spent.fuel, work_ms: state.spent.work_ms, ..Spent::default() },
+    };
     let next = next_request(state, output_tokens_max);
     let (spent, next) = match name {
         "tokens" => (spent.tokens, next.0),

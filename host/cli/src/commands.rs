@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod policy;
 pub(crate) mod sessions;
+pub(crate) mod trust;
 
 use crate::exit::Exit;
 use crate::failure::Failure;

@@ -13,6 +13,7 @@ mod capability_words;
 mod commands;
 mod exit;
 mod failure;
+mod git;
 mod grant_lists;
 mod installed;
 mod modes;
@@ -65,6 +66,7 @@ async fn dispatch(cli: &Cli) -> Result<exit::Exit, Failure> {
         Command::Run(args) => run::run(cli, args).await,
         Command::Sessions(command) => commands::sessions::run(cli, command).await,
         Command::Component(command) => commands::component::run(cli, command).await,
+        Command::Trust(command) => commands::trust::run(cli, command).await,
         Command::Policy(command) => commands::policy::run(cli, command).await,
         Command::Doctor(args) => commands::doctor::run(cli, args).await,
         Command::Config(command) => commands::config::run(cli, command),

@@ -4,13 +4,18 @@
 //! session that still waits for something is kept.
 
 mod answer_schema;
+mod answers;
 mod ask;
 mod drive;
 mod interactive;
+mod plan;
+mod reply;
 mod said;
 mod screen;
 mod typed;
+mod waiting;
 
+use crate::args::operations::AnswerArgs;
 use crate::args::{Cli, RunArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -20,6 +25,7 @@ use crate::modes::Modes;
 use crate::settings::{self, Said, Settings};
 use crate::wiring::{self, Wiring};
 use answer_schema::AnswerSchema;
+pub(crate) use answers::letter;
 use ask::TerminalAsker;
 pub(crate) use ask::ask_question;
 use drive::{Driver, TurnResult};
@@ -34,6 +40,7 @@ use screen::Screen;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+pub(crate) use waiting::Waiting;
 
 /// Attempts to get an answer that fits the schema, the first included.
 const ANSWER_ATTEMPTS_MAX: u32 = 3;
@@ -43,8 +50,24 @@ const CONTINUE_SESSIONS_MAX: usize = 1_000;
 
 /// Runs the command.
 pub(crate) async fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
+    run_or_answer(cli, args, None).await
+}
+
+/// Gives one answer, and goes on with the session until its turn ends or something else waits.
+pub(crate) async fn answer(cli: &Cli, answer: &AnswerArgs) -> Result<Exit, Failure> {
+    let args = RunArgs {
+        session: Some(answer.id.clone()),
+        take_over: answer.take_over,
+        json: answer.json,
+        approve: answer.approve,
+        ..RunArgs::default()
+    };
+    run_or_answer(cli, &args, Some(answer)).await
+}
+
+async fn run_or_answer(cli: &Cli, args: &RunArgs, answer: Option<&AnswerArgs>) -> Result<Exit, Failure> {
     let mut screen = Screen::new(args.json);
-    let result = run_with(cli, args, &mut screen).await;
+    let result = run_with(cli, args, answer, &mut screen).await;
     match &result {
         Ok(exit) => screen.run_ended(*exit, None),
         Err(failure) => screen.run_ended(failure.exit, Some(&failure.message)),
@@ -52,13 +75,18 @@ pub(crate) async fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
     result
 }
 
-async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit, Failure> {
+async fn run_with(
+    cli: &Cli,
+    args: &RunArgs,
+    answer: Option<&AnswerArgs>,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
     let mut workspace = settings::workspace_folder(args.workspace.as_deref())?;
     let said = Said::from_cli(cli).with_run(args);
     let mut settings = settings::read(&said, Some(&workspace))?;
     screen.set_color(settings.resolved.ui.color.value);
     let schema = args.output_schema.as_deref().map(AnswerSchema::read).transpose()?;
-    let somebody = std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && !args.json;
+    let somebody = std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && !args.json && answer.is_none();
     let prompt = given_prompt(args)?;
     let mut wiring = wiring::wire(&settings)?;
     let existing = chosen_session(&wiring, args, &workspace).await?;
@@ -75,7 +103,7 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
         settings = settings::read(&said, Some(&workspace))?;
         wiring = wiring::wire(&settings)?;
     }
-    let piped = prompt.is_none() && !std::io::stdin().is_terminal();
+    let piped = prompt.is_none() && answer.is_none() && !std::io::stdin().is_terminal();
     let prompt = match prompt {
         // What a session still waits for comes first; a pipe is read only where nothing else is to do.
         None if piped && args.then.is_empty() && !waits(&wiring, existing).await? => Some(read_prompt()?),
@@ -107,9 +135,18 @@ async fn run_with(cli: &Cli, args: &RunArgs, screen: &mut Screen) -> Result<Exit
     if limits.budget.cost_micro_usd.is_some() && settings.price(&model).is_none() {
         screen.note(&format!("what {model} costs is not known: a budget in US dollars does not hold for it"));
     }
-    let mut driver = Driver::new(session.clone(), before, wiring.host.ports().blobs.clone(), asker, limits)?;
+    let mut driver = Driver::new(session.clone(), before, wiring.host.ports(), asker, limits)?;
     let (prepared, policies) = (installation.components.clone(), modes.clone());
+    let ports = wiring.host.ports().clone();
     driver.once_requested(move || wiring.prepare(&prepared, &policies));
+    driver.observe(&workspace).await?;
+    if let Some(answer) = answer {
+        driver.settle();
+        if let Err(failure) = reply::give(&session, &ports, answer).await {
+            session.close().await;
+            return Err(failure);
+        }
+    }
     let exit = match prompt {
         None if somebody && args.then.is_empty() => {
             let (settings, workspace, installation) = (&settings, workspace.as_path(), &installation);
@@ -191,10 +228,9 @@ fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
     match result {
         TurnResult::Ended { end, raise } => exit_of_turn(end, raise.as_deref(), screen),
         TurnResult::Left => Exit::Interrupted,
-        TurnResult::NeedsAnswer { asks, pending } => {
-            // What a component wants to know only a person answers.
-            let is_question = |pending: &serde_json::Value| pending.get("question").is_some();
-            let how = match pending.iter().any(|it| !is_question(it)) {
+        TurnResult::NeedsAnswer { asks, ids, pending } => {
+            // What a component or the model wants to know, and a plan, only a person answers.
+            let how = match pending.iter().any(|it| it.get("approval").is_some()) {
                 true => "on a terminal or with --approve edits|all|none",
                 false => "on a terminal",
             };
@@ -203,6 +239,9 @@ fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
                 screen.reason(&format!("an answer is needed and nobody can be asked: {ask}"));
             }
             screen.note(&format!("go on, {how}: {}", screen.resume()));
+            if let (Some(session), Some(id)) = (screen.session_id(), ids.first()) {
+                screen.note(&format!("or answer: harness-host sessions answer {session} {id} ANSWER"));
+            }
             Exit::NeedsAnswer
         }
     }
@@ -363,7 +402,7 @@ async fn open(
     site: &Site<'_>,
     args: &RunArgs,
     existing: Option<SessionId>,
-    screen: &Screen,
+    screen: &mut Screen,
 ) -> Result<Opened, Failure> {
     let settings = site.settings;
     let Some(id) = existing else {
@@ -381,6 +420,7 @@ async fn open(
         return Ok(Opened { session, before: Sequence::START, model, mode, is_under_way: false });
     };
     let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
+    screen.expect(&loaded.state.messages);
     let hands = site.hands(wiring)?;
     // A session keeps its model unless another one is asked for.
     let model = match (&args.model, &loaded.state.context) {

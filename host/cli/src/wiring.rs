@@ -8,14 +8,13 @@ use crate::paint::err_line;
 use crate::secrets::ConfiguredSecrets;
 use crate::settings::{Settings, SystemKeyring};
 use crate::system_prompt;
-use async_trait::async_trait;
 use harness_config::{KeySource, MACHINE_CONFIG_PATH, Price as ConfigPrice, ProviderKey, Wire as ConfigWire};
 use harness_core::event::Context;
 use harness_core::item::ToolSpec;
 use harness_core::mode::ModeSpec;
-use harness_core::{ModelRef, SessionId, TimeMs};
+use harness_core::{ModelRef, SessionId};
 use harness_egress::{Egress, EgressSettings};
-use harness_engine::ports::{Archived, Clock, Hands, Ids, Kv, SessionFilter};
+use harness_engine::ports::{Archived, Hands, Kv, SessionFilter};
 use harness_engine::{Host, Ports};
 use harness_model::{ApiKey, KeyError, KeyProvider, Models, Price, ProviderConfig, Wire};
 use harness_store::{SqliteStore, StoreOptions, this_process};
@@ -29,7 +28,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Sessions looked through for the beginning of an id.
 const PREFIX_SESSIONS_MAX: usize = 100_000;
@@ -60,19 +58,9 @@ pub(crate) fn wire(settings: &Settings) -> Result<Wiring, Failure> {
     let options = StoreOptions { blob_quota_bytes: resolved.storage.blob_quota_bytes.value, ..StoreOptions::default() };
     let store = SqliteStore::open(store_folder(settings), options)
         .map_err(|error| Failure::because("opening the session store", &error))?;
-    let store = Arc::new(store);
     let models =
         Arc::new(Models::new(providers(settings)).map_err(|error| Failure::usage(crate::failure::chain(&error)))?);
-    let ports = Ports {
-        log: store.clone(),
-        lease: store.clone(),
-        index: store.clone(),
-        blobs: store.clone(),
-        kv: store,
-        model: models.clone(),
-        clock: Arc::new(SystemClock),
-        ids: Arc::new(SystemIds),
-    };
+    let ports = Ports::over(Arc::new(store), models.clone());
     let host = Host::new(ports, this_process(), env!("CARGO_PKG_VERSION"));
     let quiet = Arc::<Mutex<BTreeSet<String>>>::default();
     let unwaited = Arc::clone(&quiet);
@@ -132,6 +120,14 @@ impl Wiring {
         kv: Arc<dyn Kv>,
     ) -> Result<Arc<dyn Hands>, Failure> {
         self.hands_over(Base::open(folder, &[]), components, kv)
+    }
+
+    /// The tools of one component over a folder, for calls that are run again. It keeps no values.
+    pub(crate) fn hands_again(&self, folder: &Path, component: Arc<Component>) -> Result<ComponentHands, Failure> {
+        let base = Base::open(folder, &[]).map_err(|error| Failure::because("opening the copy", &error))?;
+        let settings = HandsSettings { kv: None, principal: PRINCIPAL.to_owned(), agent: AGENT.to_owned() };
+        ComponentHands::new(Arc::clone(&self.runtime), Arc::new(base), vec![component], settings)
+            .map_err(|error| Failure::usage(error.to_string()))
     }
 
     fn hands_over(
@@ -354,46 +350,10 @@ fn price(price: &ConfigPrice) -> Option<Price> {
     })
 }
 
-/// The system's clock.
-struct SystemClock;
-
-#[async_trait]
-impl Clock for SystemClock {
-    fn now(&self) -> TimeMs {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        TimeMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-    }
-
-    async fn sleep(&self, duration_ms: u64) {
-        tokio::time::sleep(Duration::from_millis(duration_ms)).await;
-    }
-}
-
-/// The system's randomness.
-struct SystemIds;
-
-impl Ids for SystemIds {
-    fn entropy(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        if let Err(error) = getrandom::fill(&mut bytes) {
-            // Ids and salts that can be guessed would be worse than no host.
-            eprintln!("harness-host: the system gives no randomness: {error}");
-            std::process::abort();
-        }
-        bytes
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::settings::{self, Said};
-
-    #[tokio::test]
-    async fn the_systems_clock_and_randomness_pass_the_conformance_suites() {
-        harness_sim::conformance::clock::run_all(&SystemClock).await;
-        harness_sim::conformance::ids::run_all(&SystemIds);
-    }
 
     #[test]
     fn the_two_tables_of_default_limits_agree() {

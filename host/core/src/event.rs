@@ -307,7 +307,7 @@ pub enum Event {
         mode: String,
         /// The one before; empty for the first.
         previous: String,
-        /// Who or what led to it: `person`, `plan`, `hook NAME`, `start`, or `gone` where the one before is no more.
+        /// Who or what led to it: `person`, `plan`, `start`, or `gone` where the one before is no more.
         reason: String,
         /// The policy component in force.
         policy: Option<Digest>,
@@ -317,7 +317,7 @@ pub enum Event {
         /// What the model is told of it.
         text: String,
     },
-    /// A hook proposed a mode that the present one does not lead to: a person may choose it.
+    /// A hook proposed a mode: a person may choose it.
     ModeProposed {
         /// The mode.
         mode: String,

@@ -133,6 +133,10 @@ define_id!(
     AllowanceId, "alw", "allowance id (alw_ and 26 characters)"
 );
 define_id!(
+    /// Something that was sent to a session, until its writer has taken it.
+    InboxId, "in", "id of something sent (in_ and 26 characters)"
+);
+define_id!(
     /// A capability lent to a component.
     GrantId, "grant", "grant id (grant_ and 26 characters)"
 );

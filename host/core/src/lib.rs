@@ -38,8 +38,8 @@ pub use event::Event;
 pub use fold::Fold;
 pub use grant::{Capability, Grant, Scope};
 pub use ids::{
-    AllowanceId, ApprovalId, CallId, Digest, Epoch, GrantId, MessageId, PlanId, QuestionId, Sequence, SessionId,
-    TenantId, TimeMs, TurnId,
+    AllowanceId, ApprovalId, CallId, Digest, Epoch, GrantId, InboxId, MessageId, PlanId, QuestionId, Sequence,
+    SessionId, TenantId, TimeMs, TurnId,
 };
 pub use item::{AssistantPart, Item, ModelRef, ToolSpec, Usage};
 pub use outcome::{CallUsage, Outcome, Part, Reply, Resume};

@@ -30,7 +30,7 @@ pub struct ModeSpec {
     /// The model that it prefers; none keeps the session's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelRef>,
-    /// The modes that a submitted plan, a hook or the model's proposal may lead to; a person may always choose any.
+    /// The modes that an approved plan leads to, the first unless the person names one; a person may always choose any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leads_to: Vec<String>,
     /// The policy component that judges calls in it; none where only rules and defaults do.
@@ -194,7 +194,7 @@ pub enum HookWish {
         /// Why, for person and model.
         reason: String,
     },
-    /// Another mode. Taken where the present mode leads to it; otherwise a person is told of the proposal.
+    /// Another mode: a person is told of the proposal and may choose it.
     Mode {
         /// Its name.
         mode: String,

@@ -4,8 +4,9 @@
 //! commands. Whatever is ready at the same time is appended together. After a failed append it is
 //! finished: what it believed is dropped and the log is read again by the next opener.
 //!
-//! Not here: carrying out (`work`), going back and keeping checkpoints (`keep`).
+//! Not here: carrying out (`work`), going back and keeping checkpoints (`keep`), what other processes give (`inbox`).
 
+mod inbox;
 mod keep;
 
 use crate::arguments::Schemas;
@@ -17,11 +18,13 @@ use crate::display::ScreenPlace;
 use crate::grants;
 use crate::host::{NewSession, OpenError, Ports};
 use crate::load::{LoadedSession, load_to};
-use crate::ports::{AppendError, Blob, CallReport, GrantLists, Hands, ModelResponse, Policy, Said, SessionAppend};
+use crate::ports::{
+    AppendError, Blob, CallReport, Consumed, GrantLists, Hands, ModelResponse, Policy, Said, SessionAppend, UnreadEntry,
+};
 use crate::said;
 use crate::session::{Live, LoggedEvent, Session, SessionError};
 use crate::storable;
-use crate::work::Work;
+use crate::work::{Told, Work};
 use harness_core::envelope::{SealContext, SealedEvent, seal};
 use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
 use harness_core::mode::{HookPoint, PolicyAnswer};
@@ -47,6 +50,8 @@ pub(crate) enum Wake {
     Prompt { text: String, limits: TurnLimits, reply: Reply },
     /// A person answers, interrupts, renames, grants, undoes.
     Answer { event: Box<Event>, reply: Reply },
+    /// Another process gave an input.
+    Given { entry: Box<UnreadEntry> },
     /// The configuration's grants are these.
     Grants { grants: Vec<Grant>, reply: Reply },
     /// From now on the configuration's grants are read from here.
@@ -105,6 +110,8 @@ struct SessionWriter {
     carried: Carried,
     /// Why the writer stopped, for everybody who still holds the session.
     fault: Arc<OnceLock<String>>,
+    /// The entry of the inbox that it stopped at.
+    poison: Option<Consumed>,
 }
 
 /// One input on its way, with who waits to hear that it was taken.
@@ -124,6 +131,8 @@ struct Batch {
     blobs: Vec<Blob>,
     kv: Vec<KvWrite>,
     said: Vec<Said>,
+    /// What the inputs were in the inbox.
+    consumed: Vec<Consumed>,
     replies: Vec<Reply>,
 }
 
@@ -153,10 +162,12 @@ pub(crate) async fn start(
     };
     let keep = keep::Keep::new(kept, checkpoints, wakes.clone());
     let in_flight = Arc::clone(&session.in_flight);
-    let work = Work::new(id, ports.clone(), hands, schemas, policy, wakes, (updates.clone(), in_flight));
+    let told = Told { wakes: wakes.clone(), updates: updates.clone(), in_flight };
+    let work = Work::new(id, ports.clone(), hands, schemas, policy, told);
     let carried = Carried::default();
-    let lists = None;
-    let mut writer = SessionWriter { id, epoch, ports, session: loaded, updates, work, lists, keep, carried, fault };
+    let (lists, poison) = (None, None);
+    let mut writer =
+        SessionWriter { id, epoch, ports, session: loaded, updates, work, lists, keep, carried, fault, poison };
     let begun = match writer.read_carried(new.as_ref(), &context).await {
         Ok(carried) => {
             let mut first = writer.opening_inputs(new, carried, context, grants, version);
@@ -169,6 +180,8 @@ pub(crate) async fn start(
         writer.release().await;
         return Err(error);
     }
+    let (given, clock) = (Arc::clone(&writer.ports.inbox), Arc::clone(&writer.ports.clock));
+    tokio::spawn(inbox::watch(id, given, clock, wakes));
     tokio::spawn(writer.run(inbox));
     Ok(session)
 }
@@ -234,6 +247,8 @@ impl SessionWriter {
                         closer = Some(reply);
                         break;
                     }
+                    // What is believed may be wrong by now: nothing more is decided on it.
+                    _ if self.fault.get().is_some() => {}
                     Wake::Snapshot { reply } => {
                         // What is shown must be durable first.
                         if self.commit(std::mem::take(&mut batch)).await.is_err() {
@@ -268,6 +283,7 @@ impl SessionWriter {
         }
         drop(inbox);
         self.work.stop_all().await;
+        self.drop_poison().await;
         if self.fault.get().is_none() {
             self.keep_last().await;
         }
@@ -309,7 +325,9 @@ impl SessionWriter {
                 Taken { actor: person(), event, blobs: Vec::new(), reply: Some(reply) }
             }
             Wake::Answer { event, reply } => {
-                Taken { actor: person(), event: *event, blobs: Vec::new(), reply: Some(reply) }
+                let is_observed = matches!(*event, Event::WorkspaceObserved { .. });
+                let actor = if is_observed { Actor::Host } else { person() };
+                Taken { actor, event: *event, blobs: Vec::new(), reply: Some(reply) }
             }
             Wake::Model { request, result, started } => {
                 if !self.work.finish_request(request) {
@@ -366,7 +384,8 @@ impl SessionWriter {
                 Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None }
             }
             Wake::Hooks { answered } => Taken { actor: Actor::Host, event: *answered, blobs: Vec::new(), reply: None },
-            Wake::Grants { .. }
+            Wake::Given { .. }
+            | Wake::Grants { .. }
             | Wake::Prepared { .. }
             | Wake::FollowGrants { .. }
             | Wake::Rewind { .. }
@@ -380,6 +399,7 @@ impl SessionWriter {
 
     fn take_wake(&mut self, batch: &mut Batch, wake: Wake) {
         let wake = match wake {
+            Wake::Given { entry } => return self.take_given(batch, *entry),
             Wake::Prepared { inputs, wake } => {
                 for event in inputs {
                     let taken = Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None };
@@ -505,6 +525,9 @@ impl SessionWriter {
             events.map(|(event, sealed)| Arc::new(LoggedEvent { header: sealed.header.clone(), event: Some(event) })),
         );
         batch.sealed.extend(sealed);
+        if decision.commands.contains(&Command::CancelModel) {
+            self.work.disown_request();
+        }
         batch.commands.extend(decision.commands);
         self.session.updated = context.time;
     }
@@ -518,7 +541,7 @@ impl SessionWriter {
 
     /// Makes a batch durable, then tells everybody, then acts.
     async fn commit(&mut self, batch: Batch) -> Result<(), AppendError> {
-        if batch.sealed.is_empty() {
+        if batch.sealed.is_empty() && batch.consumed.is_empty() {
             return Ok(());
         }
         let mut batch = batch;
@@ -576,6 +599,7 @@ impl SessionWriter {
             said: std::mem::take(&mut batch.said),
             fork_of: None,
             checkpoint: self.keep.give(),
+            consumed: batch.consumed.clone(),
         };
         let appended = self.ports.log.append(vec![append]).await;
         self.keep.given(appended.is_ok());
@@ -588,15 +612,19 @@ impl SessionWriter {
         let loaded = load_to(self.ports.log.as_ref(), self.id, Sequence(u64::MAX)).await;
         let (session, kept) = loaded.map_err(|error| error.to_string())?;
         (self.session, self.keep.kept) = (session, kept);
-        let mut again = Batch { replies: std::mem::take(&mut batch.replies), ..Batch::default() };
+        let (replies, mut consumed) = (std::mem::take(&mut batch.replies), std::mem::take(&mut batch.consumed));
+        let mut again = Batch { replies, ..Batch::default() };
         let inputs = batch.logged.iter().filter(|logged| logged.header.origin == Origin::Input);
         for logged in inputs {
             let Some(event) = logged.event.clone() else { continue };
             let event = storable::without_contents(event, error);
             let taken = Taken { actor: logged.header.actor.clone(), event, blobs: Vec::new(), reply: None };
             self.take(&mut again, taken).map_err(|refusal| refusal.to_string())?;
+            if let Some(sequence) = inbox::last_input(&again) {
+                inbox::renumber(&mut consumed, logged.header.sequence, sequence);
+            }
         }
-        *batch = again;
+        *batch = Batch { consumed, ..again };
         Ok(())
     }
 }

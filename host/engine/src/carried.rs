@@ -5,7 +5,7 @@
 //!
 //! Not here: what it means (the core).
 
-use crate::host::OpenError;
+use crate::host::{Host, OpenError};
 use crate::load::LoadError;
 use crate::ports::{Kv, StoreError};
 use base64::Engine as _;
@@ -176,6 +176,20 @@ impl Carried {
             }
         }
         writes
+    }
+}
+
+impl Host {
+    /// What all sessions together know of trust.
+    pub async fn trust_records(&self) -> Result<Vec<TrustRecord>, StoreError> {
+        let mut records = Vec::new();
+        for (key, value) in values(self.ports().kv.as_ref(), &trust_space()).await? {
+            match serde_json::from_slice::<TrustRecord>(&value) {
+                Ok(record) => records.push(record),
+                Err(error) => tracing::warn!(key, %error, "a record of trust cannot be read and counts for nothing"),
+            }
+        }
+        Ok(merge(&records))
     }
 }
 

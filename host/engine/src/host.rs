@@ -10,11 +10,12 @@ use crate::checkpoint::{CheckpointPolicy, Kept};
 use crate::load::{LoadError, LoadedSession, batch_end, load, load_to, verify_chain};
 use crate::policy::NoPolicy;
 use crate::ports::{
-    AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Index, Kv, Lease, LeaseError, Model, Policy,
+    AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Inbox, Index, Kv, Lease, LeaseError, Model, Policy,
     SessionAppend, SessionSummary, Takeover,
 };
 use crate::session::{Session, SessionError, logged};
 use crate::storable;
+use crate::system::{SystemClock, SystemIds};
 use harness_core::budget::Budget;
 use harness_core::envelope::{Lineage, SealContext, SealedEvent, Tip, seal, verify};
 use harness_core::event::{Context, ForkFiles};
@@ -38,12 +39,31 @@ pub struct Ports {
     pub blobs: Arc<dyn Blobs>,
     /// Components' values.
     pub kv: Arc<dyn Kv>,
+    /// What other processes give sessions.
+    pub inbox: Arc<dyn Inbox>,
     /// The models.
     pub model: Arc<dyn Model>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub ids: Arc<dyn Ids>,
+}
+
+impl Ports {
+    /// One store for everything that is kept, with the system's clock and randomness.
+    pub fn over<S: EventLog + Lease + Index + Blobs + Kv + Inbox>(store: Arc<S>, model: Arc<dyn Model>) -> Self {
+        Self {
+            log: Arc::clone(&store) as _,
+            lease: Arc::clone(&store) as _,
+            index: Arc::clone(&store) as _,
+            blobs: Arc::clone(&store) as _,
+            kv: Arc::clone(&store) as _,
+            inbox: store,
+            model,
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(SystemIds),
+        }
+    }
 }
 
 /// Why a session could not be created or opened.
@@ -184,7 +204,7 @@ impl Host {
     }
 
     /// Opens a session that nothing is under way in, as it was opened last. Refused where a turn is under way.
-    pub(crate) async fn open_idle(
+    pub async fn open_idle(
         &self,
         id: SessionId,
         hands: Arc<dyn Hands>,
@@ -369,6 +389,12 @@ impl Host {
     /// Reads a session without becoming its writer.
     pub async fn load(&self, id: SessionId) -> Result<LoadedSession, LoadError> {
         load(self.ports.log.as_ref(), id).await
+    }
+
+    /// Reads a session as it was after an event and all that derives from the same input.
+    pub async fn load_at(&self, id: SessionId, at: Sequence) -> Result<LoadedSession, LoadError> {
+        let at = self.tip_at(id, Some(at)).await?;
+        Ok(load_to(self.ports.log.as_ref(), id, at.sequence).await?.0)
     }
 
     /// Events after a position, at most `events_max`, for readers that are not its writer.

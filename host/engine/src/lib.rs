@@ -3,7 +3,7 @@
 //! Promise: log, then believe, then act. Nothing is done before the events that ask for it are
 //! durable, and nobody is told of an event that is not.
 //!
-//! Not here: decisions (harness-core), any implementation of a port.
+//! Not here: decisions (harness-core), any implementation of a port but the system's clock and randomness.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod actor;
@@ -16,13 +16,17 @@ pub mod diff;
 pub mod display;
 mod grants;
 mod host;
+pub mod inbox;
 mod load;
 mod policy;
 pub mod portable;
 pub mod ports;
+pub mod recorded;
+pub mod replay;
 mod said;
 mod session;
 mod storable;
+pub mod system;
 pub mod undo;
 mod work;
 
@@ -33,4 +37,4 @@ pub use load::{LoadError, LoadedSession};
 pub use portable::{ExportError, Exported, ImportAs, ImportError, ImportLimits};
 pub use session::{LoggedEvent, Session, SessionError, Subscription, Update};
 #[doc(inline)]
-pub use undo::{CallChanges, Selection, UndoError, UndoPlan};
+pub use undo::{CallChanges, Files, Selection, Standing, UndoError, UndoPlan};

@@ -143,7 +143,7 @@ pub(crate) struct Walk<'a> {
     log: &'a dyn EventLog,
     session: SessionId,
     lineage: Vec<Ancestor>,
-    tip: Tip,
+    pub(crate) tip: Tip,
     /// The last event to be read.
     end: Sequence,
 }

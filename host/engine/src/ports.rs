@@ -6,6 +6,8 @@
 //!
 //! Not here: implementations.
 
+mod inbox;
+
 use async_trait::async_trait;
 use harness_core::change::Manifest;
 use harness_core::envelope::{Payload, SealedEvent, Tip};
@@ -17,6 +19,7 @@ pub use harness_core::outcome::Resume;
 use harness_core::outcome::{CallUsage, Outcome};
 use harness_core::record::{CallRecord, KvSpace, KvWrite};
 use harness_core::{CallId, Digest, Epoch, Sequence, SessionId, TimeMs};
+pub use inbox::*;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -62,13 +65,16 @@ pub struct SessionAppend {
     pub fork_of: Option<SessionId>,
     /// A checkpoint of the session's, at `after` or before.
     pub checkpoint: Option<CheckpointWrite>,
+    /// Entries of the session's inbox that became the events, or were declined. Refused where one does not wait.
+    pub consumed: Vec<Consumed>,
 }
 
 impl SessionAppend {
     /// An append of events and nothing else.
     pub fn new(session: SessionId, epoch: Epoch, after: Tip, events: Vec<SealedEvent>) -> Self {
-        let (blobs, kv, said) = (Vec::new(), Vec::new(), Vec::new());
-        Self { session, epoch, after, events, blobs, kv, summary: None, said, fork_of: None, checkpoint: None }
+        let (blobs, kv, said, consumed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (summary, fork_of, checkpoint) = (None, None, None);
+        Self { session, epoch, after, events, blobs, kv, summary, said, fork_of, checkpoint, consumed }
     }
 }
 

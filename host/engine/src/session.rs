@@ -11,7 +11,7 @@ use crate::ports::{Blobs, CallProgress, EventLog, GrantLists, Ids, ModelDelta, S
 use harness_core::budget::{Budget, Price};
 use harness_core::display::RESPONSE_SHOWN_BYTES_MAX;
 use harness_core::envelope::{SealedEvent, VerifyError, verify};
-use harness_core::event::{Answer, PlanAnswer, TurnLimits};
+use harness_core::event::{Answer, GitState, PlanAnswer, TurnLimits};
 use harness_core::grant::SESSION_SOURCE;
 use harness_core::item::ModelRef;
 use harness_core::message::Delivery;
@@ -296,6 +296,14 @@ impl Session {
     /// Puts the session away, or takes it out again.
     pub async fn archive(&self, archived: bool) -> Result<(), SessionError> {
         self.tell(Event::SessionArchived { archived }).await
+    }
+
+    /// Has the log say what version control says of the workspace, where that is not what it said last.
+    pub async fn observe_workspace(&self, git: Option<GitState>) -> Result<(), SessionError> {
+        if self.snapshot().await?.state.git == git {
+            return Ok(());
+        }
+        self.tell(Event::WorkspaceObserved { git }).await
     }
 
     /// Goes back to what the session was after an event and everything that derives from the same input; gives the

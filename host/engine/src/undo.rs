@@ -15,7 +15,7 @@ use crate::storable;
 use harness_core::change::{Change, FileState, Manifest};
 use harness_core::event::ApplyResult;
 use harness_core::record::{KvWrite, RequestMade};
-use harness_core::{CallId, CallUsage, Event, SessionId, TurnId};
+use harness_core::{CallId, CallUsage, Event, Sequence, SessionId, TurnId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ pub struct CallChanges {
     pub turn_number: u32,
     /// The tool.
     pub tool: String,
+    /// The event that says so.
+    pub ended: Sequence,
     /// The outcome in one word.
     pub outcome: String,
     /// What was put in place, or found changed.
@@ -53,6 +55,8 @@ pub enum Selection {
     Call(CallId),
     /// Those of a turn, by its number.
     Turn(u32),
+    /// Those that ended after an event.
+    After(Sequence),
     /// All of the session.
     All,
 }
@@ -141,8 +145,8 @@ pub fn net<'a>(calls: impl IntoIterator<Item = &'a CallChanges>) -> Net {
 /// Reads what the calls of a session did, in the order in which they ended.
 async fn calls(log: &dyn EventLog, session: SessionId) -> Result<Vec<CallChanges>, LoadError> {
     let mut reading = Reading::default();
-    read_all(log, session, |_, event| {
-        reading.take(event);
+    read_all(log, session, |header, event| {
+        reading.take(header.sequence, event);
         Ok(())
     })
     .await?;
@@ -157,7 +161,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(&mut self, event: Event) {
+    fn take(&mut self, sequence: Sequence, event: Event) {
         match event {
             Event::TurnStarted { turn, number, .. } => self.turn = Some((turn, number)),
             Event::CallRequested { call, tool, parent, .. } => {
@@ -170,6 +174,7 @@ impl Reading {
                     turn,
                     turn_number,
                     tool,
+                    ended: Sequence::START,
                     outcome,
                     changes,
                     requests,
@@ -194,7 +199,7 @@ impl Reading {
             }
             Event::CallEnded { call, outcome, changes, .. } => {
                 if let Some((begun, _)) = self.open.remove(&call) {
-                    self.ended.push(CallChanges { outcome, changes, ..begun });
+                    self.ended.push(CallChanges { ended: sequence, outcome, changes, ..begun });
                 }
             }
             Event::ChangesUndone { of, result: ApplyResult::Applied, .. } => {
@@ -212,6 +217,7 @@ fn selected(calls: &[CallChanges], selection: Selection) -> Result<Vec<&CallChan
     let unknown = |what: String| Err(UndoError::Unknown(what));
     match selection {
         Selection::All => Ok(calls.iter().collect()),
+        Selection::After(event) => Ok(calls.iter().filter(|call| call.ended > event).collect()),
         Selection::Turn(number) => {
             let of_turn: Vec<_> = calls.iter().filter(|call| call.turn_number == number).collect();
             if of_turn.is_empty() { unknown(format!("call of turn {number}")) } else { Ok(of_turn) }
@@ -294,11 +300,53 @@ impl Host {
         session.close().await;
         undone
     }
+
+    /// Goes back to an event as [`Session::rewind`] does, in a session that is not open here, after taking back what
+    /// `files` says. Nothing is gone back to where that cannot be taken back. Gives the last event that counts.
+    pub async fn rewind(
+        &self,
+        id: SessionId,
+        to: Sequence,
+        files: Option<Files<'_>>,
+        hands: Arc<dyn Hands>,
+        takeover: Takeover,
+    ) -> Result<Result<Sequence, ApplyResult>, UndoError> {
+        let session = self.open_idle(id, hands, takeover).await?;
+        let undone = match files {
+            Some(Files { plan, over }) if !plan.of.is_empty() => session.undo_over(plan, over).await,
+            _ => Ok(ApplyResult::Applied),
+        };
+        let rewound = match undone {
+            Ok(ApplyResult::Applied) => session.rewind(to).await.map(Ok).map_err(UndoError::from),
+            Ok(other) => Ok(Err(other)),
+            Err(error) => Err(error),
+        };
+        session.close().await;
+        rewound
+    }
 }
+
+/// The files that a rewind takes back.
+#[derive(Debug, Clone, Copy)]
+pub struct Files<'a> {
+    /// What is taken back.
+    pub plan: &'a UndoPlan,
+    /// See [`Session::undo_over`].
+    pub over: Option<&'a Standing>,
+}
+
+/// What stands at paths now, as a person was shown; none where nothing is.
+pub type Standing = BTreeMap<String, Option<FileState>>;
 
 impl Session {
     /// Takes back what a plan says. Gives how that went: all of it is in place, or nothing was changed.
     pub async fn undo(&self, planned: &UndoPlan) -> Result<ApplyResult, UndoError> {
+        self.undo_over(planned, None).await
+    }
+
+    /// The same, over what somebody else made of these paths: what `over` says stands there is replaced, and not kept.
+    /// Where something else stands by then it is a conflict as ever.
+    pub async fn undo_over(&self, planned: &UndoPlan, over: Option<&Standing>) -> Result<ApplyResult, UndoError> {
         // One that a crash interrupted is finished first.
         let before = self.snapshot().await?;
         if let Some(undoing) = before.state.undoing {
@@ -308,14 +356,18 @@ impl Session {
         if fresh != *planned {
             return Err(UndoError::Stale);
         }
-        if !fresh.foreign.is_empty() {
+        if !fresh.foreign.is_empty() && over.is_none() {
             return Err(UndoError::Foreign(fresh.foreign));
         }
         if !fresh.missing.is_empty() {
             return Err(UndoError::NotKept(fresh.missing));
         }
         let undo = CallId::from_bits(u128::from_be_bytes(self.ids.entropy()));
-        let event = Event::UndoRequested { undo, of: fresh.of, manifest: fresh.manifest };
+        let manifest = match over {
+            Some(standing) => stands_on(fresh.manifest, standing),
+            None => fresh.manifest,
+        };
+        let event = Event::UndoRequested { undo, of: fresh.of, manifest };
         if let Some(problem) = storable::problem(&event) {
             return Err(UndoError::Unstorable(problem));
         }
@@ -323,6 +375,16 @@ impl Session {
         self.tell(event).await?;
         Ok(undone(updates, undo).await?)
     }
+}
+
+/// The same changes, over what stands there.
+fn stands_on(manifest: Manifest, standing: &Standing) -> Manifest {
+    let entries = manifest.entries().iter().cloned().map(|change| match standing.get(&change.path) {
+        Some(before) => Change { before: before.clone(), ..change },
+        None => change,
+    });
+    // What is as it was before already needs no change.
+    Manifest::new(entries.filter(|change| change.before != change.after).collect())
 }
 
 /// Waits until an undoing has ended; gives how it went.

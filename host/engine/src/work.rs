@@ -22,6 +22,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
 
+/// Who is told what comes of the work.
+pub(crate) struct Told {
+    /// The session's writer.
+    pub(crate) wakes: mpsc::Sender<Wake>,
+    /// Its subscribers.
+    pub(crate) updates: broadcast::Sender<Live>,
+    /// Those who come while a response is in flight.
+    pub(crate) in_flight: Arc<Mutex<InFlight>>,
+}
+
 /// The work that is out for one session.
 pub(crate) struct Work {
     session: SessionId,
@@ -41,17 +51,14 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// `told` is what subscribers are told by, and what is kept for those who come late.
     pub(crate) fn new(
         session: SessionId,
         ports: Ports,
         hands: Arc<dyn Hands>,
         schemas: Arc<Schemas>,
         policy: Arc<dyn Policy>,
-        wakes: mpsc::Sender<Wake>,
-        told: (broadcast::Sender<Live>, Arc<Mutex<InFlight>>),
+        Told { wakes, updates, in_flight }: Told,
     ) -> Self {
-        let (updates, in_flight) = told;
         let (calls, puts) = (HashMap::new(), HashMap::new());
         let (other_model, requests, request) = (None, 0, None);
         Self {
@@ -134,6 +141,12 @@ impl Work {
     /// Whether the result of this request or wait is still waited for; it is not any more.
     pub(crate) fn finish_request(&mut self, request: u64) -> bool {
         request == self.requests && self.request.take().is_some()
+    }
+
+    /// From now on nobody waits for the request or wait that is out, though it is only stopped once that is durable:
+    /// its result may be here already, and must not be taken for that of the next one.
+    pub(crate) fn disown_request(&mut self) {
+        self.requests += 1;
     }
 
     pub(crate) fn finish_call(&mut self, call: CallId) {

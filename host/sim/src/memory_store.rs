@@ -5,6 +5,8 @@
 //!
 //! Not here: durability.
 
+mod inbox;
+
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,6 +24,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     inner: Arc<Mutex<Inner>>,
+    /// The place of the entry that was put last in any inbox.
+    newest: Arc<tokio::sync::watch::Sender<u64>>,
 }
 
 /// Components' values by space and key.
@@ -39,6 +43,7 @@ struct Session {
     segments: Vec<Vec<u8>>,
     summary: Option<SessionSummary>,
     blobs: BTreeSet<Digest>,
+    inbox: Vec<inbox::Mail>,
 }
 
 /// An event; forks see it erased as well.
@@ -67,6 +72,8 @@ struct Inner {
     gone: Vec<Holder>,
     refusals: VecDeque<AppendError>,
     appends: u64,
+    /// Entries that were put in inboxes.
+    puts: u64,
 }
 
 impl MemoryStore {
@@ -183,8 +190,12 @@ impl Inner {
         let mut undo = Vec::new();
         let mut fresh = BTreeMap::new();
         let writes: Vec<KvWrite> = appends.iter().flat_map(|append| append.kv.clone()).collect();
-        let mut checkpoints = Vec::new();
+        let (mut checkpoints, mut consumed) = (Vec::new(), Vec::new());
         let done = appends.into_iter().try_for_each(|mut append| {
+            consumed.push((append.session, std::mem::take(&mut append.consumed)));
+            if let Some((id, taken)) = consumed.last() {
+                self.sessions.get(id).map_or(Ok(()), |session| session.check_consumed(*id, taken))?;
+            }
             checkpoints.extend(append.checkpoint.take().map(|write| (append.session, write)));
             self.append_one(append, &mut undo, &mut fresh)
         });
@@ -202,6 +213,11 @@ impl Inner {
         for (session, write) in checkpoints {
             if let Some(session) = self.sessions.get_mut(&session) {
                 session.keep(write);
+            }
+        }
+        for (session, consumed) in consumed {
+            if let Some(session) = self.sessions.get_mut(&session) {
+                session.consume(consumed);
             }
         }
         for KvWrite { space, key, value } in writes {

@@ -18,8 +18,8 @@ mod pilot;
 pub use action::{Action, Planned, plan};
 pub use coverage::Coverage;
 pub use engine_ports::Store;
-pub use evidence::{Accepted, Acquired, Evidence, Execution, Live, Opened, Request, Told};
-pub use invariants::{Broken, INVARIANTS, Invariant, Seen, check};
+pub use evidence::{Accepted, Acquired, Evidence, Execution, Live, Opened, Origin, Request, Told};
+pub use invariants::{Broken, INVARIANTS, Invariant, Rewound, Seen, check};
 pub use pilot::{Listener, Note, Pilot};
 
 use core_world::CoreWorld;
@@ -63,7 +63,21 @@ impl World {
     /// What happens only here and must be reached as well.
     pub const fn reaches(self) -> &'static [&'static str] {
         match self {
-            Self::Core => &["refused: stale call", "refused: not a choice", "batch lost", "batch kept, not told"],
+            Self::Core => &[
+                "refused: stale call",
+                "refused: not a choice",
+                "refused: no event",
+                "refused: unknown mode",
+                "refused: trust",
+                "batch lost",
+                "batch kept, not told",
+                "checkpoint kept",
+                "loaded from a checkpoint",
+                "policy asked ahead",
+                "policy answered that is not in force",
+                "rewound into a turn",
+                "begun from within a turn",
+            ],
             Self::Engine => &[
                 "append fenced",
                 "append failed, nothing written",
@@ -111,7 +125,7 @@ impl fmt::Display for Failure {
 pub fn play(world: World, seed: u64, actions: &[Planned], coverage: &mut Coverage) -> Result<(), Broken> {
     let rest = seed.is_multiple_of(REST_ONE_IN);
     let played = catch_unwind(AssertUnwindSafe(|| {
-        let evidence = match world {
+        let seen = match world {
             World::Core => {
                 let mut session = CoreWorld::new(seed, coverage);
                 actions.iter().for_each(|planned| session.act(*planned));
@@ -123,11 +137,11 @@ pub fn play(world: World, seed: u64, actions: &[Planned], coverage: &mut Coverag
                 session.end(seed, rest)
             }
         };
-        check(&evidence)
+        seen.iter().map(check).collect::<Result<Vec<_>, _>>()
     }));
     match played {
-        Ok(Ok(log)) => {
-            coverage.look_through(&log);
+        Ok(Ok(logs)) => {
+            logs.iter().for_each(|log| coverage.look_through(log));
             Ok(())
         }
         Ok(Err(broken)) => Err(broken),

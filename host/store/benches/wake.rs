@@ -118,9 +118,10 @@ fn host(store: &SqliteStore) -> Host {
         lease: Arc::clone(&kept) as _,
         index: Arc::clone(&kept) as _,
         blobs: Arc::clone(&kept) as _,
-        kv: kept,
+        kv: Arc::clone(&kept) as _,
+        inbox: kept,
         model: Arc::new(ScriptedModel::tape([])),
-        clock: Arc::new(SimClock::jumping(TimeMs(1_800_000_000_000))),
+        clock: Arc::new(SimClock::manual(TimeMs(1_800_000_000_000))),
         ids: Arc::new(SeededIds::new(7)),
     };
     Host::new(ports, this_process(), "bench")

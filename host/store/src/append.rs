@@ -6,7 +6,7 @@
 use crate::schema::{SESSION_EVENTS_MAX, event_row};
 use crate::store::session_key;
 use crate::writer::Desk;
-use crate::{checkpoint, kv, lineage, said};
+use crate::{checkpoint, inbox, kv, lineage, said};
 use harness_core::envelope::{Payload, SealedEvent, Tip};
 use harness_core::limits::EVENT_PAYLOAD_BYTES_MAX;
 use harness_core::{Digest, Header, Sequence, SessionId};
@@ -127,6 +127,7 @@ fn write_session(connection: &Connection, append: &SessionAppend) -> Result<i64,
         update.execute(params![row, end as i64, Digest::of(&last.header_bytes).0]).map_err(storage)?;
     }
     kv::write(connection, &append.kv).map_err(storage)?;
+    inbox::consume(connection, append.session, row, &append.consumed)?;
     if let Some(summary) = &append.summary {
         write_summary(connection, row, summary).map_err(storage)?;
     }

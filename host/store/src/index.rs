@@ -167,6 +167,7 @@ fn delete(desk: &mut Desk, row: i64, session: SessionId) -> rusqlite::Result<()>
     let run = |sql: &str| connection.prepare_cached(sql)?.execute([row]);
     crate::kv::delete_session(connection, session)?;
     crate::checkpoint::delete(connection, row)?;
+    crate::inbox::delete(connection, row)?;
     run("DELETE FROM summary WHERE session = ?1")?;
     run("UPDATE store SET epoch_floor = max(epoch_floor, (SELECT epoch FROM session WHERE id = ?1))")?;
     crate::lineage::delete(desk, row)?;

@@ -1,4 +1,4 @@
-//! The ports' SQLite implementation: log, blobs, kv, leases and the index of sessions, in one folder.
+//! The ports' SQLite implementation: log, blobs, kv, leases, inboxes and the index of sessions, in one folder.
 //!
 //! Promise: when `append` returns, a power cut cannot undo it, and all of it happened or nothing.
 //! Several processes may have the same folder open; who may write a session is settled by its epoch,
@@ -18,6 +18,7 @@ mod append;
 mod blobs;
 mod checkpoint;
 mod import;
+mod inbox;
 mod index;
 mod kv;
 mod lease;

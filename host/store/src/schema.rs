@@ -12,7 +12,7 @@ use rusqlite::Connection;
 /// "hhst", in the file's header (`PRAGMA application_id`), tells our databases from others'.
 pub const APPLICATION_ID: i32 = 0x6868_7374;
 /// The version of the schema that this code writes (`PRAGMA user_version`).
-pub const SCHEMA_VERSION: i32 = 3;
+pub const SCHEMA_VERSION: i32 = 4;
 /// Bits of an event's row number that hold its sequence.
 pub(crate) const SEQUENCE_BITS: u32 = 32;
 /// Events of one session at most: what fits into [`SEQUENCE_BITS`].
@@ -161,6 +161,22 @@ const STEPS: [&str; SCHEMA_VERSION as usize] = [
 ",
         said_of_payloads!()
     ),
+    "
+    -- What sessions are given by any process. place only grows. input: an event as JSON; null once it was taken:
+    -- then it became the event at sequence, or there is a refusal.
+    CREATE TABLE inbox (
+        place INTEGER PRIMARY KEY AUTOINCREMENT,
+        session INTEGER NOT NULL REFERENCES session (id),
+        id BLOB NOT NULL CHECK (length(id) = 16),
+        principal TEXT NOT NULL,
+        input BLOB,
+        sequence INTEGER,
+        refusal TEXT,
+        UNIQUE (session, id)
+    ) STRICT;
+    CREATE INDEX inbox_unread ON inbox (session, place) WHERE input IS NOT NULL;
+    CREATE INDEX inbox_taken ON inbox (session, place) WHERE input IS NULL;
+",
 ];
 
 /// What a database file says about itself.

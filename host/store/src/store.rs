@@ -1,6 +1,7 @@
 //! The store as one value: a writer, some readers, and the folder of large contents.
 
 use crate::blobs::BlobFolder;
+use crate::inbox::Mail;
 use crate::open::{self, OpenStoreError, READERS_MAX, StoreOptions};
 use crate::reader::Readers;
 use crate::writer::{Desk, Writer};
@@ -10,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Sessions in one folder: `EventLog`, `Lease`, `Index`, `Blobs` and `Kv` over SQLite.
+/// Sessions in one folder: `EventLog`, `Lease`, `Index`, `Blobs`, `Kv` and `Inbox` over SQLite.
 ///
 /// Clones share the same threads and connections. Dropping the last one waits until what was handed in
 /// is committed, some milliseconds at most.
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) readers: Readers,
     pub(crate) writer: Writer,
     pub(crate) blobs: BlobFolder,
+    pub(crate) mail: Mail,
 }
 
 impl SqliteStore {
@@ -42,7 +44,7 @@ impl SqliteStore {
         let writer = Writer::start(desk).map_err(OpenStoreError::Thread)?;
         let readers =
             Readers::start(&place, place.options.readers.clamp(1, READERS_MAX)).map_err(OpenStoreError::Thread)?;
-        Ok(Self { shared: Arc::new(Shared { readers, writer, blobs }) })
+        Ok(Self { shared: Arc::new(Shared { readers, writer, blobs, mail: Mail::default() }) })
     }
 }
 

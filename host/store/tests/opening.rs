@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use harness_core::record::KvSpace;
-use harness_core::{Scope, Sequence};
-use harness_engine::ports::{Blob, Blobs, EventLog, Index, SessionAppend};
+use harness_core::{InboxId, Scope, Sequence};
+use harness_engine::ports::{Blob, Blobs, EventLog, Inbox, InboxEntry, Index, SessionAppend, UnreadEntry};
 use harness_sim::conformance::{Stores, Writer, session, titles, whole};
 use harness_store::{
     APPLICATION_ID, DATABASE_FILE, INLINE_BLOB_BYTES_MAX, OpenStoreError, SCHEMA_VERSION, SqliteStore, StoreOptions,
@@ -86,9 +86,9 @@ fn a_newer_store_is_refused_and_named() {
     database(folder.path()).pragma_update(None, "user_version", SCHEMA_VERSION + 6).unwrap();
     let before = std::fs::read(folder.path().join(DATABASE_FILE)).unwrap();
     let error = SqliteStore::open(folder.path(), StoreOptions::default()).unwrap_err();
-    assert!(matches!(error, OpenStoreError::Newer { found: 9, known: 3, .. }), "{error}");
+    assert!(matches!(error, OpenStoreError::Newer { found: 10, known: 4, .. }), "{error}");
     let words = error.to_string();
-    assert!(words.contains("version 9") && words.contains("up to 3"), "{words}");
+    assert!(words.contains("version 10") && words.contains("up to 4"), "{words}");
     assert_eq!(std::fs::read(folder.path().join(DATABASE_FILE)).unwrap(), before);
 }
 
@@ -98,8 +98,9 @@ async fn a_store_of_the_first_version_is_brought_up_and_keeps_what_it_has() {
     let store = open(folder.path());
     Writer::acquire(&ports(&store), session(1)).await.append(&["one"]).await.unwrap();
     drop(store);
-    // What versions 2 and 3 added.
-    let undo = "DROP TABLE kv; DROP TABLE part; DROP TABLE checkpoint; DROP TABLE segment; DROP TABLE said;
+    // What versions 2 to 4 added.
+    let undo =
+        "DROP TABLE inbox; DROP TABLE kv; DROP TABLE part; DROP TABLE checkpoint; DROP TABLE segment; DROP TABLE said;
         DROP INDEX summary_by_parent; ALTER TABLE summary DROP COLUMN archived;
         ALTER TABLE summary DROP COLUMN parent; ALTER TABLE summary DROP COLUMN origin;
         ALTER TABLE blob_reference DROP COLUMN since; ALTER TABLE session DROP COLUMN is_gone;
@@ -110,6 +111,24 @@ async fn a_store_of_the_first_version_is_brought_up_and_keeps_what_it_has() {
     assert_eq!(titles(&*stores.log, session(1)).await, whole(&["one"]));
     let space = KvSpace { component: "notes".to_owned(), scope: Scope::Global, owner: String::new() };
     assert_eq!(stores.kv.kv_bytes(&space).await, Ok(0));
+    let version: i32 = database(folder.path()).pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, SCHEMA_VERSION);
+}
+
+#[tokio::test]
+async fn a_store_of_version_3_gets_inboxes_for_the_sessions_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    Writer::acquire(&ports(&store), session(1)).await.append(&["one"]).await.unwrap();
+    drop(store);
+    database(folder.path()).execute_batch("DROP TABLE inbox; PRAGMA user_version = 3").unwrap();
+    let store = open(folder.path());
+    assert_eq!(titles(&store, session(1)).await, whole(&["one"]));
+    let entry = InboxEntry { id: InboxId::from_bits(7), principal: "p".to_owned(), input: b"x".to_vec() };
+    store.put(session(1), entry.clone()).await.unwrap();
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(store.unread(session(1), 0, 9).await.unwrap(), [UnreadEntry { place: 1, entry }]);
     let version: i32 = database(folder.path()).pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, SCHEMA_VERSION);
 }

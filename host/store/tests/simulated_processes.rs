@@ -60,7 +60,7 @@ fn child_process() {
 fn say(note: &Note) {
     let value = match note {
         Note::Told(Told { sequence, epoch, event }) => json!(["told", sequence, epoch, &**event]),
-        Note::Ran(Execution { call, round, effects }) => json!(["ran", call, round, effects]),
+        Note::Ran(Execution { call, round, effects, after }) => json!(["ran", call, round, effects, after]),
         Note::Acquired(Acquired { epoch, after }) => json!(["acquired", epoch, after]),
     };
     let mut output = std::io::stdout().lock();
@@ -81,7 +81,8 @@ fn heard(line: &str, evidence: &mut Evidence) -> Option<()> {
         "ran" => {
             let (call, round) = (serde_json::from_value(part(1)).unwrap(), value[2].as_u64()? as u32);
             let effects = serde_json::from_value(part(3)).unwrap();
-            evidence.executions.push(Execution { call, round, effects });
+            let after = value[4].as_u64()?;
+            evidence.executions.push(Execution { call, round, effects, after });
         }
         "acquired" => {
             let epoch = serde_json::from_value(part(1)).unwrap();

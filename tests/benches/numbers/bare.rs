@@ -42,8 +42,9 @@ pub(crate) struct BareTool {
 impl BareTool {
     pub(crate) fn new(bytes: &[u8], preopen: Option<&Path>) -> Self {
         let mut pool = PoolingAllocationConfig::new();
-        pool.max_memory_size(64 << 20).linear_memory_keep_resident(2 << 20).table_keep_resident(128 << 10);
-        pool.total_memories(100).total_tables(200).pagemap_scan(Enabled::Auto);
+        // Those of the host's engine: what is cleared by hand, and no scan for it.
+        pool.max_memory_size(64 << 20).linear_memory_keep_resident(1280 << 10).table_keep_resident(128 << 10);
+        pool.total_memories(100).total_tables(200).max_unused_warm_slots(64).pagemap_scan(Enabled::No);
         let mut config = Config::new();
         config.concurrency_support(false).consume_fuel(true).epoch_interruption(true);
         config.memory_reservation(64 << 20).memory_guard_size(64 << 10).allocation_strategy(pool);

@@ -1,11 +1,12 @@
 //! Durable events a second through the store, with one writer and with many that share commits.
 
-use crate::host::{Shared, SystemIds, executor};
+use crate::host::{Shared, executor};
 use crate::quantity::{Durations, Quantity};
 use crate::table::{Row, Table};
 use harness_core::envelope::{Lineage, SealContext, seal};
 use harness_core::{Actor, Epoch, Event, SessionId, TenantId, TimeMs, Tip};
 use harness_engine::ports::{EventLog, Ids, Lease, SessionAppend, Takeover};
+use harness_engine::system::SystemIds;
 use harness_store::{SqliteStore, this_process};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;

@@ -1,11 +1,10 @@
 //! The real parts, put together as the binary does.
 
 use crate::model_server::{FILE, SHORT_FILE};
-use async_trait::async_trait;
 use harness_core::event::{Context, TurnEnd, TurnLimits};
 use harness_core::grant::Scope;
-use harness_core::{ApproveMode, Event, Grant, ModelRef, TimeMs};
-use harness_engine::ports::{Clock, Hands, Ids};
+use harness_core::{ApproveMode, Event, Grant, ModelRef};
+use harness_engine::ports::Hands;
 use harness_engine::{Host, NewSession, Ports, Session, Update};
 use harness_model::{Models, ProviderConfig, Wire};
 use harness_store::{SqliteStore, StoreOptions, this_process};
@@ -17,7 +16,6 @@ use harness_wasm::{
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Threads that run sessions, as in the binary.
 const SESSION_THREADS: usize = 2;
@@ -112,18 +110,11 @@ impl Place {
             key: None,
             prices: BTreeMap::new(),
         };
-        let ports = Ports {
-            log: store.clone(),
-            lease: store.clone(),
-            index: store.clone(),
-            blobs: store.clone(),
-            kv: store,
-            model: Arc::new(Models::new(vec![provider]).unwrap()),
-            clock: Arc::new(SystemClock),
-            ids: Arc::new(SystemIds),
-        };
+        let ports = Ports::over(store, Arc::new(Models::new(vec![provider]).unwrap()));
         let host = Host::new(ports, this_process(), "bench");
-        Bench { host, runtime: self.component_runtime(), components: components(), workspace: self.workspace() }
+        let workspace = self.workspace();
+        let base = Arc::new(Base::open(&workspace, &[]).unwrap());
+        Bench { host, runtime: self.component_runtime(), components: components(), workspace, base }
     }
 }
 
@@ -162,13 +153,14 @@ pub(crate) struct Bench {
     runtime: Arc<Runtime>,
     components: Vec<Arc<Component>>,
     workspace: PathBuf,
+    /// An open folder, which all sessions share: a process may have open only so many.
+    base: Arc<Base>,
 }
 
 impl Bench {
     /// The tools of one session.
     pub(crate) fn hands(&self) -> Arc<dyn Hands> {
-        let base = Arc::new(Base::open(&self.workspace, &[]).unwrap());
-        let components = self.components.clone();
+        let (base, components) = (Arc::clone(&self.base), self.components.clone());
         let settings = HandsSettings::default();
         Arc::new(ComponentHands::new(Arc::clone(&self.runtime), base, components, settings).unwrap())
     }
@@ -218,30 +210,5 @@ pub(crate) async fn run_turn(session: &Session) {
             Update::Delta { .. } | Update::Progress { .. } => {}
             Update::Closed { fault } => panic!("the session closed: {fault:?}"),
         }
-    }
-}
-
-/// The system's clock.
-pub(crate) struct SystemClock;
-
-#[async_trait]
-impl Clock for SystemClock {
-    fn now(&self) -> TimeMs {
-        TimeMs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64)
-    }
-
-    async fn sleep(&self, duration_ms: u64) {
-        tokio::time::sleep(Duration::from_millis(duration_ms)).await;
-    }
-}
-
-/// The system's randomness.
-pub(crate) struct SystemIds;
-
-impl Ids for SystemIds {
-    fn entropy(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).unwrap();
-        bytes
     }
 }

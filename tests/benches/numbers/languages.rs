@@ -1,4 +1,4 @@
-//! The same small tool in four languages, and the shell: a fresh sandboxed call of each.
+//! The same small tool in four languages, the shell, and the tool `python`: a fresh sandboxed call of each.
 
 use crate::host::Shared;
 use crate::quantity::{Durations, Quantity};
@@ -18,6 +18,7 @@ const THREADS: usize = 2;
 const HOLD_MS: f64 = 1.0;
 
 const WORDS: &str = r#"{"text":"How many words are there in this line?\nAnd in this one?"}"#;
+const CODE: &str = r#"{"code":"print(sum(range(10)))"}"#;
 const PIPELINE: &str = r#"{"command":"printf 'b\na\nc\n' | sort | head -n 2 | wc -l"}"#;
 
 /// A guest that may not have been built.
@@ -29,7 +30,7 @@ struct Guest {
     held: bool,
 }
 
-const GUESTS: [Guest; 5] = [
+const GUESTS: [Guest; 6] = [
     Guest { words: "Rust", file: "guests/dist/word-count-rust.wasm", arguments: WORDS, held: false },
     Guest { words: "C", file: "guests/dist/word-count-c.wasm", arguments: WORDS, held: false },
     Guest { words: "JavaScript", file: "guests/dist/word-count-js.wasm", arguments: WORDS, held: false },
@@ -38,6 +39,13 @@ const GUESTS: [Guest; 5] = [
         words: "the shell, a pipeline of four",
         file: "../components/dist/shell.wasm",
         arguments: PIPELINE,
+        held: true,
+    },
+    // Held to the same: it has the whole standard library and compiles code, so it touches far more memory.
+    Guest {
+        words: "the tool python, one line of code, with the standard library",
+        file: "../components/python/dist/python.wasm",
+        arguments: CODE,
         held: true,
     },
 ];

@@ -1,4 +1,4 @@
-//! What a process takes while it waits: with one open session, and for each further one.
+//! What a process takes while it waits: with one open session, and with up to 10,000 of them.
 
 use crate::host::{Place, Shared, executor, run_turn};
 use crate::process::{Role, memory_mebibytes, say};
@@ -6,8 +6,8 @@ use crate::quantity::Quantity;
 use crate::table::{Row, Table};
 use std::time::Duration;
 
-/// Sessions beyond the first.
-const MORE: usize = 100;
+/// Open sessions in one process, each after one turn.
+const SIZES: [usize; 4] = [1, 100, 1_000, 10_000];
 /// How long the process is left alone before it is looked at.
 const SETTLE_MS: u64 = 300;
 
@@ -16,14 +16,18 @@ pub(crate) fn measure(shared: &Shared, table: &mut Table) {
     let url: String = server.hear();
     let mut words = shared.place("memory").to_words();
     words.push(url);
-    let (opened, used, many): (f64, f64, f64) = Role::start("memory", &words).hear();
+    let (opened, after): (f64, Vec<f64>) = Role::start("memory", &words).hear();
     let what = "resident memory with one open session, nothing asked yet";
     table.push(Row::of("idle", what, Quantity::Mebibytes(opened)).hold(Quantity::Mebibytes(30.0)));
+    let used = after[0];
     let what = "the same after one turn with a tool call";
     table.push(Row::of("", what, Quantity::Mebibytes(used)).hold(Quantity::Mebibytes(30.0)));
-    let what = format!("each of {MORE} further open sessions, each after one turn with a tool call");
-    let each = Quantity::Mebibytes((many - used) / MORE as f64);
-    table.push(Row::of("", what, each).hold(Quantity::Mebibytes(0.5)));
+    for (count, resident) in SIZES.into_iter().zip(after).skip(1) {
+        let what = format!("with {count} open sessions, each after one turn with a tool call");
+        table.push(Row::of("", what, Quantity::Mebibytes(resident)));
+        let each = Quantity::Mebibytes((resident - used) / (count - 1) as f64);
+        table.push(Row::of("", "of that each beyond the first", each).hold(Quantity::Mebibytes(0.5)));
+    }
 }
 
 /// The process that is looked at: place and address.
@@ -38,16 +42,16 @@ pub(crate) fn child(words: &[String]) {
         let first = bench.create("first-1").await;
         let opened = settled().await;
         run_turn(&first).await;
-        let used = settled().await;
-        let mut sessions = vec![first];
-        for number in 0..MORE {
-            let session = bench.create(&format!("more{number}-1")).await;
-            run_turn(&session).await;
-            sessions.push(session);
+        let (mut sessions, mut after) = (vec![first], Vec::new());
+        for count in SIZES {
+            while sessions.len() < count {
+                let session = bench.create(&format!("more{}-1", sessions.len())).await;
+                run_turn(&session).await;
+                sessions.push(session);
+            }
+            after.push(settled().await);
         }
-        let many = settled().await;
-        assert_eq!(sessions.len(), MORE + 1);
-        (opened, used, many)
+        (opened, after)
     });
     say(&found);
 }

@@ -2,7 +2,7 @@
 //!
 //! A row of a refold says so: its whole log is read, verified and folded.
 
-use crate::host::{Bench, Shared, SystemIds, context, executor, grants, turn_limits};
+use crate::host::{Bench, Shared, context, executor, grants, turn_limits};
 use crate::quantity::{Durations, Quantity};
 use crate::table::{Row, Table};
 use harness_core::envelope::{Lineage, SealContext, SealedEvent, seal};
@@ -12,6 +12,7 @@ use harness_core::{
     TenantId, TimeMs, Tip, Usage, decide,
 };
 use harness_engine::ports::{Ids, SessionAppend, SessionStatus, SessionSummary, Takeover};
+use harness_engine::system::SystemIds;
 use harness_store::this_process;
 use std::sync::Arc;
 use std::time::Instant;

@@ -2,20 +2,27 @@
 //!
 //! Promise: looking never writes; a damaged log is told with the event after which it is damaged.
 
+mod again;
+mod branches;
 mod on_disk;
+mod pending;
+mod rewind;
 mod undo;
+mod whole;
 
 use super::{counted, print_json, print_text};
-use crate::args::{Cli, SessionsCommand};
+use crate::args::operations::SessionOperation;
+use crate::args::{Cli, RunArgs, SessionsCommand, StatusWord};
 use crate::budget_words;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
+use crate::installed;
 use crate::paint::{lines, one_line};
 use crate::settings::{self, Said};
 use crate::wiring::{self, Wiring};
 use harness_core::item::{AssistantPart, Item};
 use harness_core::{Sequence, SessionId};
-use harness_engine::ports::{SessionFilter, SessionStatus, SessionSummary};
+use harness_engine::ports::{Archived, SessionCursor, SessionFilter, SessionStatus, SessionSummary};
 use harness_engine::{ExportError, LoggedEvent, diff};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -30,17 +37,35 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 /// Sessions listed at once at most.
 const LIST_SESSIONS_MAX: usize = 10_000;
 
+/// How the host's words on a mode begin in a conversation.
+const MODE_NOTE: &str = "[The session is now in the mode `";
+
 /// Runs the command.
 pub(crate) async fn run(cli: &Cli, command: &SessionsCommand) -> Result<Exit, Failure> {
     let said = Said::from_cli(cli);
     let settings = settings::read(&said, None)?;
     let wiring = wiring::wire(&settings)?;
     match command {
-        SessionsCommand::List { workspace, search, limit, skip, output } => {
+        SessionsCommand::Operation(operation) => operate(cli, operation, (&said, &wiring)).await,
+        SessionsCommand::List { workspace, search, limit, skip, archived, all, status, after, output } => {
             let workspace = workspace.as_deref().map(|path| settings::workspace_folder(Some(path))).transpose()?;
             let filter = SessionFilter {
                 workspace: workspace.map(|path| path.display().to_string()),
                 search: search.clone(),
+                archived: match (archived, all) {
+                    (true, _) => Archived::Only,
+                    (false, true) => Archived::Included,
+                    (false, false) => Archived::LeftOut,
+                },
+                status: status.map(|word| match word {
+                    StatusWord::Idle => SessionStatus::Idle,
+                    StatusWord::Running => SessionStatus::Running,
+                    StatusWord::NeedsAnswer => SessionStatus::NeedsAnswer,
+                }),
+                after: match after {
+                    Some(text) => Some(cursor(&wiring, text).await?),
+                    None => None,
+                },
                 sessions_max: (*limit).min(LIST_SESSIONS_MAX),
                 skip: *skip,
                 ..SessionFilter::default()
@@ -78,8 +103,70 @@ pub(crate) async fn run(cli: &Cli, command: &SessionsCommand) -> Result<Exit, Fa
             let id = wiring.find_session(id).await?;
             undo::undo(&wiring, &said, id, which, (*dry_run, *yes, output.json)).await
         }
-        SessionsCommand::Export { id, out } => export(&wiring, wiring.find_session(id).await?, out.as_deref()).await,
+        SessionsCommand::Export { id, out, file } => {
+            export(&wiring, wiring.find_session(id).await?, out.as_deref().or(file.as_deref())).await
+        }
     }
+}
+
+/// What is done with whole sessions.
+async fn operate(cli: &Cli, operation: &SessionOperation, (said, wiring): (&Said, &Wiring)) -> Result<Exit, Failure> {
+    match operation {
+        SessionOperation::Pending { id, output } => {
+            let only = match id {
+                Some(text) => Some(wiring.find_session(text).await?),
+                None => None,
+            };
+            pending::list(wiring, only, output.json).await
+        }
+        SessionOperation::Answer(args) => crate::run::answer(cli, args).await,
+        SessionOperation::Switch { id } => {
+            crate::run::run(cli, &RunArgs { session: Some(id.clone()), ..RunArgs::default() }).await
+        }
+        SessionOperation::Follow { id, after, output } => {
+            let id = wiring.find_session(id).await?;
+            let tip = wiring.host.ports().log.tip(id).await.map_err(|error| Failure::because("following", &error))?;
+            events(wiring, id, after.map_or(tip.sequence, Sequence), true, output.json).await
+        }
+        SessionOperation::Fork { id, at, how } => {
+            branches::fork(wiring, wiring.find_session(id).await?, *at, how).await
+        }
+        SessionOperation::Clone { id, how } => branches::fork(wiring, wiring.find_session(id).await?, None, how).await,
+        SessionOperation::Rewind { id, to, files, force, dry_run, yes, output } => {
+            let id = wiring.find_session(id).await?;
+            let (to, files, force, dry_run, yes, json) = (*to, *files, *force, *dry_run, *yes, output.json);
+            let wanted = rewind::Wanted { to, files, force, dry_run, yes, json };
+            rewind::rewind(wiring, said, id, wanted).await
+        }
+        SessionOperation::Archive { ids } => branches::archive(wiring, ids, true).await,
+        SessionOperation::Unarchive { ids } => branches::archive(wiring, ids, false).await,
+        SessionOperation::Import { file, workspace, same_id, output } => {
+            branches::import(wiring, file, workspace.as_deref(), *same_id, output.json).await
+        }
+        SessionOperation::Verify { id, head, output } => {
+            whole::verify(wiring, wiring.find_session(id).await?, head.as_deref(), output.json).await
+        }
+        SessionOperation::Replay { id, execute, output } => {
+            let id = wiring.find_session(id).await?;
+            if !execute {
+                return whole::replay(wiring, id, None, output.json).await;
+            }
+            let summary = wiring.host.ports().index.summary(id).await;
+            let own = summary.map_err(|error| Failure::because("reading the session", &error))?.workspace;
+            let workspace = settings::workspace_folder(Some(Path::new(&own)))?;
+            let here = settings::read(said, Some(&workspace))?;
+            let installation = installed::installation(&here, Some(&workspace), wiring::call_limits(&here))?;
+            let place = again::Place { workspace: &workspace, installation: &installation };
+            whole::replay(wiring, id, Some(place), output.json).await
+        }
+    }
+}
+
+/// The place in the list that a session has.
+async fn cursor(wiring: &Wiring, text: &str) -> Result<SessionCursor, Failure> {
+    let id = wiring.find_session(text).await?;
+    let row = wiring.host.ports().index.summary(id).await;
+    row.map(|row| SessionCursor::after(&row)).map_err(|error| Failure::because("reading the session", &error))
 }
 
 /// Shows what a session may spend, after setting what is to change.
@@ -193,6 +280,8 @@ async fn show(wiring: &Wiring, id: SessionId, json: bool) -> Result<Exit, Failur
 
 fn shown_item(item: &Item) -> String {
     match item {
+        // Of what the host tells the model of a mode, which mode it is.
+        Item::User { text } if text.starts_with(MODE_NOTE) => one_line(text, 100),
         Item::User { text } => format!("> {}", lines(text)),
         Item::Assistant { parts, .. } => {
             let parts = parts.iter().map(|part| match part {

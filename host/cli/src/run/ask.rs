@@ -3,11 +3,16 @@
 //! Promise: the host's words come first, then exactly what would be applied or, before a call runs, all of its
 //! arguments, then the guest's or model's words, cleaned and cut, which is said; only a clear yes is one.
 
+use super::answers::{Said, chosen, letter, parse, pattern_of};
+use super::waiting::who_asks;
 use crate::failure::Failure;
-use crate::paint::{Paint, err_line, one_line, subject_arguments, whole_arguments};
-use harness_core::CallId;
-use harness_core::event::Answer;
-use reedline::{DefaultPrompt, DefaultPromptSegment, Reedline, Signal};
+use crate::paint::{Paint, err_line, lines, one_line, subject_arguments, whole_arguments};
+use harness_core::event::{Answer, AnswerCoverage};
+use harness_core::state::Offer;
+use harness_core::{CallId, TimeMs};
+use reedline::{DefaultPrompt, DefaultPromptSegment, EditCommand, Reedline, Signal};
+use std::io::Read;
+use std::process::Command;
 
 /// Arguments are shown whole up to this many bytes.
 const ARGUMENTS_BYTES_MAX: usize = 4 << 10;
@@ -17,15 +22,26 @@ const WORD_CHARS_MAX: usize = 400;
 const QUESTION_CHARS_MAX: usize = 1_000;
 /// One of its choices is shown up to this many characters.
 const CHOICE_CHARS_MAX: usize = 200;
+/// Edited arguments are read up to this many bytes: one more than a call may have, so that they are refused and not cut.
+const EDITED_BYTES_MAX: u64 = harness_core::limits::ARGUMENT_BYTES_MAX as u64 + 1;
+/// How far an answer for later calls holds.
+const LATER: &str =
+    "  x, p, t and c hold for this session; after the letter: turn, workspace, agent or global, and 30m, 2h or 7d";
 
 /// What is asked.
 pub(crate) struct Asked {
     pub(crate) call: CallId,
     pub(crate) tool: String,
+    /// The component that offers the tool; empty for other hands.
+    pub(crate) component: String,
     pub(crate) arguments: String,
     pub(crate) rule: String,
     pub(crate) words: String,
     pub(crate) diff: String,
+    /// What can be answered besides no.
+    pub(crate) offers: Vec<Offer>,
+    /// Whether it can be answered with other arguments.
+    pub(crate) can_edit: bool,
 }
 
 impl Asked {
@@ -57,21 +73,39 @@ impl TerminalAsker {
     }
 
     /// The answer; none if the person wants the turn stopped.
-    pub(crate) async fn ask(&mut self, asked: &Asked) -> Result<Option<Answer>, Failure> {
+    pub(crate) async fn ask(&mut self, asked: &Asked, now: impl Fn() -> TimeMs) -> Result<Option<Answer>, Failure> {
         self.show(asked);
+        let edit = if asked.can_edit { ", [e]dit" } else { "" };
+        let letters: Vec<&str> = asked.offers.iter().skip(1).map(|offer| letter(offer.kind)).collect();
+        let later = if letters.is_empty() { String::new() } else { format!(", {} for later calls", letters.join("/")) };
+        let question = format!("allow? [y]es, [n]o, n REASON{edit}{later}");
         loop {
-            let line = read_line("allow? [y]es, [n]o, n REASON, [t] always for this tool in this session").await?;
-            let Some(line) = line else { return Ok(None) };
-            match parse(&line) {
-                Some(answer) => return Ok(Some(answer)),
-                None => err_line("  please answer y, n, n and a reason, or t; Ctrl-C stops the turn"),
+            let Some(line) = read_line(&question, "").await? else { return Ok(None) };
+            let said = match parse(&line, &asked.offers, asked.can_edit, now()) {
+                Ok(Said::Answer(answer)) => return Ok(Some(answer)),
+                Ok(Said::Edit) => edited(&asked.arguments).await?.map(|arguments| Answer::Edited { arguments }),
+                Ok(Said::EditPattern(answer)) => edited_pattern(answer).await?,
+                Err(words) => {
+                    err_line(&format!("  {}", lines(&words)));
+                    None
+                }
+            };
+            if said.is_some() {
+                return Ok(said);
             }
         }
     }
 
+    pub(crate) fn paint(&self) -> Paint {
+        self.paint
+    }
+
     fn show(&self, asked: &Asked) {
         let paint = self.paint;
-        err_line(&paint.ask(&format!("? {} — {}", one_line(&asked.tool, 64), one_line(&asked.words, WORD_CHARS_MAX))));
+        let component = one_line(&asked.component, 64);
+        let of = if component.is_empty() { String::new() } else { format!("{component}: ") };
+        let tool = one_line(&asked.tool, 64);
+        err_line(&paint.ask(&format!("? {of}{tool} — {}", one_line(&asked.words, WORD_CHARS_MAX))));
         err_line(&paint.dim(&format!("  asked by rule {}", one_line(&asked.rule, WORD_CHARS_MAX))));
         if asked.diff.is_empty() {
             err_line(&whole_arguments(&asked.arguments, ARGUMENTS_BYTES_MAX));
@@ -82,57 +116,120 @@ impl TerminalAsker {
             }
             err_line(paint.diff(&asked.diff).trim_end_matches('\n'));
         }
+        if asked.offers.len() > 1 {
+            for offer in &asked.offers {
+                let words = one_line(&offer.words, WORD_CHARS_MAX);
+                err_line(&paint.dim(&format!("  [{}] {words}", letter(offer.kind))));
+            }
+            err_line(&paint.dim(LATER));
+        }
     }
 }
 
-/// What a component wants to know: its name first, then its words, cleaned and cut. None if the person declines, by
-/// an empty line or by leaving it.
-pub(crate) async fn ask_question(component: &str, words: &str, choices: &[String]) -> Result<Option<String>, Failure> {
-    err_line(&format!("? {} asks: {}", one_line(component, 64), one_line(words, QUESTION_CHARS_MAX)));
+/// What a component, or the model, wants to know: who asks first, then the words, cleaned and cut. None if the person
+/// declines, by an empty line or by leaving it.
+pub(crate) async fn ask_question(
+    component: &str,
+    words: &str,
+    choices: &[String],
+    several: bool,
+) -> Result<Option<String>, Failure> {
+    err_line(&format!("? {} asks: {}", who_asks(component), one_line(words, QUESTION_CHARS_MAX)));
     for (number, choice) in (1..).zip(choices) {
         err_line(&format!("  {number}  {}", one_line(choice, CHOICE_CHARS_MAX)));
     }
-    let prompt = if choices.is_empty() { "answer (empty: none)" } else { "number or words (empty: none)" };
+    let prompt = match (choices.is_empty(), several) {
+        (true, _) => "answer (empty: none)",
+        (false, false) => "number or words (empty: none)",
+        (false, true) => "numbers or words, with commas between (empty: none)",
+    };
     loop {
-        let Some(line) = read_line(prompt).await? else { return Ok(None) };
+        let Some(line) = read_line(prompt, "").await? else { return Ok(None) };
         let line = line.trim();
         if line.is_empty() {
             return Ok(None);
         }
-        match chosen(line, choices) {
+        match chosen(line, choices, several) {
             Some(answer) => return Ok(Some(answer)),
             None => err_line("  please answer with one of the choices, or with nothing to give no answer"),
         }
     }
 }
 
-/// The choice that a line means; any line where there are none.
-fn chosen(line: &str, choices: &[String]) -> Option<String> {
-    if choices.is_empty() {
-        return Some(line.to_owned());
+/// The arguments as the person wants them, in the editor that the environment names or in a line; none if they stay.
+async fn edited(arguments: &str) -> Result<Option<String>, Failure> {
+    let editor = ["VISUAL", "EDITOR"].iter().filter_map(|name| std::env::var(name).ok());
+    let Some(editor) = editor.into_iter().find(|editor| !editor.trim().is_empty()) else {
+        let line = read_line("arguments", &visible_json(arguments)).await?;
+        return Ok(line.filter(|line| *line != visible_json(arguments)));
+    };
+    let pretty = serde_json::from_str::<serde_json::Value>(arguments)
+        .and_then(|value| serde_json::to_string_pretty(&value))
+        .unwrap_or_else(|_| arguments.to_owned());
+    let edit = tokio::task::spawn_blocking(move || -> std::io::Result<Option<String>> {
+        // Only its owner can read it.
+        let file = tempfile::Builder::new().prefix("arguments-").suffix(".json").tempfile()?;
+        std::fs::write(file.path(), &pretty)?;
+        let status = Command::new("sh").args(["-c", &format!("{editor} \"$1\""), "sh"]).arg(file.path()).status()?;
+        if !status.success() {
+            return Ok(None);
+        }
+        let mut text = String::new();
+        std::fs::File::open(file.path())?.take(EDITED_BYTES_MAX).read_to_string(&mut text)?;
+        Ok((text.trim() != pretty.trim()).then(|| text.trim().to_owned()))
+    });
+    match edit.await.map_err(|error| Failure::because("editing", &error))? {
+        Ok(None) => {
+            err_line("  the arguments are as they were");
+            Ok(None)
+        }
+        Ok(text) => Ok(text),
+        Err(error) => {
+            err_line(&format!("  they could not be edited: {error}"));
+            Ok(None)
+        }
     }
-    let numbered = line.parse::<usize>().ok().and_then(|number| choices.get(number.checked_sub(1)?));
-    // A choice that looks like a number is meant by its words first.
-    choices.iter().find(|choice| choice.as_str() == line).or(numbered).cloned()
 }
 
-/// Only what says so is a yes.
-fn parse(line: &str) -> Option<Answer> {
-    let line = line.trim();
-    let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-    match word.to_ascii_lowercase().as_str() {
-        "y" | "yes" if rest.is_empty() => Some(Answer::Yes),
-        "t" | "tool" | "always" if rest.is_empty() => Some(Answer::YesForTool),
-        "n" | "no" => Some(Answer::No { reason: rest.trim().to_owned() }),
-        _ => None,
+/// JSON on one line, without what could act on a terminal; it means the same.
+fn visible_json(text: &str) -> String {
+    let value = serde_json::from_str::<serde_json::Value>(text).map(|value| value.to_string());
+    let escaped = |c: char| if c.is_ascii() { c.to_string() } else { escape_utf16(c) };
+    value.unwrap_or_else(|_| text.to_owned()).chars().filter(|c| !c.is_control()).map(escaped).collect()
+}
+
+/// A character as JSON escapes it (RFC 8259, 7).
+fn escape_utf16(c: char) -> String {
+    let mut units = [0; 2];
+    c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+}
+
+/// An answer with its pattern as the person wants it; none if it makes no sense or the person leaves it.
+async fn edited_pattern(answer: Answer) -> Result<Option<Answer>, Failure> {
+    let Answer::Allow { coverage: AnswerCoverage::Pattern { pattern }, scope, until } = answer else {
+        return Ok(Some(answer));
+    };
+    let text = visible_json(&serde_json::to_string(&pattern).unwrap_or_default());
+    let Some(line) = read_line("pattern", &text).await? else { return Ok(None) };
+    match pattern_of(line.trim()) {
+        Ok(coverage) => Ok(Some(Answer::Allow { coverage, scope, until })),
+        Err(words) => {
+            err_line(&format!("  {}", lines(&words)));
+            Ok(None)
+        }
     }
 }
 
-/// One line from the terminal; none for Ctrl-C or Ctrl-D.
-async fn read_line(question: &'static str) -> Result<Option<String>, Failure> {
+/// One line from the terminal, which begins with what is given; none for Ctrl-C or Ctrl-D.
+pub(crate) async fn read_line(question: &str, begin: &str) -> Result<Option<String>, Failure> {
+    let (question, begin) = (question.to_owned(), begin.to_owned());
     let read = tokio::task::spawn_blocking(move || {
-        let prompt = DefaultPrompt::new(DefaultPromptSegment::Basic(question.to_owned()), DefaultPromptSegment::Empty);
-        Reedline::create().read_line(&prompt)
+        let prompt = DefaultPrompt::new(DefaultPromptSegment::Basic(question), DefaultPromptSegment::Empty);
+        let mut editor = Reedline::create();
+        if !begin.is_empty() {
+            editor.run_edit_commands(&[EditCommand::InsertString(begin)]);
+        }
+        editor.read_line(&prompt)
     });
     match read.await.map_err(|error| Failure::because("asking", &error))? {
         Ok(Signal::Success(line)) => Ok(Some(line)),
@@ -146,26 +243,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_choice_is_meant_by_its_words_or_its_number() {
-        let choices = ["red", "2", "green"].map(str::to_owned);
-        assert_eq!(chosen("1", &choices).as_deref(), Some("red"));
-        assert_eq!(chosen("2", &choices).as_deref(), Some("2"));
-        assert_eq!(chosen("green", &choices).as_deref(), Some("green"));
-        for unclear in ["0", "4", "blue", "-1"] {
-            assert_eq!(chosen(unclear, &choices), None, "{unclear}");
-        }
-        assert_eq!(chosen("anything", &[]).as_deref(), Some("anything"));
-    }
-
-    #[test]
-    fn only_a_clear_yes_is_a_yes() {
-        assert_eq!(parse(" y "), Some(Answer::Yes));
-        assert_eq!(parse("YES"), Some(Answer::Yes));
-        assert_eq!(parse("t"), Some(Answer::YesForTool));
-        assert_eq!(parse("n use tabs"), Some(Answer::No { reason: "use tabs".into() }));
-        assert_eq!(parse("no"), Some(Answer::No { reason: String::new() }));
-        for unclear in ["", "yes but", "ok", "yep", "all"] {
-            assert_eq!(parse(unclear), None, "{unclear}");
-        }
+    fn arguments_in_a_line_mean_the_same_and_act_on_nothing() {
+        let text = "{\"path\": \"\u{202e}é\u{1f600}\\u001b[2J\"}";
+        let shown = visible_json(text);
+        assert!(shown.is_ascii() && !shown.contains('\u{1b}'), "{shown}");
+        let mean = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(mean(&shown), mean(text));
     }
 }

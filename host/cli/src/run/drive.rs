@@ -3,23 +3,26 @@
 //! Promise: interrupts, questions and the end of the turn are all seen; where nobody can be asked the
 //! first question ends the drive at once.
 
-use super::ask::{Asked, TerminalAsker, ask_question};
+use super::ask::{TerminalAsker, ask_question};
+use super::plan::ask_plan;
 use super::said::{HELP, Line, understood};
 use super::screen::Screen;
 use super::typed::TypedLines;
+use super::waiting::{ShownQuestion, Waiting};
 use crate::budget_words;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
-use crate::paint::one_line;
-use harness_core::event::{Answer, Event, TurnEnd, TurnLimits};
+use crate::git::Repository;
+use harness_core::Sequence;
+use harness_core::event::{Event, TurnEnd, TurnLimits};
 use harness_core::grant::Grant;
 use harness_core::message::Delivery;
 use harness_core::mode::ModeSpec;
-use harness_core::state::Pending;
-use harness_core::{ApprovalId, CallId, Digest, QuestionId, Sequence};
-use harness_engine::ports::Blobs;
-use harness_engine::{Session, SessionError, Subscription, Update, diff};
-use serde_json::{Value, json};
+use harness_core::state::{CallStage, Phase, SessionState};
+use harness_engine::ports::{Blobs, Clock};
+use harness_engine::{Ports, Session, SessionError, Subscription, Update, diff};
+use serde_json::Value;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -36,6 +39,8 @@ pub(crate) enum TurnResult {
     NeedsAnswer {
         /// What asked, in words.
         asks: Vec<String>,
+        /// Their ids.
+        ids: Vec<String>,
         /// The same for programs.
         pending: Vec<Value>,
     },
@@ -54,8 +59,14 @@ pub(crate) struct Driver {
     seen: Sequence,
     /// What is typed while a turn is under way.
     typed: TypedLines,
+    /// The person leaves when the turn has ended.
+    is_leaving: bool,
     /// What limits the turns that begin here.
     limits: TurnLimits,
+    /// Nobody is asked before what goes on by itself has ended.
+    settles: bool,
+    clock: Arc<dyn Clock>,
+    repository: Repository,
     /// What has waited for the first request to the model.
     once_requested: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -73,64 +84,51 @@ impl Stops {
     }
 }
 
-/// What an approval is about, ready to be shown.
-struct Shown {
-    approval: ApprovalId,
-    binds_to: Digest,
-    asked: Asked,
-}
-
-/// What a component wants to know, ready to be shown.
-struct ShownQuestion {
-    question: QuestionId,
-    call: CallId,
-    component: String,
-    words: String,
-    choices: Vec<String>,
-}
-
-impl ShownQuestion {
-    /// For those who cannot answer now.
-    fn in_one_line(&self) -> String {
-        let choices: Vec<String> = self.choices.iter().map(|choice| one_line(choice, 80)).collect();
-        let choices = if choices.is_empty() { String::new() } else { format!(" ({})", choices.join(", ")) };
-        format!("{} asks: {}{choices}", one_line(&self.component, 64), one_line(&self.words, 400))
-    }
-
-    fn for_programs(&self) -> Value {
-        let Self { question, call, component, words, choices } = self;
-        json!({ "question": question, "call": call, "component": component, "words": words, "choices": choices })
-    }
-}
-
-impl Shown {
-    fn for_programs(&self) -> Value {
-        let Asked { call, tool, arguments, rule, words, diff } = &self.asked;
-        json!({
-            "approval": self.approval, "binds_to": self.binds_to, "call": call, "tool": tool,
-            "arguments": arguments, "rule": rule, "words": words, "diff": diff,
-        })
-    }
-}
-
 impl Driver {
     /// A driver that shows what happens after the event at `before`.
     pub(crate) fn new(
         session: Session,
         before: Sequence,
-        blobs: Arc<dyn Blobs>,
+        ports: &Ports,
         asker: Option<TerminalAsker>,
         limits: TurnLimits,
     ) -> Result<Self, Failure> {
+        let (blobs, clock) = (ports.blobs.clone(), ports.clock.clone());
+        let (settles, repository) = (false, Repository::default());
         let typed = if asker.is_some() { TypedLines::of_terminal() } else { TypedLines::none() };
         let subscription = session.subscribe(before);
         let (stops, seen, once_requested) = (Stops::new()?, before, None);
-        Ok(Self { session, subscription, blobs, asker, stops, seen, typed, limits, once_requested })
+        Ok(Self {
+            session,
+            subscription,
+            blobs,
+            asker,
+            stops,
+            seen,
+            typed,
+            is_leaving: false,
+            limits,
+            settles,
+            clock,
+            repository,
+            once_requested,
+        })
     }
 
     /// Something that is to begin only when the model has been asked for the first time.
     pub(crate) fn once_requested(&mut self, begin: impl FnOnce() + Send + 'static) {
         self.once_requested = Some(Box::new(begin));
+    }
+
+    /// Where nobody can be asked: has what goes on by itself end before the drive does.
+    pub(crate) fn settle(&mut self) {
+        self.settles = true;
+    }
+
+    /// Has the log say what version control says of the workspace, where that is new.
+    pub(crate) async fn observe(&mut self, workspace: &Path) -> Result<(), Failure> {
+        let git = self.repository.look(workspace);
+        self.session.observe_workspace(git).await.map_err(told)
     }
 
     /// What the lists of components grant from now on.
@@ -190,14 +188,21 @@ impl Driver {
         let done = match line {
             Line::Nothing | Line::Exit => Ok(()),
             Line::Words(..) => return Ok(false),
-            Line::Help => Ok(screen.note(HELP)),
-            Line::Session => Ok(screen.note(&self.session.id().to_string())),
+            Line::Help => {
+                screen.note(HELP);
+                Ok(())
+            }
+            Line::Session => {
+                screen.note(&self.session.id().to_string());
+                Ok(())
+            }
             Line::Mode(Some(mode)) => refused_is_usage(self.session.choose_mode(*mode).await),
             Line::Mode(None) => self.tell_mode(screen).await,
             Line::Modes => self.tell_modes(screen).await,
             Line::Budget(changes) => self.budget(changes, screen).await,
             Line::Unknown(command) => {
-                Ok(screen.note(&format!("there is no command {command}; /help shows those there are")))
+                screen.note(&format!("there is no command {command}; /help shows those there are"));
+                Ok(())
             }
         };
         told_where_usage(done, screen)?;
@@ -233,16 +238,23 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes a line that was typed while a turn was under way. Whether the person leaves.
-    async fn take_typed(&mut self, line: &str, screen: &mut Screen) -> Result<bool, Failure> {
+    /// Takes a line that was typed while a turn was under way.
+    async fn take_typed(&mut self, line: &str, screen: &mut Screen) -> Result<(), Failure> {
         let line = understood(line);
         if let Line::Words(delivery, words) = line {
             let said = self.say(words.to_owned(), delivery.unwrap_or(Delivery::Steer)).await;
-            told_where_usage(said, screen)?;
-            return Ok(false);
+            return told_where_usage(said, screen);
         }
-        self.command(&line, screen).await?;
-        Ok(line == Line::Exit)
+        if line == Line::Exit {
+            self.is_leaving = true;
+            screen.note("leaving when the turn has ended; Ctrl-C stops it");
+        }
+        self.command(&line, screen).await.map(|_| ())
+    }
+
+    /// Whether the person said, while a turn was under way, that they leave.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving
     }
 
     /// Waits until a supervisor wants the process to end, while a line is being read.
@@ -263,9 +275,7 @@ impl Driver {
             let update = tokio::select! {
                 update = self.subscription.next() => update.map_err(told)?,
                 line = self.typed.next() => {
-                    if self.take_typed(&line, screen).await? {
-                        return Ok(TurnResult::Left);
-                    }
+                    self.take_typed(&line, screen).await?;
                     continue;
                 }
                 _ = self.stops.terminate.recv() => return Ok(TurnResult::Left),
@@ -300,7 +310,9 @@ impl Driver {
                                 begin();
                             }
                         }
-                        Some(Event::ApprovalAsked { .. } | Event::QuestionAsked { .. }) => {
+                        Some(
+                            Event::ApprovalAsked { .. } | Event::QuestionAsked { .. } | Event::PlanSubmitted { .. },
+                        ) => {
                             if let Some(result) = self.ask_all(screen, &mut stopping).await? {
                                 return Ok(result);
                             }
@@ -312,6 +324,12 @@ impl Driver {
                             screen.diff(&diff.map_err(|error| Failure::because("reading what changed", &error))?);
                         }
                         _ => {}
+                    }
+                    if self.settles
+                        && ended.is_none()
+                        && let Some(result) = self.ask_all(screen, &mut stopping).await?
+                    {
+                        return Ok(result);
                     }
                     if let Some(end) = &ended
                         && let Some(result) = self.result(end, screen).await?
@@ -327,9 +345,7 @@ impl Driver {
     /// events are to be shown.
     async fn result(&mut self, end: &TurnEnd, screen: &mut Screen) -> Result<Option<TurnResult>, Failure> {
         while let Some(line) = self.typed.ready() {
-            if self.take_typed(&line, screen).await? {
-                return Ok(Some(TurnResult::Left));
-            }
+            self.take_typed(&line, screen).await?;
         }
         let loaded = self.session.snapshot().await.map_err(told)?;
         if loaded.state.turn.is_some() || self.seen < loaded.tip.sequence {
@@ -358,35 +374,50 @@ impl Driver {
         loop {
             // What was typed before something was asked is no answer to it.
             while let Some(line) = self.typed.ready() {
-                if self.take_typed(&line, screen).await? {
-                    return Ok(Some(TurnResult::Left));
-                }
+                self.take_typed(&line, screen).await?;
             }
-            let pending = self.pending().await?;
-            let questions = self.questions().await?;
-            let Self { asker, stops, .. } = self;
+            let state = self.session.snapshot().await.map_err(told)?.state;
+            let waiting = Waiting::of(&state, self.blobs.as_ref()).await?;
+            let Self { asker, stops, clock, .. } = self;
             let Some(asker) = asker else {
-                let mut asks: Vec<String> = pending.iter().map(|shown| shown.asked.in_one_line()).collect();
-                asks.extend(questions.iter().map(ShownQuestion::in_one_line));
-                let approvals = pending.iter().map(Shown::for_programs);
-                let pending = approvals.chain(questions.iter().map(ShownQuestion::for_programs)).collect();
-                return Ok((!asks.is_empty()).then_some(TurnResult::NeedsAnswer { asks, pending }));
+                let (asks, ids, pending) = (waiting.in_lines(), waiting.ids(), waiting.for_programs());
+                let is_over = !asks.is_empty() && !(self.settles && is_busy(&state));
+                return Ok(is_over.then_some(TurnResult::NeedsAnswer { asks, ids, pending }));
             };
-            if let Some(question) = questions.into_iter().next() {
+            if let Some(question) = waiting.questions.into_iter().next() {
+                let ShownQuestion { component, words, choices, several, .. } = &question;
                 let answer = tokio::select! {
-                    answer = ask_question(&question.component, &question.words, &question.choices) => answer?,
+                    answer = ask_question(component, words, choices, *several) => answer?,
                     _ = stops.terminate.recv() => {
                         restore_terminal();
                         return Ok(Some(TurnResult::Left));
                     }
                 };
-                self.answer_question(&question, answer, screen).await?;
+                let answered = self.session.answer_question(question.question, answer).await;
+                told_where_refused(answered, screen)?;
                 continue;
             }
-            let Some(shown) = pending.into_iter().next() else { return Ok(None) };
+            if let Some(plan) = waiting.plans.into_iter().next() {
+                let answer = tokio::select! {
+                    answer = ask_plan(&plan, asker.paint()) => answer?,
+                    _ = stops.terminate.recv() => {
+                        restore_terminal();
+                        return Ok(Some(TurnResult::Left));
+                    }
+                };
+                let Some(answer) = answer else {
+                    *stopping = true;
+                    self.interrupt().await?;
+                    return Ok(None);
+                };
+                told_where_refused(self.session.answer_plan(plan.plan, answer).await, screen)?;
+                continue;
+            }
+            let Some(shown) = waiting.approvals.into_iter().next() else { return Ok(None) };
             screen.asking(shown.asked.call);
+            let now = || clock.now();
             let answer = tokio::select! {
-                answer = asker.ask(&shown.asked) => answer?,
+                answer = asker.ask(&shown.asked, now) => answer?,
                 _ = stops.terminate.recv() => {
                     restore_terminal();
                     return Ok(Some(TurnResult::Left));
@@ -397,79 +428,34 @@ impl Driver {
                 self.interrupt().await?;
                 return Ok(None);
             };
-            self.answer(&shown, answer, screen).await?;
+            told_where_refused(self.session.answer(shown.approval, shown.binds_to, answer).await, screen)?;
         }
-    }
-
-    async fn answer_question(
-        &self,
-        question: &ShownQuestion,
-        answer: Option<String>,
-        screen: &mut Screen,
-    ) -> Result<(), Failure> {
-        match self.session.answer_question(question.question, answer).await {
-            Err(SessionError::Refused(refusal)) => {
-                screen.note(&refusal.to_string());
-                Ok(())
-            }
-            other => other.map_err(told),
-        }
-    }
-
-    /// The questions of components that wait for an answer.
-    async fn questions(&self) -> Result<Vec<ShownQuestion>, Failure> {
-        let loaded = self.session.snapshot().await.map_err(told)?;
-        let questions = loaded.state.questions();
-        Ok(questions
-            .iter()
-            .map(|question| ShownQuestion {
-                question: question.question,
-                call: question.call.id,
-                component: question.component.to_owned(),
-                words: question.words.to_owned(),
-                choices: question.choices.to_vec(),
-            })
-            .collect())
-    }
-
-    async fn answer(&self, shown: &Shown, answer: Answer, screen: &mut Screen) -> Result<(), Failure> {
-        match self.session.answer(shown.approval, shown.binds_to, answer).await {
-            Err(SessionError::Refused(refusal)) => {
-                screen.note(&refusal.to_string());
-                Ok(())
-            }
-            other => other.map_err(told),
-        }
-    }
-
-    /// What waits for an answer, with exactly what would be applied.
-    async fn pending(&self) -> Result<Vec<Shown>, Failure> {
-        let loaded = self.session.snapshot().await.map_err(told)?;
-        let mut shown = Vec::new();
-        for Pending { approval, call, binds_to, rule, words } in loaded.state.pending() {
-            let diff = match call.reported.as_ref().and_then(|reported| reported.staged()) {
-                Some(manifest) => diff::unified(manifest, self.blobs.as_ref())
-                    .await
-                    .map_err(|error| Failure::because("reading what would change", &error))?,
-                None => String::new(),
-            };
-            let asked = Asked {
-                call: call.id,
-                tool: call.tool.clone(),
-                arguments: call.arguments.to_string(),
-                rule: rule.to_owned(),
-                words: words.to_owned(),
-                diff,
-            };
-            shown.push(Shown { approval, binds_to, asked });
-        }
-        Ok(shown)
     }
 }
-
 /// The line editor is left in the middle of a line: the terminal gets its usual mode back.
 fn restore_terminal() {
     let _ = crossterm::terminal::disable_raw_mode();
+}
+
+/// Whether something goes on without a person: a request, a wait, a call that runs or is put in place.
+fn is_busy(state: &SessionState) -> bool {
+    let Some(turn) = &state.turn else { return false };
+    let runs = |stage: &CallStage| {
+        matches!(stage, CallStage::Running | CallStage::Putting | CallStage::Judging { .. } | CallStage::Answered)
+    };
+    matches!(turn.phase, Phase::Requesting { .. } | Phase::Waiting { .. })
+        || turn.calls().iter().any(|call| runs(&call.stage))
+}
+
+/// What the core declined is told, and asked about again if it still waits.
+fn told_where_refused(result: Result<(), SessionError>, screen: &Screen) -> Result<(), Failure> {
+    match result {
+        Err(SessionError::Refused(refusal)) => {
+            screen.note(&refusal.to_string());
+            Ok(())
+        }
+        other => other.map_err(told),
+    }
 }
 
 /// What the core declined is the person's to mend.

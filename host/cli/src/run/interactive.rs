@@ -51,6 +51,9 @@ pub(super) async fn converse(
                     exit_of(&result, screen);
                 }
             }
+            if driver.is_leaving() {
+                return Ok(Exit::Done);
+            }
         }
         running = false;
         let Some(mut line_editor) = editor.take() else { return Ok(Exit::Failed) };
@@ -106,6 +109,7 @@ pub(super) async fn converse(
 /// Has the grants and modes that hold now in force. Where a list cannot be read, no turn begins.
 async fn look(driver: &mut Driver, surroundings: &mut Surroundings<'_>) -> Result<(), Failure> {
     let Surroundings { settings, workspace, installation, modes } = surroundings;
+    driver.observe(workspace).await?;
     driver.set_grants(installation.grants_now(settings, workspace)?).await?;
     if modes.refresh(installation, settings, workspace)? {
         let first = driver.first_mode().await?;

@@ -122,6 +122,11 @@ impl Screen {
         }
     }
 
+    /// The session that the run is about.
+    pub(crate) fn session_id(&self) -> Option<SessionId> {
+        self.session
+    }
+
     /// The command that goes on with this session.
     pub(crate) fn resume(&self) -> String {
         let session = self.session.map_or_else(|| "--continue".to_owned(), |id| format!("--session {id}"));

@@ -2,6 +2,7 @@
 
 import json
 
+import snapshot
 import wit_world.exports
 from count import count
 from wit_world.imports.types import ErrorKind, Failure, Outcome_Failed, Outcome_Returned, Part_Json
@@ -36,3 +37,7 @@ class Tool(wit_world.exports.Tool):
             return Outcome_Failed(Failure(ErrorKind.UNSUPPORTED, "unknown-tool", f"there is no tool {name}", False))
         text = json.loads(arguments)["text"]
         return Outcome_Returned([Part_Json(json.dumps(count(text)))])
+
+
+# Calls begin from here, with what a first call does already done. This one cannot use the host: it runs at the build.
+snapshot.settle(lambda: Tool().call("{{snake}}", '{"text": "one two\\nthree"}'))

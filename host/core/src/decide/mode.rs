@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::ids::CallId;
 use crate::limits::{ARGUMENT_BYTES_MAX, MODE_INSTRUCTIONS_BYTES_MAX, MODES_MAX};
 use crate::mode::{HookPoint, HookWish, ModeSpec, PolicyAnswer};
-use crate::state::{CallStage, Phase, SessionState, policy_subject};
+use crate::state::{Call, CallStage, Phase, SessionState, policy_subject};
 use crate::verdict::{ModeAnswer, VerdictKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -149,8 +149,10 @@ impl Draft<'_> {
         let Some(policy) = mode.policy else { return Ok(ModeVoice::Silent) };
         let subject = policy_subject(&call.tool, &call.arguments, staged);
         let Some(answer) = self.state.policy_answer(policy, subject) else { return Ok(ModeVoice::Unasked) };
-        let rule = format!("mode.{}.{}", mode.name, answer.rule);
-        let voice = ModeAnswer { kind: answer.verdict, rule, words: answer.words.clone() };
+        let voice = |answer: &PolicyAnswer| {
+            let rule = format!("mode.{}.{}", mode.name, answer.rule);
+            ModeAnswer { kind: answer.verdict, rule, words: answer.words.clone() }
+        };
         if answer.narrowed.as_ref().is_some_and(|it| !is_object(it)) {
             let words = format!("the policy of `{}` gave arguments that are no JSON object, or too long.", mode.name);
             let rule = format!("mode.{}.narrowed", mode.name);
@@ -159,7 +161,13 @@ impl Draft<'_> {
         }
         // Changes are what they are: only arguments can be narrowed.
         let narrowed = answer.narrowed.clone().filter(|_| staged.is_none() && answer.verdict != VerdictKind::Deny);
-        Ok(ModeVoice::Says { answer: voice, narrowed })
+        // Nor may they be narrowed to what was denied.
+        let about = narrowed.as_deref().map(|arguments| policy_subject(&call.tool, arguments, None));
+        let denied = about.and_then(|subject| self.state.policy_answer(policy, subject));
+        if let Some(denied) = denied.filter(|it| it.verdict == VerdictKind::Deny) {
+            return Ok(ModeVoice::Says { answer: voice(denied), narrowed: None });
+        }
+        Ok(ModeVoice::Says { answer: voice(answer), narrowed })
     }
 
     /// Has the policy asked about a call.
@@ -174,19 +182,30 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Goes on with the calls that waited for these answers.
+    /// Goes on with the calls that waited for these answers. A call that waits for a person is judged by the last answer.
     fn take_answers(&mut self, answers: &[PolicyAnswer]) -> Result<(), Refusal> {
         // What a policy said that is not in force any more is of no use.
         let policy = self.state.mode().and_then(|mode| mode.policy);
         let is_answered = |subject| answers.iter().any(|it| it.subject == subject && Some(it.policy) == policy);
-        let waiting =
-            |call: &&crate::state::Call| matches!(call.stage, CallStage::Judging { subject } if is_answered(subject));
-        let answered: Vec<CallId> = self.state.judging().filter(waiting).map(|call| call.id).collect();
+        let waits = |call: &&Call| match &call.stage {
+            CallStage::Judging { subject } => is_answered(*subject),
+            CallStage::Asked { .. } => {
+                let staged = call.reported.as_ref().and_then(|reported| reported.staged());
+                is_answered(policy_subject(&call.tool, &call.arguments, staged))
+            }
+            _ => false,
+        };
+        let calls = self.state.turn.iter().flat_map(|turn| turn.calls());
+        let answered: Vec<(CallId, CallStage)> =
+            calls.filter(waits).map(|call| (call.id, call.stage.clone())).collect();
         if answered.is_empty() {
             return Ok(());
         }
-        for id in answered {
-            self.judge_anew(id)?;
+        for (id, stage) in answered {
+            match stage {
+                CallStage::Asked { approval, .. } => self.judge_asked_again(id, approval)?,
+                _ => self.judge_anew(id)?,
+            }
         }
         self.advance()
     }
@@ -213,7 +232,7 @@ impl Draft<'_> {
         let Event::HooksAnswered { point, answers, .. } = &input else {
             return Err(Refusal::NotAnInput(input.kind()));
         };
-        let (point, answers) = (*point, answers.clone());
+        let (point, answers, before) = (*point, answers.clone(), self.state.mode.clone());
         self.emit(input)?;
         for answer in answers {
             if !answer.note.is_empty() {
@@ -223,10 +242,7 @@ impl Draft<'_> {
                 // The state knows of it by the input.
                 HookWish::GoOn | HookWish::Stop { .. } => {}
                 HookWish::Mode { mode } => {
-                    let leads = self.state.mode().is_some_and(|it| it.leads_to.contains(&mode));
-                    if leads {
-                        self.enter_mode(&mode, &format!("hook {}", answer.component))?;
-                    } else if self.state.mode_named(&mode).is_some() && self.state.mode != mode {
+                    if self.state.mode_named(&mode).is_some() && self.state.mode != mode {
                         self.emit(Event::ModeProposed { mode, by: answer.component })?;
                     }
                 }
@@ -235,7 +251,10 @@ impl Draft<'_> {
         let Some(turn) = &self.state.turn else { return Ok(()) };
         // The response that the hook heard of comes next, and is not lost.
         let waits = point == HookPoint::AfterStep && matches!(turn.phase, Phase::Requesting { .. });
-        if turn.stopping.is_some() && !waits { self.stop_calls() } else { Ok(()) }
+        if turn.stopping.is_some() && !waits {
+            return self.stop_calls();
+        }
+        if self.state.mode == before { Ok(()) } else { self.judge_again() }
     }
 }
 

@@ -63,11 +63,12 @@ impl Draft<'_> {
     /// Runs a call again that has what it needed, under the rules that hold now. Its arguments were judged
     /// when it began; only what reaches the world at once is asked about again.
     pub(super) fn go_on(&mut self, id: CallId) -> Result<(), Refusal> {
-        if self.state.turn.as_ref().is_some_and(|turn| turn.stopping.is_some()) {
-            return self.end_call(id, &Outcome::Interrupted);
-        }
+        // What a person answered the model reads, also where the turn ends with this step.
         if self.call(id)?.is_of_session {
             return self.end_asking(id);
+        }
+        if self.state.turn.as_ref().is_some_and(|turn| turn.stopping.is_some()) {
+            return self.end_call(id, &Outcome::Interrupted);
         }
         let tool = self.call(id)?.tool.clone();
         let is_direct = self.state.tool(&tool).is_some_and(|tool| tool.effects == Effects::Direct);

@@ -34,13 +34,6 @@ pub(super) fn put<K: Ord + Clone, V, R: Ord>(
     gone
 }
 
-/// Removes an entry, if it is there.
-pub(super) fn remove<K: Ord + Copy, V>(all: &mut BTreeMap<K, V>, key: &K, part: fn(K) -> Part, touched: Touched<'_>) {
-    if all.remove(key).is_some() {
-        touched(part(*key));
-    }
-}
-
 /// Puts into a list of the state, touches what changes and counts what is dropped.
 macro_rules! put_shown {
     ($self:ident, $touched:ident, $list:ident, $key:expr, $value:expr, $max:expr, $part:expr, $dropped:ident) => {{
@@ -541,8 +534,10 @@ impl DisplayState {
                 put_shown!(self, touched, approvals, *approval, shown, ASKED_SHOWN_MAX, Part::Approval, asked);
                 count!(self, touched, approvals, 1);
             }
-            Event::ApprovalAnswered { approval, .. } | Event::ApprovalWithdrawn { approval } => {
-                remove(&mut self.approvals, approval, Part::Approval, touched);
+            Event::ApprovalAnswered { approval, .. } | Event::ApprovalWithdrawn { approval }
+                if self.approvals.remove(approval).is_some() =>
+            {
+                touched(Part::Approval(*approval));
             }
             Event::QuestionAsked { question, call, component, words, choices, several } => {
                 self.with_call(*call, |shown| shown.status = CallStatus::Asked, touched);
@@ -551,8 +546,10 @@ impl DisplayState {
                 let shown = QuestionShown { at, call: *call, component, words, choices, several: *several };
                 put_shown!(self, touched, questions, *question, shown, ASKED_SHOWN_MAX, Part::Question, asked);
             }
-            Event::QuestionAnswered { question, .. } | Event::QuestionWithdrawn { question } => {
-                remove(&mut self.questions, question, Part::Question, touched);
+            Event::QuestionAnswered { question, .. } | Event::QuestionWithdrawn { question }
+                if self.questions.remove(question).is_some() =>
+            {
+                touched(Part::Question(*question));
             }
             Event::PlanSubmitted { plan, call, title, text } => {
                 self.with_call(*call, |shown| shown.status = CallStatus::Asked, touched);
@@ -560,8 +557,8 @@ impl DisplayState {
                 let shown = PlanShown { at, call: *call, title, text };
                 put_shown!(self, touched, plans, *plan, shown, ASKED_SHOWN_MAX, Part::Plan, asked);
             }
-            Event::PlanAnswered { plan, .. } | Event::PlanWithdrawn { plan } => {
-                remove(&mut self.plans, plan, Part::Plan, touched);
+            Event::PlanAnswered { plan, .. } | Event::PlanWithdrawn { plan } if self.plans.remove(plan).is_some() => {
+                touched(Part::Plan(*plan));
             }
             _ => {}
         }
@@ -580,8 +577,8 @@ impl DisplayState {
                 }
                 count!(self, touched, messages, 1);
             }
-            Event::MessageExpired { message, .. } => {
-                remove(&mut self.messages, message, Part::Message, touched);
+            Event::MessageExpired { message, .. } if self.messages.remove(message).is_some() => {
+                touched(Part::Message(*message));
             }
             _ => {}
         }
@@ -600,8 +597,8 @@ impl DisplayState {
                 };
                 put_shown!(self, touched, grants, grant.id(), shown, GRANTS_SHOWN_MAX, Part::Grant, grants);
             }
-            Event::GrantRevoked { grant } => {
-                remove(&mut self.grants, grant, Part::Grant, touched);
+            Event::GrantRevoked { grant } if self.grants.remove(grant).is_some() => {
+                touched(Part::Grant(*grant));
             }
             Event::ModeProposed { mode, by } => {
                 let shown = ProposalShown { at, by: name(by) };

@@ -4,7 +4,7 @@
 //!
 //! Not here: evidence that changes no level (`state`).
 
-use super::fold::{Touched, put_shown, remove};
+use super::fold::{Touched, put_shown};
 use super::screen::Part;
 use super::{
     ALLOWANCES_SHOWN_MAX, AllowanceShown, DisplayState, REVIEWS_SHOWN_MAX, ReviewShown, TRUST_SHOWN_MAX, TrustShown,
@@ -53,8 +53,8 @@ impl DisplayState {
     pub(super) fn fold_allowances(&mut self, at: Sequence, event: &Event, touched: Touched<'_>) {
         match event {
             Event::AllowanceGranted { allowance } => self.show_allowance(at, allowance, touched),
-            Event::AllowanceRevoked { allowance, .. } => {
-                remove(&mut self.allowances, allowance, Part::Allowance, touched);
+            Event::AllowanceRevoked { allowance, .. } if self.allowances.remove(allowance).is_some() => {
+                touched(Part::Allowance(*allowance));
             }
             Event::AllowancesCarried { allowances } => {
                 self.end_allowances(|shown| shown.scope > Scope::Session, touched);
@@ -154,7 +154,10 @@ impl DisplayState {
     ) {
         let digest: Digest = key.digest();
         if level == TrustLevel::Supervised {
-            return remove(&mut self.trust, &digest, Part::Trust, touched);
+            if self.trust.remove(&digest).is_some() {
+                touched(Part::Trust(digest));
+            }
+            return;
         }
         let shown = TrustShown {
             at,
@@ -184,6 +187,8 @@ impl DisplayState {
     }
 
     pub(super) fn end_review(&mut self, call: CallId, touched: Touched<'_>) {
-        remove(&mut self.reviews, &call, Part::Review, touched);
+        if self.reviews.remove(&call).is_some() {
+            touched(Part::Review(call));
+        }
     }
 }

@@ -218,7 +218,7 @@ fn hooks_go_on_note_stop_and_propose() {
          > prompt hi
          turn 1, request 1.1 items=2 => ask model
          > hook mode build
-         mode build (hook hooks)
+         hooks proposes build
          > hook mode review
          hooks proposes review
          > call read
@@ -226,7 +226,7 @@ fn hooks_go_on_note_stop_and_propose() {
          > hook stop enough
          c1 interrupted!, end stopped by hooks: enough => cancel c1
          > prompt on
-         turn 2, request 1.1 items=6 => ask model
+         turn 2, request 1.1 items=5 => ask model
          > hook stop now
          end stopped by hooks: now => cancel model",
     );
@@ -256,5 +256,75 @@ fn a_hook_stops_what_was_said_before_it_is_asked_and_what_was_answered_before_it
          -
          > say bye
          end stopped by hooks: so be it",
+    );
+}
+
+#[test]
+fn a_mode_that_a_hook_enters_judges_what_waits() {
+    check(
+        "> create
+         -
+         > open mode=build>plan mode=plan[read]
+         mode build (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > call run
+         c1 wants run, c1 ask default.execute, a1 asks c1 default.execute
+         > hook mode plan
+         mode plan (hook hooks), a1 withdrawn, c1 deny mode.plan.tools, c1 denied!, request 2.1 items=5 => ask model
+         > answer a1 yes
+         refused: a1 does not wait for an answer (any more)",
+    );
+    check(
+        "> create
+         -
+         > open mode=build:p>plan mode=plan:p2
+         mode build (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > call run
+         c1 wants run, c1 judging => judge c1
+         > hook mode plan
+         mode plan (hook hooks), c1 judging => judge c1
+         > policy c1 allow
+         c1 allow mode.plan.rule, c1 starts => run c1",
+    );
+}
+
+#[test]
+fn a_call_that_waits_for_a_person_goes_by_what_its_policy_said_last() {
+    check(
+        "> create
+         -
+         > open mode=plan:p
+         mode plan (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > call run
+         c1 wants run, c1 judging => judge c1
+         > policy c1 ask
+         c1 ask mode.plan.rule, a1 asks c1 mode.plan.rule
+         > policy c1 deny
+         a1 withdrawn, c1 deny mode.plan.rule, c1 denied!, request 2.1 items=4 => ask model
+         > answer a1 yes
+         refused: a1 does not wait for an answer (any more)",
+    );
+}
+
+#[test]
+fn arguments_are_not_narrowed_to_what_was_denied() {
+    check(
+        "> create
+         -
+         > open mode=plan:p
+         mode plan (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > policy run={\"n\":9} deny
+         -
+         > call run={\"n\":1}
+         c1 wants run {\"n\":1}, c1 judging => judge c1
+         > policy c1 allow narrow={\"n\":9}
+         c1 deny mode.plan.rule, c1 denied!, request 2.1 items=4 => ask model",
     );
 }

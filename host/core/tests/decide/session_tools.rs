@@ -176,3 +176,20 @@ fn an_interrupt_withdraws_what_waits_and_a_crash_does_not() {
     assert_eq!(world.result("c2"), "yes", "it is answered also where the tool is not offered any more");
     assert_eq!(world.state.todos[0].status, TodoStatus::InProgress);
 }
+
+#[test]
+fn an_answer_reaches_the_model_also_where_a_budget_ends_the_turn() {
+    let world = check(
+        r#"> create
+         -
+         > open session
+         -
+         > prompt go b.calls=1
+         turn 1, request 1.1 items=1 => ask model
+         > call ask_user={"question":"1?"} read
+         c1 wants ask_user {"question":"1?"}, c2 wants read, c1 allow default.session, c1 starts, q1 of model for c1: 1?, c2 allow default.read, crossed budget.turn.calls=1, c2 failed!
+         > reply q1 so
+         c1 returned, limit budget.turn.calls=1"#,
+    );
+    assert_eq!(world.result("c1"), "so");
+}

@@ -140,7 +140,7 @@ async fn a_hook_stops_a_step_before_the_model_is_asked_and_a_turn_before_it_begi
 }
 
 #[tokio::test]
-async fn what_hooks_note_reaches_the_model_and_where_they_lead_the_session_goes() {
+async fn what_hooks_note_reaches_the_model_and_what_they_propose_a_person_chooses() {
     let world = World::tape([Reply::calls(&[READ]), Reply::text("done")]);
     let build = HookWish::Mode { mode: "build".to_owned() };
     let policy = allowing()
@@ -151,14 +151,15 @@ async fn what_hooks_note_reaches_the_model_and_where_they_lead_the_session_goes(
     let (_, session) = create(&world, &policy).await;
     prompt(&session).await;
     assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
-    assert_eq!(session.snapshot().await.unwrap().state.mode, "build");
+    assert_eq!(session.snapshot().await.unwrap().state.mode, "plan");
+    assert!(world.kinds(session.id()).await.contains(&"mode_proposed"));
     let requests = world.model.requests();
     let has = |index: usize, words: &str| {
         let is_it = |item: &Arc<Item>| matches!(item.as_ref(), Item::User { text } if text.contains(words));
         requests[index].items.iter().any(is_it)
     };
     assert!(has(0, "It is late.") && has(0, "mode `plan`") && !has(0, "mode `build`"));
-    assert!(has(1, "mode `build`"));
+    assert!(!has(1, "mode `build`"));
     crate::world::settle().await;
     let points: Vec<_> = policy.occasions().iter().map(|it| it.point).collect();
     assert_eq!(points, [HookPoint::Prompt, HookPoint::AfterCall, HookPoint::Stop]);

@@ -14,6 +14,7 @@ pub mod forks;
 pub mod grant_lists;
 pub mod hands;
 pub mod ids;
+pub mod inbox;
 pub mod index;
 pub mod kv;
 pub mod lease;
@@ -23,7 +24,7 @@ use harness_core::envelope::Lineage;
 use harness_core::envelope::{self, SealContext, SealedEvent, Tip};
 use harness_core::{Actor, Digest, Epoch, Event, SessionId, TenantId, TimeMs, Usage};
 use harness_engine::ports::{
-    AppendError, Blob, Blobs, EventLog, Holder, Index, Kv, Lease, SessionAppend, SessionStatus, SessionSummary,
+    AppendError, Blob, Blobs, EventLog, Holder, Inbox, Index, Kv, Lease, SessionAppend, SessionStatus, SessionSummary,
     Takeover,
 };
 use std::future::Future;
@@ -45,6 +46,8 @@ pub struct Stores {
     pub blobs: Arc<dyn Blobs>,
     /// Components' values.
     pub kv: Arc<dyn Kv>,
+    /// What sessions are given.
+    pub inbox: Arc<dyn Inbox>,
     /// A holder that lives.
     pub alive: Holder,
     /// A holder of the same machine that is certainly gone.
@@ -54,8 +57,8 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// The five ports of one implementation.
-    pub fn of<S: EventLog + Lease + Index + Blobs + Kv>(
+    /// The six ports of one implementation.
+    pub fn of<S: EventLog + Lease + Index + Blobs + Kv + Inbox>(
         store: Arc<S>,
         alive: Holder,
         gone: Holder,
@@ -66,7 +69,8 @@ impl Stores {
             lease: Arc::clone(&store) as _,
             index: Arc::clone(&store) as _,
             blobs: Arc::clone(&store) as _,
-            kv: store,
+            kv: Arc::clone(&store) as _,
+            inbox: store,
             alive,
             gone,
             damage: Box::new(damage),
@@ -94,9 +98,9 @@ pub(crate) use cases;
 
 /// Every case of every port, in order.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let cases =
-        [event_log::CASES, forks::CASES, checkpoints::CASES, lease::CASES, index::CASES, blobs::CASES, kv::CASES];
-    cases.into_iter().flatten()
+    let log = [event_log::CASES, forks::CASES, checkpoints::CASES, lease::CASES];
+    let others = [index::CASES, blobs::CASES, kv::CASES, inbox::CASES];
+    log.into_iter().chain(others).flatten()
 }
 
 /// Runs every case against a fresh store each. The name of the case under way is printed.

@@ -37,6 +37,42 @@ pub enum Action {
     Revoke,
     /// A person takes back what calls changed.
     Undo,
+    /// Someone says something, whatever is under way: for now, for the next turn, or at once.
+    Say,
+    /// A message is taken back.
+    Withdraw,
+    /// A person sets what the session may spend.
+    SetBudget,
+    /// A person chooses a mode.
+    ChooseMode,
+    /// The modes there are become others, also under the same names.
+    SwapModes,
+    /// A person chooses a model.
+    ChooseModel,
+    /// A policy says something again, or another one that is not in force does.
+    PolicyAgain,
+    /// A hook wants or says something.
+    Hook,
+    /// A person answers a plan.
+    AnswerPlan,
+    /// A plan is answered that needs no answer any more.
+    AnswerPlanAgain,
+    /// A person takes back what was allowed for later calls, or its end comes.
+    Forbid,
+    /// A person gives or takes trust.
+    Trust,
+    /// A person looks at what ran by trust alone.
+    Review,
+    /// A person puts the session away, or takes it out.
+    Archive,
+    /// A session is made from this one at some event; both go on.
+    Fork,
+    /// A person goes back to some event.
+    Rewind,
+    /// The session is taken in from a file; both go on.
+    Import,
+    /// A checkpoint is kept.
+    Checkpoint,
     /// Somebody else changes a file.
     ChangeFile,
     /// The host is killed, at rest or in the middle of writing down or carrying out.
@@ -54,7 +90,7 @@ pub enum Action {
 impl Action {
     /// How often each happens, as shares of their sum.
     pub const WEIGHTS: &[(Self, u64)] = &[
-        (Self::Return, 420),
+        (Self::Return, 560),
         (Self::ReturnLate, 20),
         (Self::Prompt, 120),
         (Self::Answer, 130),
@@ -67,6 +103,24 @@ impl Action {
         (Self::Grant, 15),
         (Self::Revoke, 12),
         (Self::Undo, 30),
+        (Self::Say, 60),
+        (Self::Withdraw, 8),
+        (Self::SetBudget, 12),
+        (Self::ChooseMode, 25),
+        (Self::SwapModes, 10),
+        (Self::ChooseModel, 5),
+        (Self::PolicyAgain, 15),
+        (Self::Hook, 25),
+        (Self::AnswerPlan, 30),
+        (Self::AnswerPlanAgain, 6),
+        (Self::Forbid, 8),
+        (Self::Trust, 70),
+        (Self::Review, 40),
+        (Self::Archive, 3),
+        (Self::Fork, 8),
+        (Self::Rewind, 14),
+        (Self::Import, 3),
+        (Self::Checkpoint, 15),
         (Self::ChangeFile, 40),
         (Self::Crash, 45),
         (Self::Close, 8),
@@ -103,7 +157,7 @@ impl fmt::Display for Planned {
 }
 
 /// Actions of one plan at most.
-const PLAN_ACTIONS_MAX: u64 = 90;
+const PLAN_ACTIONS_MAX: u64 = 120;
 
 /// The plan of a seed: mostly short, so that many are played.
 pub fn plan(seed: u64) -> Vec<Planned> {

@@ -1,6 +1,8 @@
 //! How often each interesting thing happened: a simulation that never gets somewhere proves nothing about it.
 
 use harness_core::event::{Answer, ApplyResult, TurnEnd};
+use harness_core::message::Delivery;
+use harness_core::verdict::Voice;
 use harness_core::{Event, VerdictKind};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,6 +46,38 @@ const OF_A_LOG: &[&str] = &[
     "changes_authorized",
     "call_ended",
     "turn_ended",
+    "session_archived",
+    "session_forked",
+    "session_imported",
+    "session_rewound",
+    "allowance_revoked",
+    "allowances_carried",
+    "trust_carried",
+    "trust_set",
+    "trust_reset",
+    "trust_level_changed",
+    "work_reviewed",
+    "message_received",
+    "message_withdrawn",
+    "message_delivered",
+    "message_expired",
+    "budget_set",
+    "budget_crossed",
+    "mode_chosen",
+    "modes_changed",
+    "model_chosen",
+    "mode_entered",
+    "mode_proposed",
+    "policy_asked",
+    "policy_answered",
+    "hooks_answered",
+    "note_added",
+    "arguments_replaced",
+    "repetition_noticed",
+    "todos_changed",
+    "plan_submitted",
+    "plan_answered",
+    "plan_withdrawn",
     "ended: returned",
     "ended: failed",
     "ended: denied",
@@ -56,6 +90,25 @@ const OF_A_LOG: &[&str] = &[
     "judged: allow",
     "judged: ask",
     "judged: deny",
+    "judged by: boundary",
+    "judged by: user",
+    "judged by: mode",
+    "judged by: allowance",
+    "judged by: trust",
+    "judged by: default",
+    "denied by a mode's policy",
+    "denied by a mode's tools",
+    "replaced by a person",
+    "replaced by a policy",
+    "hook: mode entered",
+    "plan: mode entered",
+    "message: steer",
+    "message: queue",
+    "message: interrupt",
+    "budget of the turn",
+    "budget of the session",
+    "answer: yes for more",
+    "answer: other arguments",
     "answer: yes",
     "answer: yes for the tool",
     "answer: no",
@@ -69,6 +122,9 @@ const OF_A_LOG: &[&str] = &[
     "turn: failed",
     "turn: limit",
     "turn: interrupted",
+    "turn: stopped",
+    "turn: stuck",
+    "turn: budget",
 ];
 
 /// What the worlds themselves count, all of them.
@@ -79,11 +135,19 @@ const OF_EVERY_WORLD: &[&str] = &[
     "crash with a put out",
     "crash with an approval waiting",
     "crash with a question waiting",
+    "crash with a policy asked",
+    "crash with a plan waiting",
+    "crash with a message waiting",
     "several approvals waiting at once",
     "refused: stale approval",
     "refused: wrong subject",
     "refused: stale question",
+    "refused: stale plan",
+    "refused: stale message",
+    "refused: answer",
     "refused: turn running",
+    "forked",
+    "imported",
     "came to rest at the end",
 ];
 
@@ -121,11 +185,33 @@ impl Coverage {
                 }
                 Event::SessionOpened { .. } => Some("opened again, nothing changed"),
                 Event::CallEnded { outcome, .. } => ended(outcome),
-                Event::CallJudged { verdict, .. } => Some(match verdict.kind {
-                    VerdictKind::Allow => "judged: allow",
-                    VerdictKind::Ask => "judged: ask",
-                    VerdictKind::Deny => "judged: deny",
+                Event::CallJudged { verdict, .. } => {
+                    self.reach(by(verdict.voice));
+                    if verdict.voice == Voice::Mode && verdict.kind == VerdictKind::Deny {
+                        let of_tools = verdict.rule.ends_with(".tools");
+                        self.reach(if of_tools { "denied by a mode's tools" } else { "denied by a mode's policy" });
+                    }
+                    Some(match verdict.kind {
+                        VerdictKind::Allow => "judged: allow",
+                        VerdictKind::Ask => "judged: ask",
+                        VerdictKind::Deny => "judged: deny",
+                    })
+                }
+                Event::ArgumentsReplaced { by, .. } => {
+                    Some(if by == "person" { "replaced by a person" } else { "replaced by a policy" })
+                }
+                Event::ModeEntered { reason, .. } if reason.starts_with("hook ") => Some("hook: mode entered"),
+                Event::ModeEntered { reason, .. } if reason == "plan" => Some("plan: mode entered"),
+                Event::MessageReceived { delivery, .. } => Some(match delivery {
+                    Delivery::Steer => "message: steer",
+                    Delivery::Queue => "message: queue",
+                    Delivery::Interrupt => "message: interrupt",
                 }),
+                Event::TurnEnded { end: TurnEnd::Limit { limit, .. }, .. } if limit.starts_with("budget.") => {
+                    let of_turn = limit.starts_with("budget.turn.");
+                    self.reach(if of_turn { "budget of the turn" } else { "budget of the session" });
+                    Some("turn: budget")
+                }
                 Event::ApprovalAnswered { answer, .. } => Some(match answer {
                     Answer::Yes => "answer: yes",
                     Answer::YesForTool => "answer: yes for the tool",
@@ -153,6 +239,17 @@ impl Coverage {
                 self.reach(inside);
             }
         }
+    }
+}
+
+fn by(voice: Voice) -> &'static str {
+    match voice {
+        Voice::Boundary => "judged by: boundary",
+        Voice::User => "judged by: user",
+        Voice::Mode => "judged by: mode",
+        Voice::Allowance => "judged by: allowance",
+        Voice::Trust => "judged by: trust",
+        Voice::Default => "judged by: default",
     }
 }
 

@@ -11,11 +11,13 @@ use async_trait::async_trait;
 use harness_core::change::{FileState, Manifest};
 use harness_core::event::{ApplyResult, ModelFailure, ModelFailureKind};
 use harness_core::item::{Effects, ToolSpec};
-use harness_core::{CallId, Epoch, Outcome, Sequence, SessionId, TimeMs, Tip};
+use harness_core::mode::{HookAnswer, HookPoint, PolicyAnswer, PolicyQuestion};
+use harness_core::{CallId, Epoch, InboxId, Outcome, Sequence, SessionId, TimeMs, Tip};
 use harness_engine::Ports;
 use harness_engine::ports::{
-    AppendError, Blob, Blobs, CallReport, CallRequest, Clock, DeltaSink, EventLog, Hands, Holder, Index, Kv, Lease,
-    LeaseError, Model, ModelDelta, ModelRequest, ModelResponse, SessionAppend, StoreError, StoredEvent, Takeover,
+    Ancestor, AppendError, Blob, Blobs, CallReport, CallRequest, Checkpoint, Clock, DeltaSink, EventLog, Hands, Holder,
+    HookOccasion, Import, Inbox, InboxEntry, InboxError, InboxReceipt, Index, Kv, Lease, LeaseError, Model, ModelDelta,
+    ModelRequest, ModelResponse, Policy, SessionAppend, StoreError, StoredEvent, Takeover, UnreadEntry,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +35,7 @@ pub(crate) enum Slip {
     Wait { reply: oneshot::Sender<()> },
     Call { spec: ToolSpec, round: u32, tools: Vec<ToolSpec>, reply: oneshot::Sender<CallReport> },
     Put { reply: oneshot::Sender<()> },
+    Policy { question: Box<PolicyQuestion>, reply: oneshot::Sender<PolicyAnswer> },
     Disk { reply: oneshot::Sender<()> },
 }
 
@@ -41,6 +44,7 @@ impl Slip {
         match self {
             Self::Model { reply, .. } => !reply.is_closed(),
             Self::Call { reply, .. } => !reply.is_closed(),
+            Self::Policy { reply, .. } => !reply.is_closed(),
             Self::Wait { reply } | Self::Put { reply } | Self::Disk { reply } => !reply.is_closed(),
         }
     }
@@ -51,6 +55,7 @@ impl Slip {
     pub(crate) fn give_back(self, random: &mut Random, number: u64, files: &mut BTreeMap<String, Vec<u8>>) {
         match self {
             Self::Model { reply, .. } if random.one_in(5) => drop(reply.send(Err(inputs::failure(random)))),
+            Self::Policy { question, reply } => drop(reply.send(inputs::policy_answer(random, &question))),
             Self::Model { tools, reply } => drop(reply.send(Ok(inputs::response(random, &tools, number)))),
             Self::Wait { reply } | Self::Put { reply } | Self::Disk { reply } => drop(reply.send(())),
             Self::Call { spec, round, tools, reply } => {
@@ -74,30 +79,49 @@ impl Slip {
 }
 
 /// What all hosts of a play share: what is seen of them, and the world outside.
-#[derive(Default)]
 pub(crate) struct Outside {
-    pub(crate) evidence: Evidence,
+    /// What is seen of each session, the first one first.
+    pub(crate) evidence: Vec<Evidence>,
+    /// The time.
+    pub(crate) now: TimeMs,
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) reached: Vec<&'static str>,
+    /// How often something was put into an inbox.
+    pub(crate) puts: tokio::sync::watch::Sender<u64>,
     /// Hears of what must hold, at once.
     pub(crate) listener: Option<Listener>,
 }
 
+impl Default for Outside {
+    fn default() -> Self {
+        let (evidence, now) = (vec![Evidence::default()], TimeMs(1_700_000_000_000));
+        Self { evidence, now, files: BTreeMap::new(), reached: Vec::new(), puts: Default::default(), listener: None }
+    }
+}
+
 impl Outside {
-    fn note(&mut self, note: Note) {
+    fn note(&mut self, of: usize, note: Note) {
         if let Some(listener) = &self.listener {
             listener(&note);
         }
+        let Some(evidence) = self.evidence.get_mut(of) else { return };
         match note {
-            Note::Told(told) => self.evidence.told.push(told),
-            Note::Ran(execution) => self.evidence.executions.push(execution),
-            Note::Acquired(acquired) => self.evidence.acquired.push(acquired),
+            Note::Told(told) => evidence.told.push(told),
+            Note::Ran(execution) => evidence.executions.push(execution),
+            Note::Acquired(acquired) => evidence.acquired.push(acquired),
         }
     }
 
-    /// Somebody was told of an event.
-    pub(crate) fn tell(shared: &SharedOutside, told: Told) {
-        locked(shared).note(Note::Told(told));
+    /// Something that no judging makes right.
+    pub(crate) fn wrong(&mut self, what: String) {
+        if let Some(evidence) = self.evidence.first_mut() {
+            evidence.wrong.push(what);
+        }
+    }
+
+    /// Somebody was told of an event of a session.
+    pub(crate) fn tell(shared: &SharedOutside, of: usize, told: Told) {
+        locked(shared).note(of, Note::Told(told));
     }
 }
 
@@ -156,17 +180,21 @@ impl Desk {
 }
 
 /// What keeps sessions: the real store, or one in memory.
-pub trait Store: EventLog + Lease + Index + Blobs + Kv {}
+pub trait Store: EventLog + Lease + Index + Blobs + Kv + Inbox {}
 
-impl<S: EventLog + Lease + Index + Blobs + Kv> Store for S {}
+impl<S: EventLog + Lease + Index + Blobs + Kv + Inbox> Store for S {}
 
-/// Everything that one host stands on. Log and lease go through here, the rest of the store does not.
+/// Everything that one host stands on. Log, lease and inbox go through here, the rest of the store does not.
 #[derive(Clone)]
 pub(crate) struct SimPorts {
     pub(crate) desk: Arc<Desk>,
     pub(crate) outside: SharedOutside,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) tools: Arc<Vec<ToolSpec>>,
+    /// The session that it plays, counted from 0.
+    pub(crate) of: usize,
+    /// The points at which it has hooks.
+    pub(crate) hooks: Arc<Vec<HookPoint>>,
 }
 
 impl SimPorts {
@@ -179,6 +207,7 @@ impl SimPorts {
             index: Arc::clone(&store) as _,
             blobs: Arc::clone(&store) as _,
             kv: store,
+            inbox: Arc::clone(&all) as _,
             model: Arc::clone(&all) as _,
             clock: all,
             ids: Arc::new(SeededIds::new(seed)),
@@ -188,13 +217,55 @@ impl SimPorts {
     fn outside(&self) -> MutexGuard<'_, Outside> {
         locked(&self.outside)
     }
+
+    /// Whether a session is the one that this host plays; the first one that is heard of is.
+    fn is_its(&self, session: SessionId) -> bool {
+        let mut outside = self.outside();
+        outside.evidence.get_mut(self.of).is_some_and(|it| *it.session.get_or_insert(session) == session)
+    }
+
+    fn note(&self, note: Note) {
+        self.outside().note(self.of, note);
+    }
+
+    fn see(&self, see: impl FnOnce(&mut Evidence)) {
+        if let Some(evidence) = self.outside().evidence.get_mut(self.of) {
+            see(evidence);
+        }
+    }
+}
+
+#[async_trait]
+impl Policy for SimPorts {
+    async fn judge(&self, question: PolicyQuestion) -> PolicyAnswer {
+        let (reply, answer) = oneshot::channel();
+        self.desk.put(Slip::Policy { question: Box::new(question.clone()), reply });
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) => inputs::policy_answer(&mut Random(0), &question),
+        }
+    }
+
+    fn has_hooks(&self, point: HookPoint) -> bool {
+        self.hooks.contains(&point)
+    }
+
+    async fn run_hooks(&self, _: HookOccasion) -> Vec<HookAnswer> {
+        if locked(&self.desk.random).one_in(3) {
+            let (reply, over) = oneshot::channel();
+            self.desk.put(Slip::Wait { reply });
+            let _ = over.await;
+        }
+        let random = &mut *locked(&self.desk.random);
+        (0..random.below(2)).map(|_| inputs::hook_answer(random)).collect()
+    }
 }
 
 #[async_trait]
 impl Model for SimPorts {
     async fn respond(&self, request: ModelRequest, deltas: &dyn DeltaSink) -> Result<ModelResponse, ModelFailure> {
         let (reply, answer) = oneshot::channel();
-        self.outside().evidence.requests.push(Request { items: request.items });
+        self.see(|evidence| evidence.requests.push(Request { items: request.items }));
         self.desk.put(Slip::Model { tools: request.context.tools.clone(), reply });
         deltas.delta(ModelDelta::Text { text: "w".to_owned() });
         answer.await.unwrap_or_else(|_| {
@@ -207,7 +278,7 @@ impl Model for SimPorts {
 #[async_trait]
 impl Clock for SimPorts {
     fn now(&self) -> TimeMs {
-        TimeMs(1_700_000_000_000)
+        self.outside().now
     }
 
     async fn sleep(&self, _: u64) {
@@ -224,19 +295,21 @@ impl Hands for SimPorts {
     }
 
     async fn execute(&self, call: CallRequest) -> CallReport {
-        let Some(spec) = self.tools.iter().find(|spec| spec.name == call.tool).cloned() else {
-            self.outside().evidence.wrong.push(format!("{} runs `{}`, which there is not", call.call, call.tool));
+        let spec = self.tools.iter().find(|spec| spec.name == call.tool && !spec.is_of_session());
+        let Some(spec) = spec.cloned() else {
+            self.outside().wrong(format!("{} runs `{}`, which there is not", call.call, call.tool));
             return CallReport::of(Outcome::Interrupted);
         };
         let round = round_of(call.resume.as_ref());
         let (reply, report) = oneshot::channel();
-        self.outside().note(Note::Ran(Execution { call: call.call, round, effects: spec.effects }));
+        let after = self.store.tip(call.session).await.map_or(0, |tip| tip.sequence.0);
+        self.note(Note::Ran(Execution { call: call.call, round, effects: spec.effects, after }));
         self.desk.put(Slip::Call { spec, round, tools: self.tools.to_vec(), reply });
         report.await.unwrap_or_else(|_| CallReport::of(Outcome::Interrupted))
     }
 
     async fn put(&self, call: CallId, manifest: &Manifest, contents: &dyn Blobs) -> ApplyResult {
-        self.outside().evidence.puts.push(call);
+        self.see(|evidence| evidence.puts.push(call));
         let (reply, may) = oneshot::channel();
         self.desk.put(Slip::Put { reply });
         let _ = may.await;
@@ -251,7 +324,7 @@ impl Hands for SimPorts {
                 Some((digest, _)) => match contents.get(digest).await {
                     Ok(Some(bytes)) => Some(bytes.to_vec()),
                     Ok(None) | Err(_) => {
-                        self.outside().evidence.wrong.push(format!("contents of {call} are not kept: {digest}"));
+                        self.outside().wrong(format!("contents of {call} are not kept: {digest}"));
                         return ApplyResult::Failed { message: "not kept".to_owned() };
                     }
                 },
@@ -290,7 +363,7 @@ impl EventLog for SimPorts {
             self.outside().reached.push("append refused by the quota");
             return Err(AppendError::Quota { needed_bytes: 2, quota_bytes: 1 });
         }
-        let told: Vec<Told> = appends.iter().flat_map(told_by).collect();
+        let told: Vec<Told> = appends.iter().filter(|it| self.is_its(it.session)).flat_map(told_by).collect();
         let appended = self.store.append(appends).await;
         if let Err(AppendError::Fenced { .. }) = &appended {
             self.outside().reached.push("append fenced");
@@ -300,7 +373,7 @@ impl EventLog for SimPorts {
             return Err(failed("append failed, written all the same"));
         }
         // From here on the writer may say so: what it is told late is acknowledged all the same.
-        told.into_iter().for_each(|told| self.outside().note(Note::Told(told)));
+        told.into_iter().for_each(|told| self.note(Note::Told(told)));
         self.desk.disk().await;
         Ok(())
     }
@@ -321,14 +394,36 @@ impl EventLog for SimPorts {
     async fn erase_payload(&self, session: SessionId, sequence: Sequence) -> Result<(), StoreError> {
         self.store.erase_payload(session, sequence).await
     }
+
+    async fn lineage(&self, session: SessionId) -> Result<Vec<Ancestor>, StoreError> {
+        self.store.lineage(session).await
+    }
+
+    async fn checkpoint(&self, session: SessionId, up_to: Sequence) -> Result<Option<Checkpoint>, StoreError> {
+        self.store.checkpoint(session, up_to).await
+    }
+
+    async fn segments(&self, session: SessionId, first: u32, bytes_max: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.store.segments(session, first, bytes_max).await
+    }
+
+    async fn drop_checkpoints(&self, session: SessionId) -> Result<(), StoreError> {
+        self.store.drop_checkpoints(session).await
+    }
+
+    async fn import(&self, import: Import) -> Result<(), AppendError> {
+        self.store.import(import).await
+    }
 }
 
 #[async_trait]
 impl Lease for SimPorts {
     async fn acquire(&self, session: SessionId, holder: &Holder, takeover: Takeover) -> Result<Epoch, LeaseError> {
         let epoch = self.store.acquire(session, holder, takeover).await?;
-        if let Ok(Tip { sequence, .. }) = self.store.tip(session).await {
-            self.outside().note(Note::Acquired(Acquired { epoch, after: sequence.0 }));
+        if self.is_its(session)
+            && let Ok(Tip { sequence, .. }) = self.store.tip(session).await
+        {
+            self.note(Note::Acquired(Acquired { epoch, after: sequence.0 }));
         }
         // Others may go on in between.
         self.desk.disk().await;
@@ -341,6 +436,33 @@ impl Lease for SimPorts {
 
     async fn holder(&self, session: SessionId) -> Result<Option<Holder>, LeaseError> {
         self.store.holder(session).await
+    }
+}
+
+/// What is put is seen at once: nobody looks again and again, so that nothing but the plan makes time pass.
+#[async_trait]
+impl Inbox for SimPorts {
+    async fn put(&self, session: SessionId, entry: InboxEntry) -> Result<(), InboxError> {
+        self.store.put(session, entry).await?;
+        self.outside().puts.send_modify(|puts| *puts += 1);
+        Ok(())
+    }
+
+    async fn unread(&self, session: SessionId, after: u64, entries_max: usize) -> Result<Vec<UnreadEntry>, StoreError> {
+        self.store.unread(session, after, entries_max).await
+    }
+
+    async fn receipt(&self, session: SessionId, id: InboxId) -> Result<Option<InboxReceipt>, StoreError> {
+        self.store.receipt(session, id).await
+    }
+
+    async fn arrival(&self, session: SessionId, after: u64, _: &dyn Clock) {
+        let mut puts = self.outside().puts.subscribe();
+        while !self.store.unread(session, after, 1).await.is_ok_and(|unread| !unread.is_empty()) {
+            if puts.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 }
 

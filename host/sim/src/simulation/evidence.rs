@@ -3,7 +3,9 @@
 //! Promise: nothing in it is what the code under test says of itself, but the log it wrote and what it told.
 
 use harness_core::item::Effects;
-use harness_core::{ApprovalId, CallId, Epoch, Event, Item, QuestionId, SessionId, SessionState, Tip};
+use harness_core::{
+    ApprovalId, CallId, Epoch, Event, Item, MessageId, PlanId, QuestionId, SessionId, SessionState, Tip,
+};
 use harness_engine::ports::StoredEvent;
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ pub struct Execution {
     pub round: u32,
     /// Where its effects go.
     pub effects: Effects,
+    /// Where the log ended when it began, at least; 0 where nobody looked.
+    pub after: u64,
 }
 
 /// A request that a model was asked.
@@ -56,6 +60,8 @@ pub struct Opened {
     pub approvals: Vec<ApprovalId>,
     /// The questions that wait, in order.
     pub questions: Vec<QuestionId>,
+    /// The plans that wait, in order.
+    pub plans: Vec<PlanId>,
 }
 
 impl Opened {
@@ -63,7 +69,8 @@ impl Opened {
     pub fn of(epoch: Epoch, after: u64, state: &SessionState) -> Self {
         let approvals = state.pending().iter().map(|pending| pending.approval).collect();
         let questions = state.questions().iter().map(|question| question.question).collect();
-        Self { epoch, after, approvals, questions }
+        let plans = state.plans().iter().map(|plan| plan.plan).collect();
+        Self { epoch, after, approvals, questions, plans }
     }
 }
 
@@ -85,6 +92,21 @@ pub enum Accepted {
     Approval(ApprovalId),
     /// The answer to a question.
     Question(QuestionId),
+    /// The answer to a plan.
+    Plan(PlanId),
+    /// A message.
+    Message(MessageId),
+    /// That the session was gone back to an event.
+    Rewind(u64),
+}
+
+/// What a session's log begins with, where that is another's.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Whose events stand up to which one, the first owner first.
+    pub owners: Vec<(SessionId, u64)>,
+    /// The events of the session it was made from, up to the last one that both share, as that one has them.
+    pub events: Vec<StoredEvent>,
 }
 
 /// Everything that was seen.
@@ -92,6 +114,8 @@ pub enum Accepted {
 pub struct Evidence {
     /// The session; none where it never came into being.
     pub session: Option<SessionId>,
+    /// What its log begins with; none where all of it is its own.
+    pub origin: Option<Origin>,
     /// What the store holds at the end.
     pub stored: Vec<StoredEvent>,
     /// Where the store says that it ends.
@@ -112,6 +136,8 @@ pub struct Evidence {
     pub openings: Vec<Opened>,
     /// The session at the end; none where nobody has it open.
     pub live: Option<Live>,
+    /// The session at the end as it is read back, from a checkpoint where there is one; none where nobody looked.
+    pub loaded: Option<Box<SessionState>>,
     /// What was noticed on the way and needs no judging.
     pub wrong: Vec<String>,
 }

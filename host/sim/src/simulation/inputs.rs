@@ -2,7 +2,10 @@
 //!
 //! Promise: every category, effect, outcome and kind of failure comes up; most of it makes sense.
 
+mod control;
+
 use crate::random::Random;
+pub(crate) use control::*;
 use harness_core::change::{Change, FileState, Manifest};
 use harness_core::event::{
     Answer, ApplyResult, Changes, Context, ModelFailure, ModelFailureKind, ModelStop, TurnLimits,
@@ -73,13 +76,17 @@ pub(crate) fn context(random: &mut Random) -> Context {
         };
         rules.push(Rule { tool, category, reason: "so.".to_owned(), ..Rule::new(format!("rule-{number}"), verdict) });
     }
-    if random.one_in(4) {
+    if random.one_in(3) {
         // Calls that only read are asked about together.
         let (category, verdict) = (Some(Category::Read), VerdictKind::Ask);
         rules.push(Rule { category, reason: "so.".to_owned(), ..Rule::new("reads", verdict) });
     }
+    let mut tools = tools;
+    tools.extend(harness_core::session_tools::specs());
     let model = harness_core::ModelRef { provider: "sim".to_owned(), name: "one".to_owned() };
-    Context { system: format!("system {}", random.below(3)), tools, approve, rules, ..Context::new(model, "sim") }
+    let (modes, price, trust) = (modes(random), price(random), !random.one_in(4));
+    let context = Context::new(model, "sim");
+    Context { system: format!("system {}", random.below(3)), tools, approve, rules, modes, price, trust, ..context }
 }
 
 /// Limits of a turn, tight now and then.
@@ -88,7 +95,7 @@ pub(crate) fn limits(random: &mut Random) -> TurnLimits {
         steps_max: if random.one_in(4) { random.below(3) as u32 } else { 12 },
         retry_attempts_max: random.below(5) as u32,
         output_tokens_max: random.one_in(3).then_some(100),
-        ..TurnLimits::default()
+        budget: budget(random),
     }
 }
 
@@ -118,18 +125,21 @@ pub(crate) fn response(random: &mut Random, tools: &[ToolSpec], number: u64) -> 
             Some(tool) => tool.name.clone(),
             None => "unknown".to_owned(),
         };
-        parts.push(AssistantPart::ToolCall {
-            provider_call: format!("p{number}-{call}"),
-            tool,
-            arguments: arguments(random),
-        });
+        let of_session = harness_core::session_tools::NAMES.contains(&tool.as_str());
+        let arguments = if of_session { session_arguments(&tool, random) } else { arguments(random) };
+        parts.push(AssistantPart::ToolCall { provider_call: format!("p{number}-{call}"), tool, arguments });
     }
     let stop = match (calls, random.below(8)) {
         (_, 0) => ModelStop::OutputLimit,
         (0, _) => ModelStop::EndOfTurn,
         _ => ModelStop::ToolCalls,
     };
-    let usage = Usage { input_tokens: 100, output_tokens: 10, cost_micro_usd: Some(3), ..Usage::default() };
+    let used = Usage { input_tokens: 100 + random.below(3_000), output_tokens: 10, ..Usage::default() };
+    let usage = match random.below(6) {
+        // The provider does not say.
+        0 => Usage::default(),
+        _ => Usage { cost_micro_usd: random.one_in(2).then_some(3), ..used },
+    };
     ModelResponse { parts, stop, usage, provider_response: None }
 }
 
@@ -221,7 +231,11 @@ pub(crate) fn report(random: &mut Random, spec: &ToolSpec, round: u32, tools: &[
     let write = || KvWrite { space: space.clone(), key: "k".to_owned(), value: Some("dg==".to_owned()) };
     let kv = if !spec.component.is_empty() && random.one_in(4) { vec![write()] } else { Vec::new() };
     let record = CallRecord { requests, kv, ..CallRecord::default() };
-    Reported { outcome, usage: CallUsage { fuel: random.below(1_000), memory_bytes: 1, time_us: 2 }, record }
+    Reported {
+        outcome,
+        usage: CallUsage { fuel: random.below(1_000), memory_bytes: 1, time_us: random.below(3_000_000) },
+        record,
+    }
 }
 
 fn not_granted(random: &mut Random, spec: &ToolSpec) -> Outcome {
@@ -264,10 +278,12 @@ pub(crate) fn put(random: &mut Random) -> ApplyResult {
 
 /// A person's answer to an approval.
 pub(crate) fn answer(random: &mut Random) -> Answer {
-    match random.below(6) {
+    match random.below(12) {
         0 => Answer::No { reason: "not now".to_owned() },
         1 => Answer::No { reason: String::new() },
         2 => Answer::YesForTool,
+        3..=5 => answer_with_more(random),
+        6 | 7 => edited(random),
         _ => Answer::Yes,
     }
 }

@@ -173,7 +173,7 @@ async fn answered(
         if !somebody {
             return Ok(report);
         }
-        let answer = crate::run::ask_question(component.name(), question, choices).await?;
+        let answer = crate::run::ask_question(component.name(), question, choices, false).await?;
         let reply = answer.map_or(Reply::Unanswered, |text| Reply::Answer { text });
         request.resume = Some(Resume { state: state.clone(), reply });
     }

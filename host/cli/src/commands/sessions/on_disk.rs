@@ -8,6 +8,7 @@
 use crate::failure::Failure;
 use harness_core::Digest;
 use harness_core::change::{Change, FileState, Manifest};
+use harness_engine::Standing;
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
@@ -16,6 +17,9 @@ use std::path::Path;
 
 /// Who may execute a file: its owner. POSIX, `S_IXUSR`.
 const OWNER_EXECUTES: u32 = 0o100;
+
+/// A file that somebody else made is replaced up to this size. Bytes.
+const REPLACED_FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Where a plan and the disk differ.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -42,6 +46,29 @@ pub(super) fn compare(workspace: &Path, plan: &Manifest) -> Result<OnDisk, Failu
         }
     }
     Ok(on_disk)
+}
+
+/// What stands at every path of a plan, for one that is to replace it.
+///
+/// # Errors
+/// Where something stands that no change can be made over: a link, or a file that is too large to be compared.
+pub(super) fn standing(workspace: &Path, plan: &Manifest) -> Result<Standing, Failure> {
+    let mut standing = Standing::new();
+    for Change { path, .. } in plan.entries() {
+        let failed = |why: String| Failure::failed(format!("{path} cannot be replaced: {why}"));
+        let found = match look(workspace, path).map_err(|error| failed(error.to_string()))? {
+            None => None,
+            Some(found) if found.is_dir() => Some(FileState::Directory),
+            Some(found) if found.is_file() && found.len() <= REPLACED_FILE_BYTES_MAX => {
+                let (executable, bytes) = (found.permissions().mode() & OWNER_EXECUTES != 0, found.len());
+                let digest = digest_of(&workspace.join(path), bytes).map_err(|error| failed(error.to_string()))?;
+                Some(FileState::File { digest, bytes, executable })
+            }
+            Some(_) => return Err(failed("a link, or a file that is too large, stands there".to_owned())),
+        };
+        standing.insert(path.clone(), found);
+    }
+    Ok(standing)
 }
 
 /// Whether a folder that is to go holds nothing of somebody else's, and one that is to hold something is there.

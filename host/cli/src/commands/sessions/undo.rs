@@ -12,6 +12,7 @@ use crate::commands::sessions::on_disk::{self, OnDisk};
 use crate::commands::{counted, print_json, print_text};
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
+use crate::git::{self, Repository};
 use crate::paint::{Paint, err_line, lines, one_line};
 use crate::settings::{self, Said, Settings};
 use crate::wiring::Wiring;
@@ -89,6 +90,10 @@ pub(super) async fn undo(
         Some(_) => OnDisk::default(),
         None => on_disk::compare(&workspace, &plan.manifest)?,
     };
+    let now = Repository::default().look(&workspace);
+    if let Some(words) = git::difference(loaded.state.git.as_ref(), now.as_ref()) {
+        err_line(&words);
+    }
     let planned = Planned { plan: &plan, diff: &diff, on_disk: &on_disk };
     let refusal = refusal(&plan, &on_disk);
     if json && (refusal.is_some() || dry_run || plan.of.is_empty()) {
@@ -121,23 +126,27 @@ pub(super) async fn undo(
 }
 
 /// What would be done, ready to be shown.
-struct Planned<'a> {
-    plan: &'a UndoPlan,
-    diff: &'a str,
-    on_disk: &'a OnDisk,
+pub(super) struct Planned<'a> {
+    pub(super) plan: &'a UndoPlan,
+    pub(super) diff: &'a str,
+    pub(super) on_disk: &'a OnDisk,
 }
 
 impl Planned<'_> {
     fn print(&self, result: Option<&ApplyResult>) -> Result<Exit, Failure> {
+        print_json(&self.for_programs(result))
+    }
+
+    pub(super) fn for_programs(&self, result: Option<&ApplyResult>) -> Value {
         let Self { plan, diff, on_disk } = self;
-        print_json(&json!({
+        json!({
             "of": plan.of, "changes": plan.manifest, "diff": diff, "missing": plan.missing, "foreign": plan.foreign,
             "changed_since": on_disk.changed, "as_before_already": on_disk.already,
             "requests": plan.requests, "kv": plan.kv, "result": result,
-        }))
+        })
     }
 
-    fn show(&self) -> Result<(), Failure> {
+    pub(super) fn show(&self) -> Result<(), Failure> {
         let Self { plan, diff, on_disk } = self;
         if plan.of.is_empty() {
             print_text("there is nothing to take back")?;
@@ -158,7 +167,7 @@ impl Planned<'_> {
 }
 
 /// Why a plan cannot be carried out.
-fn refusal(plan: &UndoPlan, on_disk: &OnDisk) -> Option<Failure> {
+pub(super) fn refusal(plan: &UndoPlan, on_disk: &OnDisk) -> Option<Failure> {
     if !plan.foreign.is_empty() {
         return Some(told(UndoError::Foreign(plan.foreign.clone())));
     }
@@ -168,12 +177,12 @@ fn refusal(plan: &UndoPlan, on_disk: &OnDisk) -> Option<Failure> {
     (!on_disk.changed.is_empty()).then(|| conflict(&on_disk.changed))
 }
 
-fn conflict(changed: &[String]) -> Failure {
+pub(super) fn conflict(changed: &[String]) -> Failure {
     let words = "nothing was changed: changed since, by a later turn or somebody else";
     Failure::failed(format!("{words}: {}", paths(changed)))
 }
 
-fn told(error: UndoError) -> Failure {
+pub(super) fn told(error: UndoError) -> Failure {
     let words = lines(&chain(&error));
     match error {
         UndoError::Unknown(_) => Failure::usage(words),
@@ -181,7 +190,7 @@ fn told(error: UndoError) -> Failure {
     }
 }
 
-fn confirmed(count: usize, json: bool) -> Result<bool, Failure> {
+pub(super) fn confirmed(count: usize, json: bool) -> Result<bool, Failure> {
     if json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Failure::usage("nobody can be asked here: give --yes to do it, or --dry-run to see it only"));
     }
@@ -198,7 +207,7 @@ async fn changes(wiring: &Wiring, id: SessionId) -> Result<Vec<CallChanges>, Fai
     wiring.host.changes(id).await.map_err(|error| Failure::because("reading the session", &error))
 }
 
-async fn shown(wiring: &Wiring, manifest: &Manifest) -> Result<String, Failure> {
+pub(super) async fn shown(wiring: &Wiring, manifest: &Manifest) -> Result<String, Failure> {
     diff::unified(manifest, wiring.host.ports().blobs.as_ref())
         .await
         .map_err(|error| Failure::because("reading what changed", &error))
@@ -228,6 +237,7 @@ fn is_selected(call: &CallChanges, selection: Selection, all: &[CallChanges]) ->
     match selection {
         Selection::All => true,
         Selection::Turn(number) => call.turn_number == number,
+        Selection::After(event) => call.ended > event,
         Selection::Call(wanted) => {
             let mut next = Some(call);
             // A call belongs to those that needed it. Parents never form a circle; the count ends one all the same.

@@ -65,6 +65,11 @@ impl Screen {
         }
     }
 
+    /// What waited before this run.
+    pub(crate) fn expect(&mut self, messages: &[WaitingMessage]) {
+        self.messages.extend(messages.iter().map(|it| (it.message, one_line(&it.text, ARGUMENT_CHARS_MAX))));
+    }
+
     /// What still waits now that nothing is under way.
     pub(crate) fn waiting(&mut self, messages: &[WaitingMessage]) {
         self.messages_waiting = messages.len();

@@ -50,8 +50,9 @@ impl Ways {
         let rules = self.context.iter().flat_map(|context| &context.rules);
         let mut denies = rules.filter(|rule| rule.verdict == VerdictKind::Deny).filter(|rule| {
             let reaches = spec.effects == Effects::Requesting && rule.category == Some(Category::Network);
-            rule.tool.as_ref().is_none_or(|name| *name == spec.name)
-                && rule.category.is_none_or(|category| category == spec.category || reaches)
+            // The session's own tools change nothing else: only a deny that names one is about it.
+            let is_named = rule.tool.as_ref().map_or(!spec.is_of_session(), |name| *name == spec.name);
+            is_named && rule.category.is_none_or(|category| category == spec.category || reaches)
         });
         denies.next().is_some()
     }
@@ -72,7 +73,13 @@ impl Ways {
                 };
                 self.calls.values_mut().filter(is_covered).for_each(|way| way.is_loosened = true);
             }
-            Event::AllowancesCarried { .. } | Event::TrustCarried { .. } | Event::TrustLevelChanged { .. } => {
+            Event::SessionImported { .. } => *self = Self::default(),
+            Event::AllowancesCarried { .. }
+            | Event::TrustCarried { .. }
+            | Event::TrustLevelChanged { .. }
+            | Event::PolicyAnswered { .. }
+            | Event::ModeEntered { .. }
+            | Event::ModesChanged { .. } => {
                 self.calls.values_mut().for_each(|way| way.is_loosened = true);
             }
             Event::ArgumentsReplaced { call, arguments, by } => {
@@ -111,8 +118,11 @@ impl Ways {
                 let way = self.call(call)?;
                 match answer {
                     Answer::No { .. } => way.is_denied = true,
-                    // Its arguments are other ones from then on.
-                    Answer::Edited { .. } => {}
+                    // Its arguments are other ones from then on, unless they are the same.
+                    Answer::Edited { arguments } => {
+                        let edited = Digest::of_parts(&[way.tool.as_bytes(), b"\0", arguments.as_bytes()]);
+                        way.yes = (way.arguments == Some(edited)).then_some(shown);
+                    }
                     Answer::Yes | Answer::YesForTool | Answer::Allow { .. } => way.yes = Some(shown),
                 }
             }
@@ -219,6 +229,8 @@ pub(super) fn every_call_ends_once(seen: &Seen<'_>) -> Result<(), String> {
             Event::CallEnded { call, .. } if open.remove(call).is_none() => {
                 return Err(format!("event {sequence} ends {call}, which is not under way"));
             }
+            // What was under way elsewhere is over.
+            Event::SessionImported { .. } => open.clear(),
             Event::TurnEnded { .. } if !open.is_empty() => {
                 return Err(format!("event {sequence} ends a turn, these calls are left: {open:?}"));
             }

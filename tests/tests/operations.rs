@@ -1,0 +1,305 @@
+//! What is done with whole sessions: answers by id, forks, rewinds, archives, files, verification, replay, trust.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use harness_tests::log;
+use harness_tests::program::{Place, Ran, finish};
+use harness_tests::terminal::Terminal;
+use serde_json::Value;
+
+fn words(place: &Place, words: &[&str]) -> Ran {
+    finish(place.program().args(words), None)
+}
+
+fn ok(place: &Place, args: &[&str]) -> String {
+    let ran = words(place, args);
+    assert_eq!(ran.code, Some(0), "{args:?}: {ran:?}");
+    ran.stdout
+}
+
+fn json(place: &Place, args: &[&str]) -> Value {
+    let text = ok(place, args);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn run(place: &Place, args: &[&str], code: i32) -> Ran {
+    let ran = finish(&mut place.run(args), None);
+    assert_eq!(ran.code, Some(code), "{args:?}: {ran:?}");
+    ran
+}
+
+fn write(path: &str, content: &str) -> String {
+    format!(r#"TOOL write_file {{"path":"{path}","content":"{content}"}}"#)
+}
+
+fn pending(place: &Place) -> Value {
+    json(place, &["sessions", "pending", "--json"])
+}
+
+#[test]
+fn what_waits_is_listed_and_answered_by_its_id() {
+    let place = Place::new();
+    let ran = run(&place, &[&format!("{}\nANSWER written", write("b.txt", "b\\n"))], 3);
+    let session = log::sessions(&place).remove(0);
+    let waits = pending(&place)[0].clone();
+    let approval = waits["approval"].as_str().unwrap().to_owned();
+    assert!(ran.stderr.contains(&format!("harness-host sessions answer {session} {approval}")), "{}", ran.stderr);
+    assert_eq!(waits["session"], session.as_str());
+    let offers = waits["offers"].as_array().unwrap().len();
+    assert!(offers >= 4, "once, exact, tool, category: {waits}");
+    let human = ok(&place, &["sessions", "pending", &session]);
+    assert!(human.contains(&approval) && human.contains(waits["binds_to"].as_str().unwrap()), "{human}");
+
+    for (args, told) in [
+        (&["call_00000000000000000000000000", "yes"][..], "does not wait"),
+        (&[&approval, "perhaps"], "please answer"),
+        (&[&approval, "t", "forever"], "how long"),
+    ] {
+        let refused = words(&place, &[&["sessions", "answer", &session][..], args].concat());
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    }
+    let other = format!("sha256:{}", "0".repeat(64));
+    let wrong = words(&place, &["sessions", "answer", "--binds-to", &other, &session, &approval, "yes"]);
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    assert!(!place.workspace().join("b.txt").exists(), "nothing was allowed yet");
+    let answered = words(&place, &["sessions", "answer", &session, &approval, "yes"]);
+    assert_eq!((answered.code, answered.stdout.as_str()), (Some(0), "written\n"), "{answered:?}");
+    assert_eq!(place.read("b.txt"), "b\n");
+    assert_eq!(ok(&place, &["sessions", "pending"]), "nothing waits for an answer\n");
+}
+
+#[test]
+fn arguments_are_edited_and_later_calls_allowed_by_an_answer() {
+    let place = Place::new();
+    run(&place, &[&format!("{}\n{}\nANSWER both", write("a.txt", "1"), write("b.txt", "2"))], 3);
+    let session = log::sessions(&place).remove(0);
+    let first = pending(&place)[0]["approval"].as_str().unwrap().to_owned();
+    let edited = r#"{"path":"c.txt","content":"3"}"#;
+    let ran = words(&place, &["sessions", "answer", &session, &first, "edit", edited]);
+    assert_eq!(ran.code, Some(3), "what comes of them is asked about: {ran:?}");
+    let changed = pending(&place)[0].clone();
+    assert!(changed["diff"].as_str().unwrap().contains("created c.txt"), "{changed}");
+    let ran = words(&place, &["sessions", "answer", &session, changed["approval"].as_str().unwrap(), "yes"]);
+    assert_eq!(ran.code, Some(3), "the next one waits: {ran:?}");
+    assert_eq!(place.read("c.txt"), "3");
+    assert!(!place.workspace().join("a.txt").exists());
+    let second = pending(&place)[0]["approval"].as_str().unwrap().to_owned();
+    let ran = words(&place, &["sessions", "answer", &session, &second, "tool", "workspace", "2h"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let events = log::events(&place, &session);
+    let granted = events.iter().find(|event| event["kind"] == "allowance_granted").expect("an allowance");
+    assert_eq!(granted["event"]["scope"], "workspace", "{granted}");
+    assert!(granted["event"]["until"].is_number(), "{granted}");
+    // Another session of the workspace, another process.
+    run(&place, &[&write("d.txt", "4")], 0);
+}
+
+#[test]
+fn questions_and_plans_wait_and_are_answered_from_elsewhere() {
+    let place = Place::new();
+    let asks = r#"TOOL ask_user {"question":"Which?","choices":["red","green","blue"],"several":true}"#;
+    let ran = run(&place, &[asks], 3);
+    assert!(ran.stderr.contains("the model asks: Which? (several of: red, green, blue)"), "{}", ran.stderr);
+    let session = log::sessions(&place).remove(0);
+    let question = pending(&place)[0]["question"].as_str().unwrap().to_owned();
+    let refused = words(&place, &["sessions", "answer", &session, &question, "pink"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    ok(&place, &["sessions", "answer", &session, &question, "3,", "red"]);
+    let answered = |kind: &str| {
+        log::events(&place, &session).into_iter().rev().find(|event| event["kind"] == kind).unwrap()["event"].clone()
+    };
+    assert_eq!(answered("question_answered")["answer"], "blue\nred");
+
+    let plan = r##"TOOL submit_plan {"title":"Tidy up","plan":"# Steps\n1. look\n"}"##;
+    let ran = run(&place, &["--session", &session, plan], 3);
+    assert!(ran.stderr.contains("the model submits a plan: Tidy up"), "{}", ran.stderr);
+    // Nobody hangs, and asking again asks the same.
+    run(&place, &["--session", &session], 3);
+    let plan = pending(&place)[0]["plan"].as_str().unwrap().to_owned();
+    assert!(ok(&place, &["sessions", "pending"]).contains("  | # Steps"));
+    ok(&place, &["sessions", "answer", &session, &plan, "no", "smaller", "steps"]);
+    assert_eq!(answered("plan_answered")["answer"]["feedback"], "smaller steps");
+}
+
+#[test]
+fn a_person_at_a_terminal_sees_plans_questions_and_offers() {
+    let place = Place::new();
+    let script = [
+        r#"TOOL ask_user {"question":"Which?\u001b[2J","choices":["red","green"],"several":true}"#,
+        r##"TOOL submit_plan {"title":"Tidy up","plan":"# Steps\n? files: write_file — allowed\n"}"##,
+        &write("src/a.txt", "1"),
+        "ANSWER all done",
+    ]
+    .join("\n");
+    let mut terminal = Terminal::start(place.run(&[&script]));
+    terminal.wait_for("? the model asks: Which?");
+    terminal.wait_for("with commas between");
+    terminal.line("green, 1");
+    terminal.wait_for("? the model submits a plan: Tidy up");
+    terminal.wait_for("approve? [y]es");
+    let screen = terminal.text();
+    assert!(screen.contains("  | ? files: write_file"), "a plan's lines are marked:\n{screen}");
+    terminal.line("perhaps");
+    terminal.wait_for("y and a mode");
+    terminal.line("y build");
+    terminal.wait_for("allow? [y]es, [n]o, n REASON, [e]dit, x/p/t/c for later calls");
+    let screen = terminal.text();
+    assert!(
+        screen.contains("[t] every call of write_file") && screen.contains("[x] write_file with exactly"),
+        "{screen}"
+    );
+    terminal.line("t turn 1h");
+    assert_eq!(terminal.exit_code(), 0, "{}", terminal.text());
+    assert_eq!(place.read("src/a.txt"), "1");
+    let session = log::sessions(&place).remove(0);
+    let events = log::events(&place, &session);
+    let answer = events.iter().find(|event| event["kind"] == "question_answered").unwrap();
+    assert_eq!(answer["event"]["answer"], "green\nred");
+    let allowed = events.iter().find(|event| event["kind"] == "allowance_granted").unwrap();
+    assert_eq!(allowed["event"]["scope"], "turn");
+}
+
+#[test]
+fn sessions_are_forked_put_away_and_moved() {
+    let place = Place::new();
+    run(&place, &[&format!("{}\nANSWER first", write("a.txt", "1")), "--approve", "edits"], 0);
+    let origin = log::sessions(&place).remove(0);
+    let clone = json(&place, &["sessions", "clone", &origin, "--title", "The other way", "--json"]);
+    let clone = clone["session"].as_str().unwrap().to_owned();
+    run(&place, &["--session", &clone, "ANSWER from the clone"], 0);
+    assert_eq!(json(&place, &["sessions", "show", &clone, "--json"])["summary"]["title"], "The other way");
+    let copy = place.root().join("copy");
+    let copy = copy.display().to_string();
+    let forked = ["sessions", "fork", &origin, "--at", "3", "--files", "copy", "--to", &copy, "--json"];
+    let fork = json(&place, &forked)["session"].as_str().unwrap().to_owned();
+    assert_eq!(std::fs::read_to_string(format!("{copy}/a.txt")).unwrap(), "1");
+    let again = words(&place, &forked);
+    assert_eq!(again.code, Some(2), "nothing is overwritten: {again:?}");
+    assert_eq!(words(&place, &["sessions", "fork", &origin, "--at", "9999"]).code, Some(2));
+
+    let listed = |args: &[&str]| {
+        let rows = json(&place, &[&["sessions", "list", "--json"][..], args].concat());
+        rows.as_array().unwrap().iter().map(|row| row["session"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    ok(&place, &["sessions", "archive", &fork]);
+    assert!(!listed(&[]).contains(&fork));
+    assert_eq!(listed(&["--archived"]), [fork.clone()]);
+    assert_eq!(listed(&["--all"]).len(), 3);
+    ok(&place, &["sessions", "unarchive", &fork]);
+    let all = listed(&[]);
+    assert_eq!(listed(&["--after", &all[0]]), all[1..]);
+    assert_eq!(listed(&["--status", "needs-answer"]), Vec::<String>::new());
+
+    let file = place.root().join("moved.jsonl").display().to_string();
+    ok(&place, &["sessions", "export", &origin, &file]);
+    let workspace = place.workspace().display().to_string();
+    let moved = json(&place, &["sessions", "import", &file, "-w", &workspace, "--json"]);
+    let moved = moved["session"].as_str().unwrap().to_owned();
+    run(&place, &["--session", &moved, "ANSWER it goes on"], 0);
+    let damaged = std::fs::read_to_string(&file).unwrap().replace("a.txt", "b.txt");
+    std::fs::write(&file, damaged).unwrap();
+    assert_eq!(words(&place, &["sessions", "import", &file, "-w", &workspace]).code, Some(1));
+}
+
+#[test]
+fn a_rewind_takes_files_back_and_no_foreign_change_without_being_told() {
+    let place = Place::new();
+    let git = place.workspace().join(".git");
+    std::fs::create_dir(&git).unwrap();
+    std::fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+    run(&place, &[&format!("{}\nANSWER one", write("a.txt", "1")), "--approve", "edits"], 0);
+    let session = log::sessions(&place).remove(0);
+    let to = log::events(&place, &session).len().to_string();
+    let second = format!("{}\n{}\nANSWER two", write("a.txt", "2"), write("b.txt", "new"));
+    run(&place, &["--session", &session, &second, "--approve", "edits"], 0);
+    std::fs::write(git.join("HEAD"), "ref: refs/heads/topic\n").unwrap();
+
+    let dry = words(&place, &["sessions", "rewind", &session, "--to", &to, "--files", "--dry-run"]);
+    assert_eq!(dry.code, Some(0), "{dry:?}");
+    assert!(dry.stdout.contains("modified a.txt") && dry.stdout.contains("deleted b.txt"), "{}", dry.stdout);
+    assert!(dry.stderr.contains("git's HEAD was main"), "{}", dry.stderr);
+    place.write("a.txt", "mine");
+    let refused = words(&place, &["sessions", "rewind", &session, "--to", &to, "--files", "--yes"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("a.txt") && refused.stderr.contains("--force"), "{}", refused.stderr);
+    assert_eq!((place.read("a.txt").as_str(), place.read("b.txt").as_str()), ("mine", "new"));
+    ok(&place, &["sessions", "rewind", &session, "--to", &to, "--files", "--force", "--yes"]);
+    assert_eq!(place.read("a.txt"), "1");
+    assert!(!place.workspace().join("b.txt").exists());
+    let shown = json(&place, &["sessions", "show", &session, "--json"]);
+    assert!(!shown["items"].to_string().contains("two"), "the conversation is that of then");
+    run(&place, &["--session", &session, "ANSWER on"], 0);
+    assert_eq!(words(&place, &["sessions", "rewind", &session, "--to", "9999"]).code, Some(2));
+    assert_eq!(json(&place, &["sessions", "verify", &session, "--json"])["problems"], Value::Array(Vec::new()));
+    ok(&place, &["sessions", "replay", &session]);
+}
+
+#[test]
+fn a_log_is_verified_replayed_and_its_calls_run_again() {
+    let place = Place::new();
+    place.write("a.txt", "one\ntwo\n");
+    let script = [
+        r#"TOOL read_file {"path":"a.txt"}"#,
+        r#"TOOL edit_file {"path":"a.txt","old_string":"two","new_string":"2"}"#,
+        r#"TOOL shell {"command":"sort a.txt > b.txt && date"}"#,
+        r#"TOOL todo {"todos":[]}"#,
+        "ANSWER done",
+    ];
+    run(&place, &[&script.join("\n"), "--approve", "all"], 0);
+    let session = log::sessions(&place).remove(0);
+    let head = json(&place, &["sessions", "show", &session, "--json"])["head"].as_str().unwrap().to_owned();
+    run(&place, &["--session", &session, "ANSWER more"], 0);
+    let verified = json(&place, &["sessions", "verify", &session, "--head", &head, "--json"]);
+    assert!(verified["verified"]["known_head_at"].is_number(), "{verified}");
+    let other = "0".repeat(64);
+    let cut = words(&place, &["sessions", "verify", &session, "--head", &other]);
+    assert_eq!(cut.code, Some(1));
+    assert!(cut.stderr.contains("was cut"), "{}", cut.stderr);
+    let replayed = json(&place, &["sessions", "replay", &session, "--json"]);
+    assert!(replayed["replayed"]["difference"].is_null(), "{replayed}");
+    assert_eq!(replayed["replayed"]["events"], log::events(&place, &session).len());
+
+    let again = json(&place, &["sessions", "replay", &session, "--execute", "--json"]);
+    let calls = again["calls"].as_array().unwrap();
+    let ran: Vec<&str> =
+        calls.iter().filter(|call| call["not_executed"].is_null()).map(|call| call["tool"].as_str().unwrap()).collect();
+    assert_eq!(ran, ["read_file", "edit_file", "shell"], "{again:#}");
+    assert_eq!((place.read("a.txt").as_str(), place.read("b.txt").as_str()), ("one\n2\n", "2\none\n"), "untouched");
+
+    let store = place.home().join("state/sessions/sessions.sqlite");
+    let bytes = std::fs::read(&store).unwrap();
+    let wanted = br#""text":"ANSWER more""#;
+    let mut changed = bytes.clone();
+    let places: Vec<usize> =
+        bytes.windows(wanted.len()).enumerate().filter(|(_, window)| window == wanted).map(|(at, _)| at).collect();
+    assert!(!places.is_empty(), "the prompt is in the store");
+    places.iter().for_each(|at| changed[at + wanted.len() - 2] = b'E');
+    std::fs::write(&store, changed).unwrap();
+    let damaged = words(&place, &["sessions", "verify", &session]);
+    assert_eq!(damaged.code, Some(1), "{damaged:?}");
+    assert!(damaged.stderr.contains("event ") && damaged.stderr.contains("is damaged"), "{}", damaged.stderr);
+}
+
+#[test]
+fn trust_is_given_used_and_taken_back() {
+    let place = Place::new();
+    run(&place, &["ANSWER begun"], 0);
+    assert!(ok(&place, &["trust", "show"]).contains("nothing is known yet"));
+    run(&place, &[&write("a.txt", "1")], 3);
+    let waiting = log::sessions(&place).pop().unwrap();
+    let approval = pending(&place)[0]["approval"].as_str().unwrap().to_owned();
+    ok(&place, &["sessions", "answer", &waiting, &approval, "yes"]);
+    let known = json(&place, &["trust", "show", "--json"]);
+    assert_eq!(
+        (known[0]["key"]["tool"].as_str(), known[0]["total"]["approved"].as_u64()),
+        (Some("write_file"), Some(1))
+    );
+    assert_eq!(words(&place, &["trust", "set", "no such key", "autonomous"]).code, Some(2));
+    ok(&place, &["trust", "set", "/write_file/", "autonomous"]);
+    run(&place, &[&write("b.txt", "2")], 0);
+    assert!(ok(&place, &["trust", "review"]).contains("nothing that ran by trust alone"), "the mode allowed it");
+    let unknown = words(&place, &["trust", "review", "--reject", "call_00000000000000000000000000"]);
+    assert_eq!(unknown.code, Some(2), "{unknown:?}");
+    ok(&place, &["trust", "reset"]);
+    run(&place, &[&write("c.txt", "3")], 3);
+}
