@@ -183,7 +183,7 @@ fn sessions_are_forked_put_away_and_moved() {
     };
     ok(&place, &["sessions", "archive", &fork]);
     assert!(!listed(&[]).contains(&fork));
-    assert_eq!(listed(&["--archived"]), [fork.clone()]);
+    assert_eq!(listed(&["--archived"]), std::slice::from_ref(&fork));
     assert_eq!(listed(&["--all"]).len(), 3);
     ok(&place, &["sessions", "unarchive", &fork]);
     let all = listed(&[]);

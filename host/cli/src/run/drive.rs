@@ -381,7 +381,8 @@ impl Driver {
             let Self { asker, stops, clock, .. } = self;
             let Some(asker) = asker else {
                 let (asks, ids, pending) = (waiting.in_lines(), waiting.ids(), waiting.for_programs());
-                let is_over = !asks.is_empty() && !(self.settles && is_busy(&state));
+                let may_be_settled = self.settles && is_busy(&state);
+                let is_over = !asks.is_empty() && !may_be_settled;
                 return Ok(is_over.then_some(TurnResult::NeedsAnswer { asks, ids, pending }));
             };
             if let Some(question) = waiting.questions.into_iter().next() {

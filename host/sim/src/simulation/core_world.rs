@@ -68,10 +68,10 @@ impl<'a> CoreWorld<'a> {
     /// Lets one thing happen.
     pub(crate) fn act(&mut self, planned: Planned) {
         let random = &mut Random(planned.seed);
-        if let Some(other) = random.one_in(2).then(|| random.index(self.others.len())) {
-            if let Some(other) = self.others.get_mut(other) {
-                std::mem::swap(&mut self.on, other);
-            }
+        if let Some(other) = random.one_in(2).then(|| random.index(self.others.len()))
+            && let Some(other) = self.others.get_mut(other)
+        {
+            std::mem::swap(&mut self.on, other);
         }
         let needs_none = matches!(planned.action, Action::Open | Action::TakeOver | Action::Fork | Action::Import);
         if self.on.open.is_none() && !needs_none {
@@ -457,7 +457,7 @@ impl<'a> CoreWorld<'a> {
         (self.on.approvals, self.on.questions, self.on.plans, self.on.changed) = Default::default();
         let read = self.on.read().and_then(|(events, _)| {
             let folded = fold(&events)?;
-            let kept = self.on.from_checkpoint(&events)?;
+            let kept = self.on.woken_from_checkpoint(&events)?;
             if kept.as_ref().is_some_and(|kept| *kept != folded) {
                 return Err(format!("from the checkpoint {kept:?}, from the log {folded:?}"));
             }

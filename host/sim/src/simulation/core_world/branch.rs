@@ -186,7 +186,7 @@ impl Branch {
 
     /// The state from the checkpoint and what follows; none where there is no checkpoint, or what follows goes back
     /// to before it.
-    pub(super) fn from_checkpoint(&self, events: &[Event]) -> Result<Option<SessionState>, String> {
+    pub(super) fn woken_from_checkpoint(&self, events: &[Event]) -> Result<Option<SessionState>, String> {
         let Some((sequence, state, items)) = &self.checkpoint else { return Ok(None) };
         let rest = usize::try_from(sequence.0).ok().and_then(|count| events.get(count..)).unwrap_or_default();
         let rewinds = rewinds(rest);
