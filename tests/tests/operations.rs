@@ -297,7 +297,15 @@ fn trust_is_given_used_and_taken_back() {
     assert_eq!(words(&place, &["trust", "set", "no such key", "autonomous"]).code, Some(2));
     ok(&place, &["trust", "set", "/write_file/", "autonomous"]);
     run(&place, &[&write("b.txt", "2")], 0);
-    assert!(ok(&place, &["trust", "review"]).contains("nothing that ran by trust alone"), "the mode allowed it");
+    let unasked = json(&place, &["trust", "review", "--json"]);
+    let (session, call) = (unasked[0]["session"].as_str().unwrap(), unasked[0]["call"].as_str().unwrap());
+    assert!(unasked[0]["arguments"].as_str().unwrap().contains("b.txt") && unasked.as_array().unwrap().len() == 1);
+    assert!(ok(&place, &["trust", "review"]).contains(&format!("sessions undo {session} --call {call}")));
+    ok(&place, &["trust", "review", "--reject", call]);
+    assert_eq!(json(&place, &["trust", "show", "--json"])[0]["level"], "semi_autonomous", "a rejection lowers it");
+    assert!(ok(&place, &["trust", "review"]).contains("nothing that ran by trust alone"));
+    ok(&place, &["sessions", "undo", session, "--call", call, "--yes"]);
+    assert!(!place.workspace().join("b.txt").exists());
     let unknown = words(&place, &["trust", "review", "--reject", "call_00000000000000000000000000"]);
     assert_eq!(unknown.code, Some(2), "{unknown:?}");
     ok(&place, &["trust", "reset"]);

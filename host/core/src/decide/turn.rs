@@ -184,7 +184,7 @@ impl Draft<'_> {
         }
         let mode = match self.mode_voice(call.id, None)? {
             ModeVoice::Silent => None,
-            ModeVoice::Says { answer, narrowed: None } => Some(answer),
+            ModeVoice::Says { answer, narrowed: None } => answer,
             ModeVoice::Unasked | ModeVoice::Says { .. } => return self.judge_arguments(call.id),
         };
         let Some((verdict, implementation)) = self.verdict(call.id, &call.tool, Subject::Arguments, mode.as_ref())

@@ -86,11 +86,12 @@ pub(crate) fn model(random: &mut Random) -> ModelRef {
 
 /// What a policy says when it is asked.
 pub(crate) fn policy_answer(random: &mut Random, question: &PolicyQuestion) -> PolicyAnswer {
-    let (verdict, rule) = match random.below(12) {
-        0..=5 => (VerdictKind::Allow, "may"),
-        6..=8 => (VerdictKind::Ask, "ask"),
-        9 | 10 => (VerdictKind::Deny, "no"),
-        _ => (VerdictKind::Deny, "fault"),
+    let (verdict, rule) = match random.below(14) {
+        0..=5 => (Some(VerdictKind::Allow), "may"),
+        6..=8 => (Some(VerdictKind::Ask), "ask"),
+        9 | 10 => (Some(VerdictKind::Deny), "no"),
+        11 | 12 => (None, "whatever"),
+        _ => (Some(VerdictKind::Deny), "fault"),
     };
     let narrowed = match random.below(12) {
         0 | 1 if question.staged.is_none() => Some(json!({"n": 9}).to_string()),

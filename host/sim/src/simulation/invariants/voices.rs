@@ -60,7 +60,7 @@ impl Room {
     fn narrowed(&self, subject: Digest, arguments: &str) -> Option<&PolicyAnswer> {
         let policy = self.mode()?.policy?;
         let is_it =
-            |it: &&PolicyAnswer| it.policy == policy && it.subject == subject && it.verdict != VerdictKind::Deny;
+            |it: &&PolicyAnswer| it.policy == policy && it.subject == subject && it.verdict != Some(VerdictKind::Deny);
         self.answers.iter().filter(is_it).find(|it| it.narrowed.as_deref() == Some(arguments))
     }
 
@@ -82,7 +82,7 @@ impl Room {
         let said = said.or_else(|| self.narrowed(about(&call.tool, narrowed?, None), &call.arguments));
         match said {
             None => Err(format!("the policy of `{}` said nothing about {id}", mode.name)),
-            Some(said) if said.verdict == VerdictKind::Deny => {
+            Some(said) if said.verdict == Some(VerdictKind::Deny) => {
                 Err(format!("the policy of `{}` denied {id}", mode.name))
             }
             Some(_) => Ok(()),
@@ -171,7 +171,9 @@ pub(super) fn trust_crosses_no_ask(seen: &Seen<'_>) -> Result<(), String> {
         let mode_asks = {
             let said = room.said(about(&call.tool, &call.arguments, staged));
             let before = call.before.as_ref().and_then(|before| room.said(about(&call.tool, before, None)));
-            said.or(before.filter(|_| is_arguments)).is_some_and(|said| said.verdict != VerdictKind::Allow)
+            said.or(before.filter(|_| is_arguments))
+                .and_then(|said| said.verdict)
+                .is_some_and(|said| said != VerdictKind::Allow)
         };
         let crossed = [
             (is_sensitive, "a boundary's"),
