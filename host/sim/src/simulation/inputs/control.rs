@@ -4,7 +4,7 @@
 
 use crate::random::Random;
 use harness_core::budget::{Budget, Price};
-use harness_core::event::{Answer, AnswerCoverage, PlanAnswer};
+use harness_core::event::{Answer, AnswerCoverage, GitState, PlanAnswer};
 use harness_core::item::ToolSpec;
 use harness_core::message::Delivery;
 use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer, PolicyQuestion};
@@ -77,6 +77,13 @@ pub(crate) fn modes(random: &mut Random) -> Vec<ModeSpec> {
 /// A mode's name; now and then of none.
 pub(crate) fn mode_name(random: &mut Random) -> String {
     ["plan", "build", "review", "build", "plan", "nowhere"][random.index(6)].to_owned()
+}
+
+/// What version control says of the workspace.
+pub(crate) fn git(random: &mut Random) -> Option<GitState> {
+    let index = random.one_in(2).then(|| Digest::of(&[random.below(3) as u8]));
+    let head = ["main", "topic"][random.index(2)].to_owned();
+    (!random.one_in(4)).then(|| GitState { head, commit: format!("{:040x}", random.below(3)), index })
 }
 
 /// A model.

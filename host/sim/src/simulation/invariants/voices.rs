@@ -1,11 +1,11 @@
 //! Whose word counts: what a mode, a rule or a boundary says against a call stands, whatever else speaks for it.
 
 use super::Seen;
-use harness_core::event::{Changes, Context};
+use harness_core::event::{Changes, Context, PlanAnswer};
 use harness_core::item::{Category, Effects, ToolSpec};
 use harness_core::mode::{ModeSpec, PolicyAnswer};
 use harness_core::verdict::{Rule, Voice};
-use harness_core::{CallId, Digest, Event, Manifest, VerdictKind};
+use harness_core::{CallId, Digest, Event, Manifest, Origin, VerdictKind};
 use std::collections::BTreeMap;
 
 /// One call as the log has it so far.
@@ -186,4 +186,40 @@ pub(super) fn trust_crosses_no_ask(seen: &Seen<'_>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A mode is entered where a person chose it, by itself or with a plan, or where there is none to be in; what a hook
+/// wants is only said.
+pub(super) fn only_a_person_chooses_a_mode(seen: &Seen<'_>) -> Result<(), String> {
+    let (mut input, mut mode) = (None, String::new());
+    for (index, (event, header)) in seen.log.iter().zip(&seen.headers).enumerate() {
+        if header.origin == Origin::Input {
+            input = Some(event);
+        }
+        let at = |what: String| Err(format!("event {}: {what}", index + 1));
+        match event {
+            Event::ModeEntered { mode: entered, previous, reason, .. } => {
+                if *previous != mode {
+                    return at(format!("`{previous}` was left, in force was `{mode}`"));
+                }
+                let is_chosen = match input {
+                    Some(Event::ModeChosen { mode: chosen }) => chosen == entered,
+                    Some(Event::PlanAnswered { answer: PlanAnswer::Approve { mode }, .. }) => {
+                        mode.as_ref() == Some(entered)
+                    }
+                    Some(Event::SessionOpened { .. } | Event::ModesChanged { .. }) => {
+                        matches!(reason.as_str(), "start" | "gone")
+                    }
+                    _ => false,
+                };
+                if !is_chosen {
+                    return at(format!("`{entered}` is entered by {input:?}"));
+                }
+                mode.clone_from(entered);
+            }
+            Event::SessionImported { .. } => mode.clear(),
+            _ => {}
+        }
+    }
+    if seen.state.mode == mode { Ok(()) } else { Err(format!("`{}` is in force, `{mode}` should be", seen.state.mode)) }
 }
