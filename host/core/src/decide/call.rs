@@ -1,5 +1,6 @@
 //! A call's way from the model's request to its result: judged, run, judged again, put in place.
 
+use super::arguments::Unambiguous;
 use super::mode::{ModeVoice, Narrowed};
 use super::{Command, Draft, Refusal};
 use crate::change::Manifest;
@@ -58,7 +59,7 @@ impl Draft<'_> {
                 format!("the arguments have {} bytes, at most {ARGUMENT_BYTES_MAX} are taken", call.arguments.len());
             return Some(Outcome::failed(FailureKind::TooLarge, "arguments-too-large", message));
         }
-        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments) {
+        if let Err(error) = serde_json::from_str::<Unambiguous>(&call.arguments) {
             let message = format!("the arguments are not valid JSON: {error}");
             return Some(Outcome::failed(FailureKind::InvalidArguments, "not-json", message));
         }

@@ -3,6 +3,7 @@
 //! Promise: where a mode has a policy, no call runs and no change is put in place before that policy has answered for
 //! exactly that; a mode's answer is one voice among others and never more.
 
+use super::arguments::Unambiguous;
 use super::{Command, Draft, Refusal};
 use crate::change::Manifest;
 use crate::event::Event;
@@ -269,8 +270,9 @@ impl Draft<'_> {
 }
 
 pub(super) fn is_object(arguments: &str) -> bool {
-    let parsed = serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(arguments);
-    arguments.len() <= ARGUMENT_BYTES_MAX && parsed.is_ok()
+    let is_one = || serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(arguments).is_ok();
+    let is_clear = || serde_json::from_str::<Unambiguous>(arguments).is_ok();
+    arguments.len() <= ARGUMENT_BYTES_MAX && is_one() && is_clear()
 }
 
 /// What the model is told of a mode that it enters.

@@ -255,12 +255,16 @@ fn a_hook_stops_what_was_said_before_it_is_asked_and_what_was_answered_before_it
          > hook-after stop so be it
          -
          > say bye
-         end stopped by hooks: so be it",
+         end stopped by hooks: so be it
+         > prompt and now
+         turn 4, request 1.1 items=7 => ask model
+         > hook-end stop it had ended
+         -",
     );
 }
 
 #[test]
-fn a_mode_that_a_person_chooses_judges_what_waits() {
+fn a_mode_that_a_hook_proposes_judges_what_waits_once_a_person_chose_it() {
     check(
         "> create
          -
@@ -270,6 +274,8 @@ fn a_mode_that_a_person_chooses_judges_what_waits() {
          turn 1, request 1.1 items=2 => ask model
          > call run
          c1 wants run, c1 ask default.execute, a1 asks c1 default.execute
+         > hook mode plan
+         hooks proposes plan
          > mode plan
          mode plan (person), a1 withdrawn, c1 deny mode.plan.tools, c1 denied!, request 2.1 items=5 => ask model
          > answer a1 yes
@@ -284,6 +290,8 @@ fn a_mode_that_a_person_chooses_judges_what_waits() {
          turn 1, request 1.1 items=2 => ask model
          > call run
          c1 wants run, c1 judging => judge c1
+         > hook mode plan
+         hooks proposes plan
          > mode plan
          mode plan (person), c1 judging => judge c1
          > policy c1 allow

@@ -282,6 +282,7 @@ impl World {
             }
             "policy" => self.policy(&words),
             "hook" => Event::HooksAnswered { point: HookPoint::Prompt, call: None, answers: vec![hook(&words)] },
+            "hook-end" => Event::HooksAnswered { point: HookPoint::Stop, call: None, answers: vec![hook(&words)] },
             "hook-after" => {
                 Event::HooksAnswered { point: HookPoint::AfterStep, call: None, answers: vec![hook(&words)] }
             }
