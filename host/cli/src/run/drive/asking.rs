@@ -56,6 +56,7 @@ impl Driver {
                 let (asks, ids, pending) = (waiting.in_lines(), waiting.ids(), waiting.for_programs());
                 let may_be_settled = self.settles && is_busy(&state);
                 let is_over = !asks.is_empty() && !may_be_settled;
+                screen.count_waiting(&state.messages);
                 return Ok(is_over.then_some(TurnResult::NeedsAnswer { asks, ids, pending }));
             }
             let next = if let Some(question) = waiting.questions.into_iter().next() {
