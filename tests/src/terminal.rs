@@ -150,14 +150,32 @@ impl Terminal {
     /// # Panics
     /// If it does not in time; shows the screen.
     pub fn wait_for_prompt(&self) {
+        self.wait_for_prompt_with("");
+    }
+
+    /// The same, with what is typed already.
+    ///
+    /// # Panics
+    /// If it does not in time; shows the screen.
+    pub fn wait_for_prompt_with(&self, typed: &str) {
         let started = Instant::now();
         let is_prompt = |line: &str| {
+            let line = line.strip_suffix(typed).map_or(line, str::trim_end);
             line.strip_suffix('>').is_some_and(|mode| mode.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
         };
         while !self.text().trim_end().lines().last().is_some_and(is_prompt) {
             assert!(started.elapsed() < WAIT_MAX, "no prompt comes:\n{}", self.text().trim_end());
             std::thread::sleep(POLL);
         }
+    }
+
+    /// Sends the program a signal.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: the process is our own child and has not been waited for.
+        assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), signal) }, 0);
     }
 
     /// How the program ended, if it has: see [`Terminal::exit_code`].

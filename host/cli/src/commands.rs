@@ -24,7 +24,7 @@ fn counted(count: usize, thing: &str) -> String {
 }
 
 /// Prints lines; a reader that went away is no failure.
-fn print_text(text: &str) -> Result<Exit, Failure> {
+pub(crate) fn print_text(text: &str) -> Result<Exit, Failure> {
     match writeln!(std::io::stdout(), "{text}") {
         Ok(()) => Ok(Exit::Done),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Done),

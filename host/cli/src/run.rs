@@ -7,15 +7,17 @@ mod answer_schema;
 mod answers;
 mod ask;
 mod drive;
+mod elsewhere;
+mod given;
 mod interactive;
 mod plan;
+mod receipt;
 mod reply;
 mod said;
 mod screen;
 mod typed;
 mod waiting;
 
-use crate::args::operations::AnswerArgs;
 use crate::args::{Cli, RunArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -27,8 +29,11 @@ use crate::wiring::{self, Wiring};
 use answer_schema::AnswerSchema;
 pub(crate) use answers::letter;
 use ask::TerminalAsker;
-pub(crate) use ask::ask_question;
+pub(crate) use ask::{Hush, ask_question};
 use drive::{Driver, TurnResult};
+use elsewhere::Elsewhere;
+use given::{Given, Here, limits_of};
+pub(crate) use given::{answer, say};
 use harness_core::event::{Context, ModelFailureKind, TurnEnd};
 use harness_core::limits::PROMPT_BYTES_MAX;
 use harness_core::message::Delivery;
@@ -36,6 +41,7 @@ use harness_core::{ModelRef, Sequence, SessionId};
 use harness_engine::ports::{Hands, SessionFilter, Takeover};
 use harness_engine::{NewSession, Session, SessionError};
 use interactive::Surroundings;
+pub(crate) use receipt::Receipt;
 use screen::Screen;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -50,24 +56,12 @@ const CONTINUE_SESSIONS_MAX: usize = 1_000;
 
 /// Runs the command.
 pub(crate) async fn run(cli: &Cli, args: &RunArgs) -> Result<Exit, Failure> {
-    run_or_answer(cli, args, None).await
+    run_or_give(cli, args, None).await
 }
 
-/// Gives one answer, and goes on with the session until its turn ends or something else waits.
-pub(crate) async fn answer(cli: &Cli, answer: &AnswerArgs) -> Result<Exit, Failure> {
-    let args = RunArgs {
-        session: Some(answer.id.clone()),
-        take_over: answer.take_over,
-        json: answer.json,
-        approve: answer.approve,
-        ..RunArgs::default()
-    };
-    run_or_answer(cli, &args, Some(answer)).await
-}
-
-async fn run_or_answer(cli: &Cli, args: &RunArgs, answer: Option<&AnswerArgs>) -> Result<Exit, Failure> {
+async fn run_or_give(cli: &Cli, args: &RunArgs, given: Option<&Given<'_>>) -> Result<Exit, Failure> {
     let mut screen = Screen::new(args.json);
-    let result = run_with(cli, args, answer, &mut screen).await;
+    let result = run_with(cli, args, given, &mut screen).await;
     match &result {
         Ok(exit) => screen.run_ended(*exit, None),
         Err(failure) => screen.run_ended(failure.exit, Some(&failure.message)),
@@ -75,39 +69,35 @@ async fn run_or_answer(cli: &Cli, args: &RunArgs, answer: Option<&AnswerArgs>) -
     result
 }
 
-async fn run_with(
-    cli: &Cli,
-    args: &RunArgs,
-    answer: Option<&AnswerArgs>,
-    screen: &mut Screen,
-) -> Result<Exit, Failure> {
+async fn run_with(cli: &Cli, args: &RunArgs, given: Option<&Given<'_>>, screen: &mut Screen) -> Result<Exit, Failure> {
     let mut workspace = settings::workspace_folder(args.workspace.as_deref())?;
     let said = Said::from_cli(cli).with_run(args);
     let mut settings = settings::read(&said, Some(&workspace))?;
     screen.set_color(settings.resolved.ui.color.value);
     let schema = args.output_schema.as_deref().map(AnswerSchema::read).transpose()?;
-    let somebody = std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && !args.json && answer.is_none();
+    let somebody = std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && !args.json && given.is_none();
     let prompt = given_prompt(args)?;
     let mut wiring = wiring::wire(&settings)?;
     let existing = chosen_session(&wiring, args, &workspace).await?;
-    if let Some(own) = other_workspace(&wiring, existing, &workspace).await? {
-        if args.workspace.is_some() {
-            return Err(Failure::usage(format!(
-                "that session works in {}, not in {}",
-                own.display(),
-                workspace.display()
-            )));
-        }
+    if let Some(own) = other_workspace(&wiring, existing, (args, &workspace)).await? {
         // The session's own folder is what its settings are read for.
         workspace = settings::workspace_folder(Some(&own))?;
         settings = settings::read(&said, Some(&workspace))?;
         wiring = wiring::wire(&settings)?;
     }
-    let piped = prompt.is_none() && answer.is_none() && !std::io::stdin().is_terminal();
+    let piped = prompt.is_none() && given.is_none() && !std::io::stdin().is_terminal();
     let prompt = match prompt {
         // What a session still waits for comes first; a pipe is read only where nothing else is to do.
         None if piped && args.then.is_empty() && !waits(&wiring, existing).await? => Some(read_prompt()?),
         prompt => prompt,
+    };
+    let to = given.zip(existing).filter(|_| !args.take_over);
+    let sent = match to {
+        Some(to) => match elsewhere::give(&wiring, &settings, to, None, screen).await? {
+            Elsewhere::Told(exit) => return Ok(exit),
+            Elsewhere::Left(sent) => sent,
+        },
+        None => None,
     };
     for withheld in &settings.resolved.withheld {
         screen.note(&format!("{withheld} (harness-host config trust, to trust it)"));
@@ -125,28 +115,35 @@ async fn run_with(
     let modes = Modes::new(&wiring.runtime, &installation)?;
     wiring.judge_by(modes.policies());
     let place = Site { settings: &settings, workspace: &workspace, installation: &installation, modes: &modes };
-    let Opened { session, before, model, mode, is_under_way } = open(&wiring, &place, args, existing, screen).await?;
+    let opened = open(&wiring, &place, args, existing, screen).await;
+    let Opened { session, before, model, mode, is_under_way } = match (opened, to) {
+        // Another process was faster.
+        (Err(failure), Some(to)) => match elsewhere::give(&wiring, &settings, to, sent, screen).await? {
+            Elsewhere::Told(exit) => return Ok(exit),
+            Elsewhere::Left(_) => return Err(failure),
+        },
+        (opened, _) => opened?,
+    };
     let lists = Arc::new(GrantFiles::new(&settings, &workspace, &installation));
     session.follow_grants(lists).await.map_err(|error| Failure::because("opening the session", &error))?;
     screen.session(session.id(), &model, &mode, &workspace, settings.key_place(&model.provider));
     let asker = somebody.then(|| TerminalAsker::new(screen.paint()));
-    let mut limits = settings.turn_limits();
-    limits.output_tokens_max = limits.output_tokens_max.into_iter().chain(settings.output_tokens_max(&model)).min();
+    let limits = limits_of(&settings, Some(&model));
     if limits.budget.cost_micro_usd.is_some() && settings.price(&model).is_none() {
         screen.note(&format!("what {model} costs is not known: a budget in US dollars does not hold for it"));
     }
     let mut driver = Driver::new(session.clone(), before, wiring.host.ports(), asker, limits)?;
     let (prepared, policies) = (installation.components.clone(), modes.clone());
-    let ports = wiring.host.ports().clone();
+    let host = wiring.host.clone();
     driver.once_requested(move || wiring.prepare(&prepared, &policies));
     driver.observe(&workspace).await?;
-    if let Some(answer) = answer {
-        driver.settle();
-        if let Err(failure) = reply::give(&session, &ports, answer).await {
-            session.close().await;
-            return Err(failure);
+    let receipt = match given {
+        Some(given) => {
+            driver.settle();
+            Here { session: &session, host: &host, before, limits }.give(given, sent).await?
         }
-    }
+        None => None,
+    };
     let exit = match prompt {
         None if somebody && args.then.is_empty() => {
             let (settings, workspace, installation) = (&settings, workspace.as_path(), &installation);
@@ -154,11 +151,18 @@ async fn run_with(
             interactive::converse(&mut driver, screen, surroundings, is_under_way).await
         }
         prompt => {
+            // What was given may have begun a turn.
+            let is_under_way = is_under_way || given.is_some();
             let task = Task { prompt, then: &args.then, schema: schema.as_ref(), is_under_way };
             once(&mut driver, screen, task).await
         }
     };
     session.close().await;
+    if let Some(mut receipt) = receipt {
+        receipt.look(&host).await?;
+        screen.note(&receipt.in_words());
+        screen.receipt(&receipt);
+    }
     exit
 }
 
@@ -338,17 +342,24 @@ async fn chosen_session(wiring: &Wiring, args: &RunArgs, workspace: &Path) -> Re
 async fn other_workspace(
     wiring: &Wiring,
     session: Option<SessionId>,
-    workspace: &Path,
+    (args, workspace): (&RunArgs, &Path),
 ) -> Result<Option<PathBuf>, Failure> {
     let Some(id) = session else { return Ok(None) };
     let summary = wiring.host.ports().index.summary(id).await;
     let own = PathBuf::from(summary.map_err(|error| Failure::because("reading the session", &error))?.workspace);
+    if own != workspace && args.workspace.is_some() {
+        let (own, workspace) = (own.display(), workspace.display());
+        return Err(Failure::usage(format!("that session works in {own}, not in {workspace}")));
+    }
     Ok((own != workspace).then_some(own))
 }
 
-/// Whether a session has a turn under way.
+/// Whether a session has a turn under way, or something in its inbox.
 async fn waits(wiring: &Wiring, session: Option<SessionId>) -> Result<bool, Failure> {
     let Some(id) = session else { return Ok(false) };
+    if !given::left_for(&wiring.host, id).await?.is_empty() {
+        return Ok(true);
+    }
     let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
     Ok(loaded.state.turn.is_some())
 }
@@ -361,7 +372,8 @@ struct Opened {
     model: ModelRef,
     /// The mode in force.
     mode: String,
-    /// A turn was under way when it was opened. It may have ended by now, of which its events tell.
+    /// A turn was under way when it was opened, or began by what was left for it. It may have ended by now, of which its
+    /// events tell.
     is_under_way: bool,
 }
 
@@ -449,16 +461,25 @@ async fn open(
     let takeover = if args.take_over { Takeover::Force } else { Takeover::IfGone };
     let session =
         wiring.host.open(id, context, site.installation.grants.clone(), hands, takeover).await.map_err(|error| {
-            let hint = if args.take_over { "" } else { " (--take-over takes it from another process)" };
+            let hint = match args.take_over {
+                true => String::new(),
+                false => format!(
+                    " (--take-over takes it from another process; harness-host sessions say {id} TEXT, and sessions answer, \
+                     give it something where it is)"
+                ),
+            };
             Failure::failed(format!("opening {id}: {}{hint}", crate::failure::chain(&error)))
         })?;
+    // What was left for it comes before everything that is said now.
+    let has_begun = given::take(&wiring.host, &session, loaded.state.turns).await?;
+    let is_under_way = loaded.state.turn.is_some() || has_begun;
     if let Some(wanted) = args.mode.as_ref().filter(|wanted| **wanted != mode) {
         set(session.choose_mode(wanted.clone()).await)?;
     }
     if let Some(budget) = settings.changed_budget(loaded.state.budget) {
         set(session.set_budget(budget).await)?;
     }
-    Ok(Opened { session, before: loaded.tip.sequence, model, mode, is_under_way: loaded.state.turn.is_some() })
+    Ok(Opened { session, before: loaded.tip.sequence, model, mode, is_under_way })
 }
 
 /// What a session was told when it was opened.

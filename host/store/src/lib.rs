@@ -42,6 +42,6 @@ pub use open::{
 };
 #[doc(hidden)]
 pub use open::{FaultOptions, Synchronous};
-pub use process::this_process;
+pub use process::{is_gone, this_process};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use store::SqliteStore;

@@ -19,7 +19,7 @@ pub fn this_process() -> Holder {
 }
 
 /// Whether a holder is certainly gone.
-pub(crate) fn is_gone(holder: &Holder) -> bool {
+pub fn is_gone(holder: &Holder) -> bool {
     is_gone_seen_from(&machine(), holder)
 }
 

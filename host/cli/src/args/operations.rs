@@ -44,12 +44,42 @@ pub(crate) struct AnswerArgs {
     /// What the approval binds to, as `sessions pending` shows it: the answer counts for nothing else.
     #[arg(long, value_name = "DIGEST")]
     pub(crate) binds_to: Option<String>,
-    /// How much to ask from here on.
-    #[arg(long, value_name = "WORD")]
-    pub(crate) approve: Option<ApproveWord>,
+    #[command(flatten)]
+    pub(crate) how: GiveArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SayArgs {
+    /// The session.
+    pub(crate) id: String,
+    /// The words; `-` reads standard input.
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: String,
+    /// Reaches the model at its next step. So it is where nothing else is said.
+    #[arg(long, conflicts_with_all = ["queue", "interrupt"])]
+    pub(crate) steer: bool,
+    /// Begins the next turn.
+    #[arg(long, conflicts_with = "interrupt")]
+    pub(crate) queue: bool,
+    /// Stops the turn under way, and begins the next one.
+    #[arg(long)]
+    pub(crate) interrupt: bool,
+    #[command(flatten)]
+    pub(crate) how: GiveArgs,
+}
+
+/// How something is given to a session, whoever holds it.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct GiveArgs {
+    /// Where another process holds the session: wait so long for what comes of it. 10 if not given.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) wait: Option<u64>,
     /// Take the session over from another process that holds it.
     #[arg(long)]
     pub(crate) take_over: bool,
+    /// How much to ask from here on, where this process goes on with the session.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) approve: Option<ApproveWord>,
     /// Print one JSON event per line; the last line is the only `run_ended`.
     #[arg(long)]
     pub(crate) json: bool,
@@ -64,8 +94,22 @@ pub(crate) enum SessionOperation {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Answer an approval, question or plan, and go on until the turn ends or something else waits.
+    /// Answer an approval, question or plan, and go on until the turn ends or something else waits. Where another
+    /// process holds the session, it takes the answer and goes on.
     Answer(AnswerArgs),
+    /// Say something to a session, whatever is under way, and go on until its turns end. Where another process holds the
+    /// session, it takes the message and goes on. Nothing that waits for an answer is declined by it.
+    Say(SayArgs),
+    /// Tell what came of an answer or message that another process was to take.
+    Receipt {
+        /// The session.
+        id: String,
+        /// What was given, as `sessions answer` and `sessions say` name it.
+        #[arg(value_name = "GIVEN")]
+        entry: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Go on with a session in a conversation: `run --session ID`.
     Switch {
         /// The session.

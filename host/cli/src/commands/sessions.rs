@@ -18,10 +18,11 @@ use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::installed;
 use crate::paint::{lines, one_line};
+use crate::run::Receipt;
 use crate::settings::{self, Said};
 use crate::wiring::{self, Wiring};
 use harness_core::item::{AssistantPart, Item};
-use harness_core::{Sequence, SessionId, TimeMs};
+use harness_core::{InboxId, Sequence, SessionId, TimeMs};
 use harness_engine::ports::{Archived, SessionCursor, SessionFilter, SessionStatus, SessionSummary};
 use harness_engine::{ExportError, LoggedEvent, diff};
 use serde_json::{Value, json};
@@ -120,6 +121,10 @@ async fn operate(cli: &Cli, operation: &SessionOperation, (said, wiring): (&Said
             pending::list(wiring, only, output.json).await
         }
         SessionOperation::Answer(args) => crate::run::answer(cli, args).await,
+        SessionOperation::Say(args) => crate::run::say(cli, args).await,
+        SessionOperation::Receipt { id, entry, output } => {
+            receipt(wiring, wiring.find_session(id).await?, entry, output.json).await
+        }
         SessionOperation::Switch { id } => {
             crate::run::run(cli, &RunArgs { session: Some(id.clone()), ..RunArgs::default() }).await
         }
@@ -160,6 +165,15 @@ async fn operate(cli: &Cli, operation: &SessionOperation, (said, wiring): (&Said
             whole::replay(wiring, id, Some(place), output.json).await
         }
     }
+}
+
+/// Tells what came of something that was given to a session.
+async fn receipt(wiring: &Wiring, id: SessionId, entry: &str, json: bool) -> Result<Exit, Failure> {
+    let entry: InboxId = entry.parse().map_err(|_| {
+        Failure::usage(format!("`{}` names nothing that was given: it begins with in_", one_line(entry, 80)))
+    })?;
+    let receipt = Receipt::find(&wiring.host, id, entry).await?;
+    if json { print_json(&receipt.for_programs()) } else { print_text(&receipt.in_words()) }
 }
 
 /// The place in the list that a session has, or had when it was updated as the text says.

@@ -13,6 +13,8 @@ use harness_core::{CallId, TimeMs};
 use reedline::{DefaultPrompt, DefaultPromptSegment, EditCommand, Reedline, Signal};
 use std::io::Read;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Arguments are shown whole up to this many bytes.
 const ARGUMENTS_BYTES_MAX: usize = 4 << 10;
@@ -27,6 +29,27 @@ const EDITED_BYTES_MAX: u64 = harness_core::limits::ARGUMENT_BYTES_MAX as u64 + 
 /// How far an answer for later calls holds.
 const LATER: &str =
     "  x, p, t and c hold for this session; after the letter: turn, workspace, agent or global, and 30m, 2h or 7d";
+
+/// Ends the asking of a person from elsewhere: what is asked does not wait any more.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hush(Arc<AtomicBool>);
+
+impl Hush {
+    /// Ends it.
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Has what follows go on undisturbed.
+    pub(super) fn clear(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// What a line editor looks at.
+    pub(super) fn signal(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
 
 /// What is asked.
 pub(crate) struct Asked {
@@ -73,18 +96,23 @@ impl TerminalAsker {
     }
 
     /// The answer; none if the person wants the turn stopped.
-    pub(crate) async fn ask(&mut self, asked: &Asked, now: impl Fn() -> TimeMs) -> Result<Option<Answer>, Failure> {
+    pub(crate) async fn ask(
+        &mut self,
+        asked: &Asked,
+        now: impl Fn() -> TimeMs,
+        hush: &Hush,
+    ) -> Result<Option<Answer>, Failure> {
         self.show(asked);
         let edit = if asked.can_edit { ", [e]dit" } else { "" };
         let letters: Vec<&str> = asked.offers.iter().skip(1).map(|offer| letter(offer.kind)).collect();
         let later = if letters.is_empty() { String::new() } else { format!(", {} for later calls", letters.join("/")) };
         let question = format!("allow? [y]es, [n]o, n REASON{edit}{later}");
         loop {
-            let Some(line) = read_line(&question, "").await? else { return Ok(None) };
+            let Some(line) = read_line(&question, "", hush).await? else { return Ok(None) };
             let said = match parse(&line, &asked.offers, asked.can_edit, now()) {
                 Ok(Said::Answer(answer)) => return Ok(Some(answer)),
-                Ok(Said::Edit) => edited(&asked.arguments).await?.map(|arguments| Answer::Edited { arguments }),
-                Ok(Said::EditPattern(answer)) => edited_pattern(answer).await?,
+                Ok(Said::Edit) => edited(&asked.arguments, hush).await?.map(|arguments| Answer::Edited { arguments }),
+                Ok(Said::EditPattern(answer)) => edited_pattern(answer, hush).await?,
                 Err(words) => {
                     err_line(&format!("  {}", lines(&words)));
                     None
@@ -133,6 +161,7 @@ pub(crate) async fn ask_question(
     words: &str,
     choices: &[String],
     several: bool,
+    hush: &Hush,
 ) -> Result<Option<String>, Failure> {
     err_line(&format!("? {} asks: {}", who_asks(component), one_line(words, QUESTION_CHARS_MAX)));
     for (number, choice) in (1..).zip(choices) {
@@ -144,7 +173,7 @@ pub(crate) async fn ask_question(
         (false, true) => "numbers or words, with commas between (empty: none)",
     };
     loop {
-        let Some(line) = read_line(prompt, "").await? else { return Ok(None) };
+        let Some(line) = read_line(prompt, "", hush).await? else { return Ok(None) };
         let line = line.trim();
         if line.is_empty() {
             return Ok(None);
@@ -157,10 +186,10 @@ pub(crate) async fn ask_question(
 }
 
 /// The arguments as the person wants them, in the editor that the environment names or in a line; none if they stay.
-async fn edited(arguments: &str) -> Result<Option<String>, Failure> {
+async fn edited(arguments: &str, hush: &Hush) -> Result<Option<String>, Failure> {
     let editor = ["VISUAL", "EDITOR"].iter().filter_map(|name| std::env::var(name).ok());
     let Some(editor) = editor.into_iter().find(|editor| !editor.trim().is_empty()) else {
-        let line = read_line("arguments", &visible_json(arguments)).await?;
+        let line = read_line("arguments", &visible_json(arguments), hush).await?;
         return Ok(line.filter(|line| *line != visible_json(arguments)));
     };
     let pretty = serde_json::from_str::<serde_json::Value>(arguments)
@@ -205,12 +234,12 @@ fn escape_utf16(c: char) -> String {
 }
 
 /// An answer with its pattern as the person wants it; none if it makes no sense or the person leaves it.
-async fn edited_pattern(answer: Answer) -> Result<Option<Answer>, Failure> {
+async fn edited_pattern(answer: Answer, hush: &Hush) -> Result<Option<Answer>, Failure> {
     let Answer::Allow { coverage: AnswerCoverage::Pattern { pattern }, scope, until } = answer else {
         return Ok(Some(answer));
     };
     let text = visible_json(&serde_json::to_string(&pattern).unwrap_or_default());
-    let Some(line) = read_line("pattern", &text).await? else { return Ok(None) };
+    let Some(line) = read_line("pattern", &text, hush).await? else { return Ok(None) };
     match pattern_of(line.trim()) {
         Ok(coverage) => Ok(Some(Answer::Allow { coverage, scope, until })),
         Err(words) => {
@@ -220,12 +249,13 @@ async fn edited_pattern(answer: Answer) -> Result<Option<Answer>, Failure> {
     }
 }
 
-/// One line from the terminal, which begins with what is given; none for Ctrl-C or Ctrl-D.
-pub(crate) async fn read_line(question: &str, begin: &str) -> Result<Option<String>, Failure> {
-    let (question, begin) = (question.to_owned(), begin.to_owned());
+/// One line from the terminal, which begins with what is given; none for Ctrl-C or Ctrl-D, and
+/// where the asking was ended.
+pub(crate) async fn read_line(question: &str, begin: &str, hush: &Hush) -> Result<Option<String>, Failure> {
+    let (question, begin, signal) = (question.to_owned(), begin.to_owned(), hush.signal());
     let read = tokio::task::spawn_blocking(move || {
         let prompt = DefaultPrompt::new(DefaultPromptSegment::Basic(question), DefaultPromptSegment::Empty);
-        let mut editor = Reedline::create();
+        let mut editor = Reedline::create().with_break_signal(signal);
         if !begin.is_empty() {
             editor.run_edit_commands(&[EditCommand::InsertString(begin)]);
         }

@@ -3,12 +3,12 @@
 //! Promise: interrupts, questions and the end of the turn are all seen; where nobody can be asked the
 //! first question ends the drive at once.
 
-use super::ask::{TerminalAsker, ask_question};
-use super::plan::ask_plan;
+mod asking;
+
+use super::ask::TerminalAsker;
 use super::said::{HELP, Line, understood};
 use super::screen::Screen;
 use super::typed::TypedLines;
-use super::waiting::{ShownQuestion, Waiting};
 use crate::budget_words;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
@@ -18,7 +18,6 @@ use harness_core::event::{Event, TurnEnd, TurnLimits};
 use harness_core::grant::Grant;
 use harness_core::message::Delivery;
 use harness_core::mode::ModeSpec;
-use harness_core::state::{CallStage, Phase, SessionState};
 use harness_engine::ports::{Blobs, Clock};
 use harness_engine::{Ports, Session, SessionError, Subscription, Update, diff};
 use serde_json::Value;
@@ -46,6 +45,14 @@ pub(crate) enum TurnResult {
     },
     /// The person wants to leave at once.
     Left,
+}
+
+/// What comes between a person and the line that they write.
+pub(crate) enum Disturbance {
+    /// A supervisor wants the process to end.
+    Terminated,
+    /// A turn began, or the session stopped.
+    Begun,
 }
 
 /// A session and those around it.
@@ -165,7 +172,20 @@ impl Driver {
         if until.state.turn.is_some() {
             return Ok(());
         }
-        while self.seen < until.tip.sequence {
+        self.show_until(until.tip.sequence, screen).await
+    }
+
+    /// Shows what came of what was given, where something else waits before the turn goes on.
+    async fn show_rest(&mut self, screen: &mut Screen) -> Result<(), Failure> {
+        if !self.settles {
+            return Ok(());
+        }
+        let until = self.session.snapshot().await.map_err(told)?.tip.sequence;
+        self.show_until(until, screen).await
+    }
+
+    async fn show_until(&mut self, until: Sequence, screen: &mut Screen) -> Result<(), Failure> {
+        while self.seen < until {
             match self.subscription.next().await.map_err(told)? {
                 Update::Event(logged) => {
                     self.seen = logged.header.sequence;
@@ -257,10 +277,26 @@ impl Driver {
         self.is_leaving
     }
 
-    /// Waits until a supervisor wants the process to end, while a line is being read.
-    pub(crate) async fn terminated(&mut self) {
-        self.stops.terminate.recv().await;
+    /// Waits, while a line is being read, until something has to be done before it is there. A turn may begin by what
+    /// another process said.
+    pub(crate) async fn disturbed(&mut self) -> Result<Disturbance, Failure> {
+        let Self { session, stops, seen, .. } = self;
+        let begun = async {
+            let mut updates = session.subscribe(*seen);
+            loop {
+                match updates.next().await? {
+                    Update::Event(logged) if matches!(logged.event, Some(Event::TurnStarted { .. })) => return Ok(()),
+                    Update::Closed { .. } => return Ok(()),
+                    _ => {}
+                }
+            }
+        };
+        tokio::select! {
+            _ = stops.terminate.recv() => {}
+            begun = begun => return begun.map(|()| Disturbance::Begun).map_err(told),
+        }
         restore_terminal();
+        Ok(Disturbance::Terminated)
     }
 
     /// Shows what happens until the turn, and those that what was said meanwhile begins, end or cannot go on here.
@@ -268,6 +304,7 @@ impl Driver {
         let mut stopping = false;
         // A question that was pending before this process came is not announced again.
         if let Some(result) = self.ask_all(screen, &mut stopping).await? {
+            self.show_rest(screen).await?;
             return Ok(result);
         }
         let mut ended: Option<TurnEnd> = None;
@@ -368,95 +405,11 @@ impl Driver {
             Err(error) => Err(told(error)),
         }
     }
-
-    /// Asks everything that is pending. A result where the drive cannot go on.
-    async fn ask_all(&mut self, screen: &mut Screen, stopping: &mut bool) -> Result<Option<TurnResult>, Failure> {
-        loop {
-            // What was typed before something was asked is no answer to it.
-            while let Some(line) = self.typed.ready() {
-                self.take_typed(&line, screen).await?;
-            }
-            let state = self.session.snapshot().await.map_err(told)?.state;
-            let waiting = Waiting::of(&state, self.blobs.as_ref()).await?;
-            let Self { asker, stops, clock, .. } = self;
-            let Some(asker) = asker else {
-                let (asks, ids, pending) = (waiting.in_lines(), waiting.ids(), waiting.for_programs());
-                let may_be_settled = self.settles && is_busy(&state);
-                let is_over = !asks.is_empty() && !may_be_settled;
-                return Ok(is_over.then_some(TurnResult::NeedsAnswer { asks, ids, pending }));
-            };
-            if let Some(question) = waiting.questions.into_iter().next() {
-                let ShownQuestion { component, words, choices, several, .. } = &question;
-                let answer = tokio::select! {
-                    answer = ask_question(component, words, choices, *several) => answer?,
-                    _ = stops.terminate.recv() => {
-                        restore_terminal();
-                        return Ok(Some(TurnResult::Left));
-                    }
-                };
-                let answered = self.session.answer_question(question.question, answer).await;
-                told_where_refused(answered, screen)?;
-                continue;
-            }
-            if let Some(plan) = waiting.plans.into_iter().next() {
-                let answer = tokio::select! {
-                    answer = ask_plan(&plan, asker.paint()) => answer?,
-                    _ = stops.terminate.recv() => {
-                        restore_terminal();
-                        return Ok(Some(TurnResult::Left));
-                    }
-                };
-                let Some(answer) = answer else {
-                    *stopping = true;
-                    self.interrupt().await?;
-                    return Ok(None);
-                };
-                told_where_refused(self.session.answer_plan(plan.plan, answer).await, screen)?;
-                continue;
-            }
-            let Some(shown) = waiting.approvals.into_iter().next() else { return Ok(None) };
-            screen.asking(shown.asked.call);
-            let now = || clock.now();
-            let answer = tokio::select! {
-                answer = asker.ask(&shown.asked, now) => answer?,
-                _ = stops.terminate.recv() => {
-                    restore_terminal();
-                    return Ok(Some(TurnResult::Left));
-                }
-            };
-            let Some(answer) = answer else {
-                *stopping = true;
-                self.interrupt().await?;
-                return Ok(None);
-            };
-            told_where_refused(self.session.answer(shown.approval, shown.binds_to, answer).await, screen)?;
-        }
-    }
 }
+
 /// The line editor is left in the middle of a line: the terminal gets its usual mode back.
 fn restore_terminal() {
     let _ = crossterm::terminal::disable_raw_mode();
-}
-
-/// Whether something goes on without a person: a request, a wait, a call that runs or is put in place.
-fn is_busy(state: &SessionState) -> bool {
-    let Some(turn) = &state.turn else { return false };
-    let runs = |stage: &CallStage| {
-        matches!(stage, CallStage::Running | CallStage::Putting | CallStage::Judging { .. } | CallStage::Answered)
-    };
-    matches!(turn.phase, Phase::Requesting { .. } | Phase::Waiting { .. })
-        || turn.calls().iter().any(|call| runs(&call.stage))
-}
-
-/// What the core declined is told, and asked about again if it still waits.
-fn told_where_refused(result: Result<(), SessionError>, screen: &Screen) -> Result<(), Failure> {
-    match result {
-        Err(SessionError::Refused(refusal)) => {
-            screen.note(&refusal.to_string());
-            Ok(())
-        }
-        other => other.map_err(told),
-    }
 }
 
 /// What the core declined is the person's to mend.

@@ -3,7 +3,8 @@
 //! Promise: Ctrl-C stops the turn and keeps the session; a second one, or one at an empty prompt
 //! twice, leaves. What was typed is in a history file that only its owner can read.
 
-use super::drive::{Driver, TurnResult};
+use super::ask::Hush;
+use super::drive::{Disturbance, Driver, TurnResult};
 use super::exit_of;
 use super::said::{Line, understood};
 use super::screen::Screen;
@@ -11,6 +12,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::installed::Installation;
 use crate::modes::Modes;
+use crate::paint::err_line;
 use crate::settings::Settings;
 use reedline::{
     DefaultPrompt, DefaultPromptSegment, EditCommand, Emacs, FileBackedHistory, KeyCode, KeyModifiers, Reedline,
@@ -19,6 +21,7 @@ use reedline::{
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::pin::pin;
 
 /// Lines of history kept.
 const HISTORY_LINES_MAX: usize = 2_000;
@@ -38,7 +41,8 @@ pub(super) async fn converse(
     mut surroundings: Surroundings<'_>,
     is_under_way: bool,
 ) -> Result<Exit, Failure> {
-    let mut editor = Some(editor(&surroundings.settings.resolved.storage.state_dir.value)?);
+    let hush = Hush::default();
+    let mut editor = Some(editor(&surroundings.settings.resolved.storage.state_dir.value, &hush)?);
     screen.note("/help for help");
     let mut running = is_under_way;
     let mut leaving = false;
@@ -63,10 +67,18 @@ pub(super) async fn converse(
             let signal = line_editor.read_line(&prompt);
             (line_editor, signal)
         });
+        let mut read = pin!(read);
         let read = tokio::select! {
-            read = read => read,
-            () = driver.terminated() => return Ok(Exit::Interrupted),
+            read = &mut read => read,
+            disturbed = driver.disturbed() => match disturbed? {
+                Disturbance::Terminated => return Ok(Exit::Interrupted),
+                Disturbance::Begun => {
+                    hush.set();
+                    read.await
+                }
+            },
         };
+        hush.clear();
         let (line_editor, signal) = read.map_err(|error| Failure::because("reading a line", &error))?;
         editor = Some(line_editor);
         match signal.map_err(|error| Failure::because("reading from the terminal", &error))? {
@@ -95,6 +107,12 @@ pub(super) async fn converse(
                     Err(failure) if failure.exit == Exit::Usage => screen.note(&failure.message),
                     Err(failure) => return Err(failure),
                 }
+            }
+            // Another process said something. What is typed so far stays in the editor.
+            Signal::ExternalBreak(_) => {
+                err_line("");
+                driver.show_what_happened(screen).await?;
+                running = driver.is_under_way().await?;
             }
             Signal::CtrlC if leaving => return Ok(Exit::Done),
             Signal::CtrlC => {
@@ -133,7 +151,7 @@ fn continued(text: &str) -> String {
     text.replace("\\\n", "\n")
 }
 
-fn editor(state_dir: &Path) -> Result<Reedline, Failure> {
+fn editor(state_dir: &Path, hush: &Hush) -> Result<Reedline, Failure> {
     let path = state_dir.join("history.txt");
     let failed = |error: &dyn std::error::Error| Failure::because("opening the history of prompts", error);
     // Created here, so that nobody else can read it.
@@ -144,6 +162,7 @@ fn editor(state_dir: &Path) -> Result<Reedline, Failure> {
     keys.add_binding(KeyModifiers::ALT, KeyCode::Enter, newline.clone());
     keys.add_binding(KeyModifiers::SHIFT, KeyCode::Enter, newline);
     Ok(Reedline::create()
+        .with_break_signal(hush.signal())
         .with_history(Box::new(history))
         .with_validator(Box::new(ContinuedLines))
         .with_edit_mode(Box::new(Emacs::new(keys)))

@@ -6,7 +6,7 @@
 //! Not here: what an answer means (`answers`), what follows from it (harness-core).
 
 use super::answers::parse_plan;
-use super::ask::read_line;
+use super::ask::{Hush, read_line};
 use super::waiting::ShownPlan;
 use crate::failure::Failure;
 use crate::paint::{Paint, err_line, lines, one_line};
@@ -22,13 +22,13 @@ const SHOWN_BYTES_MAX: usize = 8 << 10;
 const PAGER: &str = "less";
 
 /// The answer; none if the person wants the turn stopped.
-pub(crate) async fn ask_plan(plan: &ShownPlan, paint: Paint) -> Result<Option<PlanAnswer>, Failure> {
+pub(crate) async fn ask_plan(plan: &ShownPlan, paint: Paint, hush: &Hush) -> Result<Option<PlanAnswer>, Failure> {
     err_line(&paint.ask(&format!("? the model submits a plan: {}", one_line(&plan.title, 200))));
     err_line(&shown(&plan.text));
     let into = plan.leads_to.as_ref().map(|mode| format!(" (enters {})", one_line(mode, 64))).unwrap_or_default();
     let question = format!("approve? [y]es{into}, y MODE, [n]o, n FEEDBACK, [v]iew");
     loop {
-        let Some(line) = read_line(&question, "").await? else { return Ok(None) };
+        let Some(line) = read_line(&question, "", hush).await? else { return Ok(None) };
         match (line.trim(), parse_plan(&line)) {
             (_, Some(answer)) => return Ok(Some(answer)),
             ("v" | "view", None) => view(plan.text.clone()).await?,

@@ -3,24 +3,57 @@
 //! Promise: the answer counts for what waits under that id and nothing else; one that means nothing is told, and nothing
 //! is recorded.
 //!
-//! Not here: what follows from it (harness-core), driving the session (`drive`).
+//! Not here: what follows from it (harness-core), driving the session (`drive`), giving it to a session that another
+//! process holds (`elsewhere`).
 
 use super::answers::{Said, chosen, parse, parse_plan};
 use super::waiting::Waiting;
 use crate::args::operations::AnswerArgs;
 use crate::failure::Failure;
 use crate::paint::one_line;
-use harness_core::Digest;
-use harness_engine::{Ports, Session, SessionError};
+use harness_core::event::{Answer, PlanAnswer};
+use harness_core::{ApprovalId, Digest, Event, PlanId, QuestionId, SessionId, SessionState};
+use harness_engine::ports::{Blobs, Clock};
+use harness_engine::{Session, SessionError};
 
-/// Gives the answer.
-pub(super) async fn give(session: &Session, ports: &Ports, args: &AnswerArgs) -> Result<(), Failure> {
-    let failed = |error: SessionError| match error {
-        SessionError::Refused(refusal) => Failure::usage(refusal.to_string()),
-        other => Failure::because("answering", &other),
-    };
-    let state = session.snapshot().await.map_err(failed)?.state;
-    let waiting = Waiting::of(&state, ports.blobs.as_ref()).await?;
+/// An answer that was understood.
+pub(super) enum Reply {
+    /// To an approval, and to what was shown of it.
+    Approval(ApprovalId, Digest, Answer),
+    /// To a question; none to give no answer.
+    Question(QuestionId, Option<String>),
+    /// To a plan.
+    Plan(PlanId, PlanAnswer),
+}
+
+impl Reply {
+    /// The input that it is.
+    pub(super) fn into_event(self) -> Event {
+        match self {
+            Self::Approval(approval, binds_to, answer) => Event::ApprovalAnswered { approval, binds_to, answer },
+            Self::Question(question, answer) => Event::QuestionAnswered { question, answer },
+            Self::Plan(plan, answer) => Event::PlanAnswered { plan, answer },
+        }
+    }
+
+    /// Gives it to a session that this process writes.
+    pub(super) async fn give(self, session: &Session) -> Result<(), SessionError> {
+        match self {
+            Self::Approval(approval, binds_to, answer) => session.answer(approval, binds_to, answer).await,
+            Self::Question(question, answer) => session.answer_question(question, answer).await,
+            Self::Plan(plan, answer) => session.answer_plan(plan, answer).await,
+        }
+    }
+}
+
+/// What the answer is, to what the session waits for now.
+pub(super) async fn understood(
+    id: SessionId,
+    state: &SessionState,
+    (blobs, clock): (&dyn Blobs, &dyn Clock),
+    args: &AnswerArgs,
+) -> Result<Reply, Failure> {
+    let waiting = Waiting::of(state, blobs).await?;
     let line = args.answer.join(" ");
     let is_it = |id: &dyn std::fmt::Display| id.to_string() == args.pending;
     if let Some(shown) = waiting.approvals.iter().find(|shown| is_it(&shown.approval)) {
@@ -28,13 +61,13 @@ pub(super) async fn give(session: &Session, ports: &Ports, args: &AnswerArgs) ->
             Some(text) => text.parse::<Digest>().map_err(|error| Failure::usage(error.to_string()))?,
             None => shown.binds_to,
         };
-        let said = parse(&line, &shown.asked.offers, shown.asked.can_edit, ports.clock.now());
+        let said = parse(&line, &shown.asked.offers, shown.asked.can_edit, clock.now());
         let answer = match said.map_err(Failure::usage)? {
             // Nobody edits it here: it is meant as it was offered.
             Said::Answer(answer) | Said::EditPattern(answer) => answer,
             Said::Edit => return Err(Failure::usage("give the arguments: edit '{…}'")),
         };
-        return session.answer(shown.approval, binds_to, answer).await.map_err(failed);
+        return Ok(Reply::Approval(shown.approval, binds_to, answer));
     }
     if let Some(shown) = waiting.questions.iter().find(|shown| is_it(&shown.question)) {
         let answer = match line.trim() {
@@ -44,16 +77,15 @@ pub(super) async fn give(session: &Session, ports: &Ports, args: &AnswerArgs) ->
                 Failure::usage(format!("`{}` is not one of the choices: {}", one_line(line, 80), choices.join(", ")))
             })?),
         };
-        return session.answer_question(shown.question, answer).await.map_err(failed);
+        return Ok(Reply::Question(shown.question, answer));
     }
     let Some(shown) = waiting.plans.iter().find(|shown| is_it(&shown.plan)) else {
         return Err(Failure::usage(format!(
-            "`{}` does not wait for an answer in this session; harness-host sessions pending {} lists what does",
+            "`{}` does not wait for an answer in this session (any more); harness-host sessions pending {id} lists what does",
             one_line(&args.pending, 80),
-            session.id()
         )));
     };
     let answer =
         parse_plan(&line).ok_or_else(|| Failure::usage("a plan is answered yes, yes MODE, no or no FEEDBACK"))?;
-    session.answer_plan(shown.plan, answer).await.map_err(failed)
+    Ok(Reply::Plan(shown.plan, answer))
 }

@@ -5,6 +5,7 @@
 
 mod steering;
 
+use super::receipt::Receipt;
 use crate::commands::component::request_line;
 use crate::exit::Exit;
 use crate::paint::{Paint, err_line, lines, one_line, out};
@@ -49,6 +50,8 @@ pub(crate) struct Screen {
     messages: HashMap<MessageId, String>,
     /// How many of these there are where the run ended.
     messages_waiting: usize,
+    /// What became of what the run gave to its session.
+    receipt: Option<Value>,
     /// Calls whose changes the person saw when asked.
     shown: HashSet<CallId>,
     /// The tool of each call.
@@ -78,6 +81,7 @@ impl Screen {
             mode: String::new(),
             messages: HashMap::new(),
             messages_waiting: 0,
+            receipt: None,
             shown: HashSet::new(),
             tools: HashMap::new(),
             components: HashMap::new(),
@@ -157,6 +161,16 @@ impl Screen {
         self.key_place = key_place;
         mode.clone_into(&mut self.mode);
         self.note(&format!("session {session} · {model} · mode {mode} · {}", workspace.display()));
+    }
+
+    /// What became of what the run gave to its session.
+    pub(crate) fn receipt(&mut self, receipt: &Receipt) {
+        self.receipt = Some(receipt.for_programs());
+    }
+
+    /// Whether a program reads standard output.
+    pub(crate) const fn is_for_programs(&self) -> bool {
+        self.json
     }
 
     /// The mode in force.
@@ -345,7 +359,7 @@ impl Screen {
         let answer = self.structured.as_ref().map_or_else(|| self.answer.clone(), Value::to_string);
         if self.json {
             let reason = failure.map(str::to_owned).or_else(|| self.reason.clone());
-            print_json_line(&json!({
+            let mut line = json!({
                 "kind": "run_ended",
                 "result": exit.word(),
                 "exit_code": exit.code(),
@@ -361,7 +375,12 @@ impl Screen {
                 "messages_waiting": self.messages_waiting,
                 "steps": self.steps,
                 "usage": self.usage,
-            }));
+            });
+            if let Some(receipt) = &self.receipt {
+                line["receipt"] = receipt.clone();
+                line["session"] = receipt["session"].clone();
+            }
+            print_json_line(&line);
         } else if exit == Exit::Done && (!self.live || self.structured.is_some()) && !answer.is_empty() {
             // A pipe gets the answer as it is; a person has seen it stream by.
             out(&format!("{}\n", if self.live { lines(&answer) } else { answer }));

@@ -13,6 +13,7 @@ use crate::commands::{print_json, print_text};
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::paint::{Paint, err_line, lines, one_line};
+use crate::run::{Hush, ask_question};
 use crate::settings;
 use crate::wiring;
 use async_trait::async_trait;
@@ -173,7 +174,7 @@ async fn answered(
         if !somebody {
             return Ok(report);
         }
-        let answer = crate::run::ask_question(component.name(), question, choices, false).await?;
+        let answer = ask_question(component.name(), question, choices, false, &Hush::default()).await?;
         let reply = answer.map_or(Reply::Unanswered, |text| Reply::Answer { text });
         request.resume = Some(Resume { state: state.clone(), reply });
     }

@@ -70,9 +70,14 @@ impl Screen {
         self.messages.extend(messages.iter().map(|it| (it.message, one_line(&it.text, ARGUMENT_CHARS_MAX))));
     }
 
+    /// How much was said that is not delivered yet.
+    pub(crate) fn count_waiting(&mut self, messages: &[WaitingMessage]) {
+        self.messages_waiting = messages.len();
+    }
+
     /// What still waits now that nothing is under way.
     pub(crate) fn waiting(&mut self, messages: &[WaitingMessage]) {
-        self.messages_waiting = messages.len();
+        self.count_waiting(messages);
         for message in messages {
             let text = one_line(&message.text, ARGUMENT_CHARS_MAX);
             self.aside(&format!("still waits, until somebody speaks: {text}"));

@@ -1,0 +1,141 @@
+//! Giving an answer or a message to a session that another process holds.
+//!
+//! Promise: it is durable before anybody is waited for, is taken once by whoever writes the session, and is waited for
+//! no longer than was said. What is not taken stays, and the person is told what to do.
+//!
+//! Not here: what an answer means (`reply`), who takes it (harness-engine), what became of it (`receipt`).
+
+use super::given::{Given, limits_of};
+use super::receipt::{Became, LOOK, Receipt, WAIT_S};
+use super::reply;
+use super::screen::Screen;
+use crate::commands::print_text;
+use crate::exit::Exit;
+use crate::failure::{Failure, chain};
+use crate::paint::one_line;
+use crate::settings::Settings;
+use crate::wiring::Wiring;
+use harness_core::message::Delivery;
+use harness_core::{Event, MessageId, SessionId};
+use harness_engine::ports::{Holder, InboxError};
+use harness_store::{is_gone, this_process};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The name of a machine is shown up to this many characters.
+const MACHINE_CHARS_MAX: usize = 80;
+
+/// What came of giving it.
+pub(super) enum Elsewhere {
+    /// The other process took it, or will.
+    Told(Exit),
+    /// Nobody else holds the session: this process may go on with it, and take what was put into its inbox, if it was.
+    Left(Option<Receipt>),
+}
+
+/// Whoever else holds a session, unless that process is certainly gone.
+async fn holder(wiring: &Wiring, id: SessionId) -> Result<Option<Holder>, Failure> {
+    let holder = wiring.host.ports().lease.holder(id).await;
+    let holder = holder.map_err(|error| Failure::because("looking who holds the session", &error))?;
+    Ok(holder.filter(|holder| *holder != this_process() && !is_gone(holder)))
+}
+
+/// Gives it to the process that holds the session, if one does, unless it was put into the inbox before.
+pub(super) async fn give(
+    wiring: &Wiring,
+    settings: &Settings,
+    (given, id): (&Given<'_>, SessionId),
+    sent: Option<Receipt>,
+    screen: &mut Screen,
+) -> Result<Elsewhere, Failure> {
+    let Some(holder) = holder(wiring, id).await? else { return Ok(Elsewhere::Left(sent)) };
+    let mut receipt = match sent {
+        Some(sent) => sent,
+        None => send(wiring, settings, id, given).await?,
+    };
+    if wait(wiring, id, given, &mut receipt).await? {
+        return Ok(Elsewhere::Left(Some(receipt)));
+    }
+    screen.receipt(&receipt);
+    told(&receipt, &holder, screen).map(Elsewhere::Told)
+}
+
+/// Tells how far it has come.
+fn told(receipt: &Receipt, holder: &Holder, screen: &Screen) -> Result<Exit, Failure> {
+    match receipt.became() {
+        Became::Waiting => {
+            // What comes after is of use to nobody.
+            let machine = holder.machine.split('|').next().unwrap_or_default();
+            Err(Failure::failed(format!(
+                "process {} on {} holds the session and has not taken it yet. It is kept: that process takes it when it goes \
+                 on, else whoever opens the session next. {}",
+                holder.pid,
+                one_line(machine, MACHINE_CHARS_MAX),
+                receipt.how_to_go_on()
+            )))
+        }
+        Became::Refused { .. } => Err(Failure::usage(receipt.in_words())),
+        Became::Expired { .. } => Err(Failure::failed(receipt.in_words())),
+        Became::Accepted | Became::Delivered { .. } => {
+            if !screen.is_for_programs() {
+                print_text(&receipt.in_words())?;
+            }
+            Ok(Exit::Done)
+        }
+    }
+}
+
+async fn send(wiring: &Wiring, settings: &Settings, id: SessionId, given: &Given<'_>) -> Result<Receipt, Failure> {
+    let input = input(wiring, settings, id, given).await?;
+    let sent = wiring.host.send(id, input).await.map_err(|error| match error {
+        InboxError::Full(_) | InboxError::TooLarge { .. } => Failure::usage(chain(&error)),
+        other => Failure::because("giving it to the process that holds the session", &other),
+    })?;
+    Ok(Receipt::of_entry(id, sent.id))
+}
+
+/// The input that it is, by what the session's log says now.
+async fn input(wiring: &Wiring, settings: &Settings, id: SessionId, given: &Given<'_>) -> Result<Event, Failure> {
+    let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
+    let ports = wiring.host.ports();
+    match given {
+        Given::Answer(args) => {
+            let ports = (ports.blobs.as_ref(), ports.clock.as_ref());
+            Ok(reply::understood(id, &loaded.state, ports, args).await?.into_event())
+        }
+        Given::Message { text, delivery, .. } => {
+            let model = loaded.state.context.as_ref().map(|context| &context.model);
+            Ok(Event::MessageReceived {
+                message: MessageId::from_bits(u128::from_be_bytes(ports.ids.entropy())),
+                text: text.clone(),
+                delivery: *delivery,
+                limits: limits_of(settings, model),
+            })
+        }
+    }
+}
+
+/// Waits for what comes of it. Whether nobody holds the session any more and it was not taken.
+async fn wait(wiring: &Wiring, id: SessionId, given: &Given<'_>, receipt: &mut Receipt) -> Result<bool, Failure> {
+    let began = Instant::now();
+    let asked = given.how().wait;
+    let taken = Duration::from_secs(asked.unwrap_or(WAIT_S));
+    // Another turn may have hours to go.
+    let delivered = match given {
+        Given::Message { delivery: Delivery::Queue, .. } => Duration::from_secs(asked.unwrap_or(0)),
+        _ => taken,
+    };
+    loop {
+        let holder = holder(wiring, id).await?;
+        receipt.look(&wiring.host).await?;
+        let waits = *receipt.became() == Became::Waiting;
+        if waits && holder.is_none() {
+            return Ok(true);
+        }
+        let most = if waits { taken } else { delivered };
+        if receipt.is_final() || began.elapsed() >= most {
+            return Ok(false);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,376 @@
+//! What one process gives to a session that another one holds: taken there once, told to whoever gave it, and never lost,
+//! whichever of the two is killed and when.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use harness_tests::json_lines;
+use harness_tests::log;
+use harness_tests::program::{Place, Ran, collect, finish};
+use harness_tests::provider::Wire;
+use harness_tests::responder::{Answer, Responder};
+use harness_tests::secret::KEY;
+use harness_tests::terminal::Terminal;
+use harness_tests::wire_text::Response;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Stdio;
+
+const WIRE: Wire = Wire::Anthropic;
+/// The question of an approval.
+const ALLOW: &str = "allow? [y]es, [n]o";
+/// The signal of a crash.
+const SIGKILL: i32 = 9;
+/// More points than a sweep may have: it would never end.
+const SWEEP_POINTS_MAX: u64 = 100;
+/// A session is opened at most so often after one crash.
+const OPENINGS_MAX: usize = 5;
+
+/// The words of all messages of people in a request, in order.
+fn said(body: &Value) -> Vec<String> {
+    let messages = body["messages"].as_array().cloned().unwrap_or_default();
+    let of_user = messages.iter().filter(|message| message["role"] == "user");
+    let blocks = of_user.flat_map(|message| message["content"].as_array().cloned().unwrap_or_default());
+    let texts = blocks.filter_map(|block| block["text"].as_str().map(str::to_owned));
+    texts.filter(|text| !text.starts_with("[The session is now in the mode")).collect()
+}
+
+/// A model that edits a file when it is told `edit`, asks when it is told `ask`, hangs when it is told `hang`, and
+/// otherwise says what it was told.
+fn model() -> Responder {
+    Responder::start(WIRE, |body| {
+        let told = said(body).pop().unwrap_or_default();
+        let results = WIRE.results(body);
+        Answer::Respond(match told.as_str() {
+            "hang" => return Answer::Hang("Thinking".to_owned()),
+            "edit" if results == 0 => {
+                let arguments = json!({"path": "a.txt", "old_string": "count:", "new_string": "count:|"});
+                Response::call("c1", "edit_file", arguments)
+            }
+            "ask" if results == 0 => {
+                Response::call("c1", "ask_user", json!({"question": "Which?", "choices": ["red", "green"]}))
+            }
+            told => Response::text(&format!("You said {told}.")),
+        })
+    })
+}
+
+struct Two {
+    place: Place,
+    server: Responder,
+}
+
+impl Two {
+    fn new() -> Self {
+        let place = Place::new();
+        place.write("a.txt", "count:\n");
+        Self { place, server: model() }
+    }
+
+    /// One process, at a terminal.
+    fn at_terminal(&self) -> Terminal {
+        let mut command = self.place.run(&[]);
+        command.envs(WIRE.environment(self.server.url(), KEY));
+        let terminal = Terminal::start(command);
+        terminal.wait_for("/help for help");
+        terminal
+    }
+
+    /// The other one, killed at a crash point or not.
+    fn command(&self, words: &[&str], crash_at: Option<u64>) -> std::process::Command {
+        let mut command = self.place.program();
+        command.args(words).current_dir(self.place.workspace()).envs(WIRE.environment(self.server.url(), KEY));
+        if let Some(number) = crash_at {
+            command.env("HARNESS_HOST_CRASH_AT", number.to_string());
+            command.env("HARNESS_HOST_CRASH_TRACE", self.place.root().join(format!("trace-{number}")));
+        }
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Ran {
+        finish(&mut self.command(words, None), None)
+    }
+
+    fn session(&self) -> String {
+        log::sessions(&self.place).remove(0)
+    }
+
+    /// What waits, as another process sees it.
+    fn pending(&self, session: &str) -> Vec<Value> {
+        let ran = self.run(&["sessions", "pending", session, "--json"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        serde_json::from_str(&ran.stdout).unwrap()
+    }
+
+    /// What came of something that was given.
+    fn receipt(&self, session: &str, given: &str) -> Value {
+        let ran = self.run(&["sessions", "receipt", session, given, "--json"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        serde_json::from_str(&ran.stdout).unwrap()
+    }
+
+    fn count(&self, session: &str, kind: &str) -> usize {
+        log::events(&self.place, session).iter().filter(|event| event["kind"] == kind).count()
+    }
+
+    fn requests_are_valid(&self) {
+        for body in self.server.requests() {
+            WIRE.check(&body).unwrap_or_else(|why| panic!("the provider would refuse ({why}): {body}"));
+        }
+    }
+}
+
+/// The end that a run tells to programs, which came with this code.
+fn end(ran: &Ran, code: i32) -> Value {
+    assert_eq!(ran.code, Some(code), "{ran:?}");
+    json_lines::read(&ran.stdout).unwrap_or_else(|why| panic!("{why}: {ran:?}")).end
+}
+
+#[test]
+fn what_a_terminal_asks_is_answered_by_another_process() {
+    let two = Two::new();
+    let mut terminal = two.at_terminal();
+    terminal.line("edit");
+    terminal.wait_for(ALLOW);
+    let session = two.session();
+    let pending = two.pending(&session);
+    let (approval, binds_to) = (pending[0]["approval"].as_str().unwrap(), pending[0]["binds_to"].as_str().unwrap());
+    let other = format!("sha256:{}", "0".repeat(64));
+    let answer = |words: &[&str]| two.run(&[&["sessions", "answer"][..], words].concat());
+    for (words, told) in [
+        (&["--binds-to", &other, &session, approval, "yes"][..], "look again"),
+        (&[&session, approval, "perhaps"], "please answer"),
+        (&[&session, "apr_00000000000000000000000000", "yes"], "does not wait"),
+    ] {
+        let refused = answer(words);
+        assert!(refused.code == Some(2) && refused.stderr.contains(told), "{words:?}: {refused:?}");
+    }
+    assert_eq!((two.pending(&session).len(), two.count(&session, "approval_answered")), (1, 0), "nothing is lost");
+
+    let answered = answer(&["--binds-to", binds_to, &session, approval, "yes"]);
+    assert_eq!(answered.code, Some(0), "{answered:?}");
+    assert!(answered.stdout.starts_with(&format!("accepted by {session} as event ")), "{answered:?}");
+    terminal.wait_for("answered elsewhere");
+    terminal.wait_for("You said edit.");
+    terminal.wait_for_prompt();
+    assert_eq!(two.place.read("a.txt"), "count:|\n");
+    let twice = answer(&[&session, approval, "yes"]);
+    assert!(twice.code == Some(2) && twice.stderr.contains("does not wait"), "{twice:?}");
+
+    // The terminal waits for a line, and something is typed already.
+    terminal.keys("half a ");
+    terminal.wait_for("half a");
+    let told = end(&two.run(&["sessions", "say", &session, "hello", "--json"]), 0);
+    assert_eq!((&told["receipt"]["receipt"], &told["session"]), (&json!("delivered"), &json!(session)), "{told}");
+    terminal.wait_for("You said hello.");
+    terminal.wait_for_prompt_with("half a");
+    terminal.line("line");
+    terminal.wait_for("You said half a line.");
+    terminal.wait_for_prompt();
+    terminal.line("/exit");
+    assert_eq!(terminal.exit_code(), 0);
+    assert_eq!(two.count(&session, "approval_answered"), 1);
+    log::verify_session(&two.place, &session).unwrap();
+    two.requests_are_valid();
+}
+
+#[test]
+fn a_question_at_a_terminal_is_answered_by_another_process() {
+    let two = Two::new();
+    let mut terminal = two.at_terminal();
+    terminal.line("ask");
+    terminal.wait_for("number or words");
+    let session = two.session();
+    let question = two.pending(&session)[0]["question"].as_str().unwrap().to_owned();
+    let wrong = two.run(&["sessions", "answer", &session, &question, "blue"]);
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("one of the choices"), "{wrong:?}");
+    let answered = end(&two.run(&["sessions", "answer", "--json", &session, &question, "green"]), 0);
+    assert_eq!(answered["receipt"]["receipt"], "accepted");
+    let given = answered["receipt"]["given"].as_str().unwrap();
+    assert_eq!(two.receipt(&session, given), answered["receipt"], "it can be looked up later");
+    terminal.wait_for("You said ask.");
+    terminal.wait_for_prompt();
+    terminal.line("/exit");
+    assert_eq!(terminal.exit_code(), 0);
+    let events = log::events(&two.place, &session);
+    let answer = events.iter().find(|event| event["kind"] == "question_answered").unwrap();
+    assert_eq!(answer["event"]["answer"], "green");
+}
+
+#[test]
+fn messages_reach_a_turn_that_another_process_runs() {
+    let two = Two::new();
+    let mut command = two.place.run(&["hang", "--json"]);
+    command.envs(WIRE.environment(two.server.url(), KEY));
+    let running = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = std::time::Instant::now();
+    while two.server.requests().is_empty() {
+        assert!(started.elapsed().as_secs() < 60);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let session = two.session();
+    let say = |words: &[&str]| two.run(&[&["sessions", "say", &session][..], words].concat());
+    let queued = end(&say(&["--queue", "and then this", "--json"]), 0)["receipt"].clone();
+    assert_eq!(queued["receipt"], "accepted");
+    // The model thinks for ever: nothing is delivered before the next step.
+    let steered = say(&["--steer", "faster", "--wait", "1"]);
+    assert!(steered.code == Some(0) && steered.stdout.contains("not delivered yet"), "{steered:?}");
+    assert!(steered.stdout.contains(&format!("harness-host sessions receipt {session} in_")), "{steered:?}");
+    let empty = say(&[" "]);
+    assert!(empty.code == Some(2) && empty.stderr.contains("nothing to say"), "{empty:?}");
+    let interrupted = end(&say(&["--interrupt", "stop and say this", "--json"]), 0)["receipt"].clone();
+    assert_eq!(interrupted["receipt"], "delivered");
+    let ran = collect(running);
+    let lines = json_lines::read(&ran.stdout).unwrap();
+    assert_eq!((ran.code, &lines.end["answer"]), (Some(0), &json!("You said and then this.")), "{ran:?}");
+    let given = queued["given"].as_str().unwrap();
+    assert_eq!(two.receipt(&session, given)["receipt"], "delivered");
+    two.requests_are_valid();
+}
+
+/// A session whose terminal asks for an approval and takes nothing; an answer and a message that were given to it.
+fn left() -> (Two, String, [String; 2]) {
+    let two = Two::new();
+    let mut terminal = two.at_terminal();
+    terminal.line("edit");
+    terminal.wait_for(ALLOW);
+    let session = two.session();
+    let approval = two.pending(&session)[0]["approval"].as_str().unwrap().to_owned();
+    terminal.signal(libc::SIGSTOP);
+    let given = [
+        vec!["sessions", "answer", "--json", "--wait", "0", &session, &approval, "yes"],
+        vec!["sessions", "say", "--json", "--wait", "0", "--queue", &session, "and then"],
+    ]
+    .map(|words| {
+        let end = end(&two.run(&words), 1);
+        assert_eq!(end["receipt"]["receipt"], "waiting");
+        let why = end["reason"].as_str().unwrap();
+        assert!(why.contains("has not taken it yet") && why.contains("sessions receipt"), "{why}");
+        end["receipt"]["given"].as_str().unwrap().to_owned()
+    });
+    for given in &given {
+        assert_eq!(two.receipt(&session, given)["receipt"], "waiting");
+    }
+    terminal.signal(SIGKILL);
+    assert_eq!(terminal.exit_code(), -SIGKILL);
+    (two, session, given)
+}
+
+/// Copies a folder's files, and those of its folders.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_process_did_not_take_is_taken_once_over_kills_at_every_point() {
+    let (two, session, given) = left();
+    let (state, kept) = (two.place.home().join("state"), two.place.root().join("kept"));
+    copy(&state, &kept);
+    let mut names = std::collections::BTreeSet::new();
+    for number in 1..=SWEEP_POINTS_MAX {
+        assert!(number < SWEEP_POINTS_MAX, "the points never end");
+        std::fs::remove_dir_all(&state).unwrap();
+        copy(&kept, &state);
+        std::fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        two.place.write("a.txt", "count:\n");
+        let open = |crash_at| finish(&mut two.command(&["run", "--session", &session, "--json"], crash_at), None);
+        let mut ran = open(Some(number));
+        let killed = ran.signal == Some(SIGKILL);
+        if killed {
+            let trace = std::fs::read_to_string(two.place.root().join(format!("trace-{number}"))).unwrap();
+            names.insert(trace.lines().last().unwrap().to_owned());
+            // Once more, somewhere else.
+            ran = open(Some(number % 7 + 1));
+        }
+        for _ in 0..OPENINGS_MAX {
+            if ran.signal.is_none() {
+                break;
+            }
+            ran = open(None);
+        }
+        // Where all was done before the kill, only the end could not be told.
+        assert!(ran.code == Some(0) || (killed && ran.stdout.contains("no prompt")), "killed at {number}: {ran:?}");
+        let counts = ["approval_answered", "message_received", "message_delivered", "changes_put"]
+            .map(|kind| two.count(&session, kind));
+        assert_eq!(counts, [1, 1, 1, 1], "killed at {number}");
+        assert_eq!(two.place.read("a.txt"), "count:|\n", "killed at {number}");
+        let events = log::events(&two.place, &session);
+        for (given, (kind, came)) in
+            given.iter().zip([("approval_answered", "accepted"), ("message_received", "delivered")])
+        {
+            let receipt = two.receipt(&session, given);
+            let at = events.iter().find(|event| event["kind"] == kind).unwrap();
+            assert_eq!((&receipt["receipt"], &receipt["accepted"]), (&json!(came), &at["sequence"]), "at {number}");
+        }
+        log::verify_session(&two.place, &session).unwrap();
+        if !killed {
+            println!("killed at {} points: {names:?}", number - 1);
+            break;
+        }
+    }
+    assert!(names.contains("commit.before") && names.contains("commit.after"), "{names:?}");
+    two.requests_are_valid();
+}
+
+#[test]
+fn a_sender_that_is_killed_gave_all_of_it_or_nothing() {
+    let two = Two::new();
+    let mut terminal = two.at_terminal();
+    terminal.line("hello");
+    terminal.wait_for("You said hello.");
+    terminal.wait_for_prompt();
+    let session = two.session();
+    terminal.signal(libc::SIGSTOP);
+    let mut expected = vec!["hello".to_owned()];
+    for number in 1..=SWEEP_POINTS_MAX {
+        assert!(number < SWEEP_POINTS_MAX, "the points never end");
+        let text = format!("word {number}");
+        let words = ["sessions", "say", "--wait", "0", "--queue", &session, &text];
+        let ran = finish(&mut two.command(&words, Some(number)), None);
+        if ran.signal.is_none() {
+            expected.push(text);
+            break;
+        }
+        let trace = std::fs::read_to_string(two.place.root().join(format!("trace-{number}"))).unwrap();
+        if trace.lines().last() == Some("commit.after") {
+            expected.push(text);
+        }
+    }
+    assert!(expected.len() >= 3, "it is killed after its commit, and not at all: {expected:?}");
+    terminal.signal(SIGKILL);
+    terminal.exit_code();
+    let ran = two.run(&["run", "--session", &session]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let last = two.server.requests().pop().unwrap();
+    assert_eq!(said(&last), expected, "each once, in order");
+    two.requests_are_valid();
+}
+
+#[test]
+fn whoever_waits_for_a_process_that_dies_goes_on_alone() {
+    let two = Two::new();
+    let mut terminal = two.at_terminal();
+    terminal.line("edit");
+    terminal.wait_for(ALLOW);
+    let session = two.session();
+    let approval = two.pending(&session)[0]["approval"].as_str().unwrap().to_owned();
+    terminal.signal(libc::SIGSTOP);
+    let words = ["sessions", "answer", "--wait", "60", &session, &approval, "yes"];
+    let mut command = two.command(&words, None);
+    let waiting = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Whether it has given its answer by then or not, the outcome is the same.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    terminal.signal(SIGKILL);
+    terminal.exit_code();
+    let ran = collect(waiting);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "You said edit.\n"), "{ran:?}");
+    assert_eq!(two.place.read("a.txt"), "count:|\n");
+    assert_eq!(two.count(&session, "approval_answered"), 1);
+}
