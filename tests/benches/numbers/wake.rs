@@ -4,6 +4,7 @@
 //! so: its whole log is read, verified and folded.
 
 use crate::host::{Bench, Shared, context, executor, grants, turn_limits};
+use crate::model_server::{FILE, file_of};
 use crate::quantity::{Durations, Quantity};
 use crate::table::{Row, Table};
 use harness_core::envelope::{Lineage, SealContext, SealedEvent, seal};
@@ -203,7 +204,7 @@ impl Story {
             let part = AssistantPart::ToolCall {
                 provider_call: format!("call_{number}"),
                 tool: "read_file".to_owned(),
-                arguments: r#"{"path":"notes.txt"}"#.to_owned(),
+                arguments: format!(r#"{{"path":"{}"}}"#, file_of(FILE, number as u64)),
             };
             let commands = self.respond(part, ModelStop::ToolCalls);
             for command in commands {
