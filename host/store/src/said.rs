@@ -34,9 +34,7 @@ pub(crate) fn erase(connection: &Connection, key: i64) -> rusqlite::Result<()> {
 /// What a search asks the table for (FTS5 query syntax): all the words, the last one as a beginning. None where
 /// it has no words.
 pub(crate) fn query(search: &str) -> Option<String> {
-    // A mark over a letter is part of its word, as it is to the table (unicode61).
-    let is_of_word = |c: char| c.is_alphanumeric() || ('\u{300}'..='\u{36f}').contains(&c);
-    let words: Vec<&str> = search.split(|c| !is_of_word(c)).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = search.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let quoted: Vec<String> = words.iter().take(WORDS_MAX).map(|word| format!("\"{word}\"")).collect();
     (!quoted.is_empty()).then(|| quoted.join(" ") + "*")
 }
