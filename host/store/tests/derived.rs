@@ -91,6 +91,32 @@ async fn erased_words_are_not_in_the_file_any_more() {
 }
 
 #[tokio::test]
+async fn whatever_characters_are_searched_for_what_was_said_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut writer = Writer::acquire(&ports(&store), session(1)).await;
+    say(&mut writer, &store, "Two cafés (\"crème\" AND x*y) · naïve NEAR/2 हिन्दी 中文 a%b_c").await;
+    for (search, count) in [
+        ("cafés", 1),
+        ("\"crème\"", 1),
+        ("AND x", 1),
+        ("x*y)", 1),
+        ("NEAR/2", 1),
+        ("हिन्दी", 1),
+        ("中文", 1),
+        ("a%b", 1),
+        ("\u{301}", 0),
+        ("' OR 1=1 --", 0),
+        ("text:two", 0),
+        ("%", 0),
+        ("\0", 0),
+        (&"no ".repeat(10_000), 0),
+    ] {
+        assert_eq!(found(&store, search).await, count, "{}", search.escape_debug().take(40).collect::<String>());
+    }
+}
+
+#[tokio::test]
 async fn the_words_can_be_made_again_from_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let old = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();

@@ -19,6 +19,8 @@ struct GrowingLog {
     grown: AtomicU64,
     /// What is wrong with its end.
     twist: fn(Tip) -> Tip,
+    /// A byte of its second event was changed.
+    is_damaged: bool,
 }
 
 #[async_trait]
@@ -32,7 +34,10 @@ impl EventLog for GrowingLog {
         after: Sequence,
         events_max: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        let read = self.store.read(session, after, events_max).await?;
+        let mut read = self.store.read(session, after, events_max).await?;
+        if let Some(payload) = read.get_mut(1).filter(|_| self.is_damaged && after == Sequence::START) {
+            payload.payload.as_mut().unwrap().bytes[3] ^= 1;
+        }
         if read.is_empty() {
             let grown = self.grown.fetch_add(1, Ordering::Relaxed);
             self.writer.rename(session, format!("title {grown}")).await.unwrap();
@@ -58,7 +63,7 @@ impl EventLog for GrowingLog {
 
 fn growing(world: &World, twist: fn(Tip) -> Tip) -> Host {
     let (store, writer) = (world.store.clone(), world.host.clone());
-    let log = Arc::new(GrowingLog { store, writer, grown: AtomicU64::new(0), twist });
+    let log = Arc::new(GrowingLog { store, writer, grown: AtomicU64::new(0), twist, is_damaged: false });
     let ports = Ports { log, ..world.host.ports().clone() };
     Host::new(ports, world.holder.clone(), "test")
 }
@@ -113,6 +118,11 @@ async fn a_whole_log_is_read_whatever_checkpoints_there_are() {
     world.host = keeping(&world);
     let id = a_session(&world).await;
     assert_eq!(world.host.load_whole(id).await.unwrap().state, world.host.load(id).await.unwrap().state);
-    world.store.erase_payload(id, Sequence(2)).await.unwrap();
-    assert!(matches!(world.host.load_whole(id).await, Err(LoadError::Erased { .. })));
+    let (store, writer) = (world.store.clone(), world.host.clone());
+    let log = GrowingLog { store, writer, grown: AtomicU64::new(0), twist: |tip| tip, is_damaged: true };
+    let ports = Ports { log: Arc::new(log), ..world.host.ports().clone() };
+    let host = Host::new(ports, world.holder.clone(), "test");
+    assert!(host.load(id).await.is_ok(), "a checkpoint stands for what is before it");
+    let told = host.load_whole(id).await;
+    assert!(matches!(&told, Err(LoadError::Damaged { after: Sequence(1), .. })), "{told:?}");
 }

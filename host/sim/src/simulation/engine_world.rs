@@ -17,7 +17,9 @@ use crate::random::Random;
 use harness_core::event::{Context, ForkFiles};
 use harness_core::{Sequence, SessionId};
 use harness_engine::ports::{EventLog, Hands, Holder, Takeover};
-use harness_engine::{CheckpointPolicy, Host, ImportAs, ImportLimits, NewSession, Session, SessionError, Update};
+use harness_engine::{
+    CheckpointPolicy, Host, ImportAs, ImportLimits, NewSession, OpenError, Session, SessionError, Update,
+};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -468,6 +470,8 @@ impl<'a> EngineWorld<'a> {
         self.look();
         match forked {
             Ok(id) => self.begin_another(id, of, "forked"),
+            // What was granted elsewhere would be in force.
+            Err(OpenError::WrittenElsewhere { last, .. }) if at.is_some_and(|at| at <= last) => {}
             Err(error) => self.wrong(format!("it was not forked: {error}")),
         }
     }

@@ -78,6 +78,19 @@ pub(super) async fn run_all(wiring: &Wiring, id: SessionId, place: Place<'_>) ->
     Ok(all)
 }
 
+/// Whether it is power over something that is not copied. A call that is run again made no requests and does not need it;
+/// what a log from elsewhere says was granted must not be in force here.
+fn reaches_out(capability: &Capability) -> bool {
+    match capability {
+        Capability::Http(_) | Capability::Secret(_) | Capability::Kv { .. } => true,
+        Capability::Filesystem { .. }
+        | Capability::Env { .. }
+        | Capability::Tool { .. }
+        | Capability::Question
+        | Capability::Limit { .. } => false,
+    }
+}
+
 /// Why a call cannot be run again.
 fn reason(call: &RecordedCall, place: &Place<'_>) -> Option<String> {
     let (outcome, changes, _, record) = call.reported.as_ref()?;
@@ -122,7 +135,8 @@ async fn run(
     let Some(inputs) = &record.inputs else { return Ok(vec!["its inputs are gone".to_owned()]) };
     let hands = wiring.hands_again(folder, component.clone())?;
     let request = CallRequest::new(id, call.call, call.tool.clone(), call.arguments.clone());
-    let again = hands.execute_again(CallRequest { granted: call.granted.clone(), ..request }, inputs).await;
+    let granted = call.granted.iter().filter(|capability| !reaches_out(capability)).cloned().collect();
+    let again = hands.execute_again(CallRequest { granted, ..request }, inputs).await;
     let mut differences = Vec::new();
     if again.outcome != *outcome {
         let [was, is] = [outcome, &again.outcome].map(|it| one_line(&it.model_text(&[]), 120));
@@ -179,4 +193,22 @@ async fn take_back(folder: &Path, applied: &Manifest, blobs: &dyn Blobs) -> Resu
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_run_again_has_no_power_over_what_is_not_copied() {
+        for (text, expected) in [
+            ("http GET https://api.example.com/v1", true),
+            ("secret forge api.example.com header authorization", true),
+            ("kv read session", true),
+            ("filesystem read /workspace", false),
+            ("question", false),
+        ] {
+            assert_eq!(reaches_out(&text.parse().unwrap()), expected, "{text}");
+        }
+    }
 }
