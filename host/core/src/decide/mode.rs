@@ -235,8 +235,9 @@ impl Draft<'_> {
         };
         let (point, answers, before) = (*point, answers.clone(), self.state.mode.clone());
         self.emit(input)?;
+        let is_told = point == HookPoint::BeforeStep && self.state.is_requesting();
         for answer in answers {
-            if !answer.note.is_empty() {
+            if !answer.note.is_empty() && !is_told {
                 self.emit(Event::NoteAdded { by: answer.component.clone(), text: answer.note })?;
             }
             match answer.wish {
