@@ -217,9 +217,3 @@ pub struct HookAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
 }
-
-/// What hooks had to say to the model, as one text; none where that is nothing.
-pub fn notes_of(answers: &[HookAnswer]) -> Option<String> {
-    let notes: Vec<&str> = answers.iter().map(|answer| answer.note.as_str()).filter(|note| !note.is_empty()).collect();
-    (!notes.is_empty()).then(|| notes.join("\n\n"))
-}

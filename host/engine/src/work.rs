@@ -13,8 +13,8 @@ use crate::ports::{CallReport, CallRequest, Hands, HookOccasion, ModelDelta, Mod
 use crate::session::{InFlight, Live};
 use futures_util::FutureExt;
 use harness_core::event::{Context, ModelFailure, ModelFailureKind, TurnEnd};
-use harness_core::item::{Effects, Item};
-use harness_core::mode::{HookAnswer, HookPoint, HookWish, PolicyQuestion, notes_of};
+use harness_core::item::Effects;
+use harness_core::mode::{HookAnswer, HookPoint, HookWish, PolicyQuestion};
 use harness_core::{CallId, Command, Event, Manifest, Outcome, Sequence, SessionId, SessionState};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -180,7 +180,7 @@ impl Work {
         let (policy, clock) = (Arc::clone(&self.policy), Arc::clone(&self.ports.clock));
         let output_tokens_max = state.turn.as_ref().and_then(|turn| turn.limits.output_tokens_max);
         let items = state.history.clone();
-        let mut ask = ModelRequest { session: self.session, context, items, output_tokens_max };
+        let ask = ModelRequest { session: self.session, context, items, output_tokens_max };
         let request = self.next_request();
         let (model, wakes, updates) = (Arc::clone(&self.ports.model), self.wakes.clone(), self.updates.clone());
         let in_flight = Arc::clone(&self.in_flight);
@@ -188,13 +188,11 @@ impl Work {
             if let Some(occasion) = before
                 && let Some(answered) = before_step(policy.as_ref(), occasion).await
             {
-                let (stops, note) = (is_stop(&answered), note_of(&answered));
+                let stops = is_stop(&answered);
                 let _ = wakes.send(Wake::Hooks { answered: Box::new(answered) }).await;
                 if stops {
                     return;
                 }
-                // The same as the writer's, which hears of it before it hears of the response.
-                ask.items.extend(note.map(|text| Arc::new(Item::User { text })));
             }
             let started = clock.now();
             let begin = InFlight { request: last, ..InFlight::default() };
@@ -318,14 +316,6 @@ impl Drop for Work {
 
 async fn before_step(policy: &dyn Policy, occasion: HookOccasion) -> Option<Event> {
     policy::hooks_answered(HookPoint::BeforeStep, None, policy::run_hooks(policy, occasion).await)
-}
-
-/// What the model is told in the request itself.
-fn note_of(answered: &Event) -> Option<String> {
-    match answered {
-        Event::HooksAnswered { answers, .. } => notes_of(answers),
-        _ => None,
-    }
 }
 
 fn is_stop(answered: &Event) -> bool {

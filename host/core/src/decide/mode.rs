@@ -235,9 +235,8 @@ impl Draft<'_> {
         };
         let (point, answers, before) = (*point, answers.clone(), self.state.mode.clone());
         self.emit(input)?;
-        let is_told = point == HookPoint::BeforeStep && self.state.is_requesting();
         for answer in answers {
-            if !answer.note.is_empty() && !is_told {
+            if !answer.note.is_empty() {
                 self.emit(Event::NoteAdded { by: answer.component.clone(), text: answer.note })?;
             }
             match answer.wish {

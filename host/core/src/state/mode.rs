@@ -10,7 +10,7 @@ use crate::event::{Event, TurnEnd};
 use crate::ids::{CallId, Digest};
 use crate::item::{Category, Item, ModelRef};
 use crate::limits::{NOTES_MAX, POLICY_ANSWERS_MAX};
-use crate::mode::{self, HistorySummary, HookPoint, HookWish, ModeSpec, PolicyAnswer, PolicyQuestion};
+use crate::mode::{HistorySummary, HookPoint, HookWish, ModeSpec, PolicyAnswer, PolicyQuestion};
 use crate::pattern::Arguments;
 use std::sync::Arc;
 
@@ -120,9 +120,6 @@ impl SessionState {
             // What follows from it says what changes.
             Event::ModeChosen { .. } | Event::ModeProposed { .. } => {}
             Event::HooksAnswered { point, answers, .. } => {
-                // It is said in the request that is about to leave.
-                let note = mode::notes_of(answers).filter(|_| *point == HookPoint::BeforeStep && self.is_requesting());
-                self.history.extend(note.map(|text| Arc::new(Item::User { text })));
                 let stop = answers.iter().find_map(|answer| match &answer.wish {
                     HookWish::Stop { reason } => {
                         Some(TurnEnd::Stopped { by: answer.component.clone(), words: reason.clone() })

@@ -101,7 +101,7 @@ impl SessionState {
         (1..=REPEAT_PERIOD_MAX).map(times).max().unwrap_or(1)
     }
 
-    pub(crate) fn is_requesting(&self) -> bool {
+    fn is_requesting(&self) -> bool {
         self.turn.as_ref().is_some_and(|turn| matches!(turn.phase, Phase::Requesting { .. }))
     }
 

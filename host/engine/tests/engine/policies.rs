@@ -292,19 +292,3 @@ async fn messages_keep_their_order_however_long_hooks_take() {
     settle().await;
     assert_eq!(session.snapshot().await.unwrap().state.turns, 2);
 }
-
-#[tokio::test]
-async fn what_a_hook_notes_before_a_step_is_in_that_steps_request() {
-    let world = World::tape([Reply::calls(&[READ]), Reply::text("done")]);
-    let policy = Arc::new(allowing().with_hook(HookPoint::BeforeStep, HookWish::GoOn, "Mind the gap."));
-    let (_, session) = create(&world, &policy).await;
-    prompt(&session).await;
-    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
-    let requests = world.model.requests();
-    for (request, times) in requests.iter().zip(1..) {
-        let is_it = |item: &&Arc<Item>| matches!(item.as_ref(), Item::User { text } if text == "Mind the gap.");
-        assert_eq!(request.items.iter().filter(is_it).count(), times);
-    }
-    let history = session.snapshot().await.unwrap().state.history;
-    assert_eq!(history[..requests[1].items.len()], requests[1].items[..], "the conversation is what was sent");
-}
