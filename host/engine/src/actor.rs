@@ -6,6 +6,7 @@
 //!
 //! Not here: carrying out (`work`), going back and keeping checkpoints (`keep`), what other processes give (`inbox`).
 
+mod hearing;
 mod inbox;
 mod keep;
 
@@ -112,6 +113,7 @@ struct SessionWriter {
     fault: Arc<OnceLock<String>>,
     /// The entry of the inbox that it stopped at.
     poison: Option<Consumed>,
+    hearing: hearing::Hearing,
 }
 
 /// One input on its way, with who waits to hear that it was taken.
@@ -165,9 +167,21 @@ pub(crate) async fn start(
     let told = Told { wakes: wakes.clone(), updates: updates.clone(), in_flight };
     let work = Work::new(id, ports.clone(), hands, schemas, policy, told);
     let carried = Carried::default();
-    let (lists, poison) = (None, None);
-    let mut writer =
-        SessionWriter { id, epoch, ports, session: loaded, updates, work, lists, keep, carried, fault, poison };
+    let (lists, poison, hearing) = (None, None, hearing::Hearing::default());
+    let mut writer = SessionWriter {
+        id,
+        epoch,
+        ports,
+        session: loaded,
+        updates,
+        work,
+        lists,
+        keep,
+        carried,
+        fault,
+        poison,
+        hearing,
+    };
     let begun = match writer.read_carried(new.as_ref(), &context).await {
         Ok(carried) => {
             let mut first = writer.opening_inputs(new, carried, context, grants, version);
@@ -397,21 +411,11 @@ impl SessionWriter {
         Some(taken)
     }
 
-    fn take_wake(&mut self, batch: &mut Batch, wake: Wake) {
-        let wake = match wake {
-            Wake::Given { entry } => return self.take_given(batch, *entry),
-            Wake::Prepared { inputs, wake } => {
-                for event in inputs {
-                    let taken = Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None };
-                    self.take_or_decline(batch, taken);
-                }
-                *wake
-            }
-            wake => match self.work.prepare(wake, &self.session.state) {
-                Some(wake) => wake,
-                None => return,
-            },
-        };
+    /// Takes a wake for which nothing has to be asked, or everything was.
+    fn take_now(&mut self, batch: &mut Batch, wake: Wake) {
+        if let Wake::Given { entry } = wake {
+            return self.take_given(batch, *entry);
+        }
         let Some(taken) = self.input_of(wake) else { return };
         self.take_or_decline(batch, taken);
     }
@@ -612,11 +616,21 @@ impl SessionWriter {
         let loaded = load_to(self.ports.log.as_ref(), self.id, Sequence(u64::MAX)).await;
         let (session, kept) = loaded.map_err(|error| error.to_string())?;
         (self.session, self.keep.kept) = (session, kept);
+        // What the batch would have written beyond the session was not written.
+        if let Some(context) = self.session.state.context.clone() {
+            let (kv, state, now) = (self.ports.kv.as_ref(), &self.session.state, self.ports.clock.now());
+            let read = Carried::read(kv, self.id, state, &state.workspace, &context, now).await;
+            self.carried = read.map_err(|error| error.to_string())?.0;
+        }
         let (replies, mut consumed) = (std::mem::take(&mut batch.replies), std::mem::take(&mut batch.consumed));
         let mut again = Batch { replies, ..Batch::default() };
         let inputs = batch.logged.iter().filter(|logged| logged.header.origin == Origin::Input);
         for logged in inputs {
             let Some(event) = logged.event.clone() else { continue };
+            // It is said again before the next input.
+            if matches!(event, Event::AllowanceRevoked { expired: true, .. }) {
+                continue;
+            }
             let event = storable::without_contents(event, error);
             let taken = Taken { actor: logged.header.actor.clone(), event, blobs: Vec::new(), reply: None };
             self.take(&mut again, taken).map_err(|refusal| refusal.to_string())?;

@@ -23,7 +23,9 @@ const ALLOWANCES_SPACE: &str = "host:allowances";
 /// The space of the trust ledger.
 const TRUST_SPACE: &str = "host:trust";
 /// Keys of one space that are read when a session is opened; what is beyond it is not in force.
-const KEYS_MAX: usize = 4_096;
+const KEYS_MAX: usize = 65_536;
+/// Keys that are read at once.
+const KEYS_AT_ONCE_MAX: usize = 1_024;
 
 /// What a session knows of what is kept.
 #[derive(Default)]
@@ -201,11 +203,63 @@ pub(crate) fn expired(state: &SessionState, now: TimeMs) -> Vec<Event> {
 
 /// All values of a space, by key, up to a limit.
 async fn values(kv: &dyn Kv, space: &KvSpace) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-    let mut values = Vec::new();
-    for key in kv.kv_keys(space, "", None, KEYS_MAX).await? {
-        if let Some(value) = kv.kv_get(space, &key).await? {
-            values.push((key, value));
+    let mut values: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let keys = kv.kv_keys(space, "", after.as_deref(), KEYS_AT_ONCE_MAX).await?;
+        let is_last = keys.len() < KEYS_AT_ONCE_MAX;
+        after = keys.last().cloned();
+        for key in keys {
+            if let Some(value) = kv.kv_get(space, &key).await? {
+                values.push((key, value));
+            }
+        }
+        if is_last {
+            return Ok(values);
+        }
+        if values.len() >= KEYS_MAX {
+            tracing::error!(space = space.component, "more than {KEYS_MAX} keys are kept; the last are not in force");
+            return Ok(values);
         }
     }
-    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+
+    struct Many(BTreeMap<String, Vec<u8>>);
+
+    #[async_trait]
+    impl Kv for Many {
+        async fn kv_get(&self, _: &KvSpace, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+            Ok(self.0.get(key).cloned())
+        }
+
+        async fn kv_keys(
+            &self,
+            _: &KvSpace,
+            _: &str,
+            after: Option<&str>,
+            keys_max: usize,
+        ) -> Result<Vec<String>, StoreError> {
+            let keys = self.0.keys().filter(|key| after.is_none_or(|after| key.as_str() > after));
+            Ok(keys.take(keys_max).cloned().collect())
+        }
+
+        async fn kv_bytes(&self, _: &KvSpace) -> Result<u64, StoreError> {
+            Ok(0)
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_of_many_keys_counts_too() {
+        for count in [0, 1, KEYS_AT_ONCE_MAX, KEYS_AT_ONCE_MAX + 1, 4_097, 4 * KEYS_AT_ONCE_MAX + 5] {
+            let many = Many((0..count).map(|key| (format!("{key:06}"), vec![1])).collect());
+            let values = values(&many, &trust_space()).await.unwrap();
+            assert_eq!(values.len(), count);
+            assert!(values.is_sorted());
+        }
+    }
 }

@@ -135,8 +135,10 @@ pub(crate) fn prepare(
 
 fn forethought(wake: &Wake, state: &SessionState, policy: &dyn Policy) -> Forethought {
     match wake {
-        Wake::Prompt { text, .. } if policy.has_hooks(HookPoint::Prompt) => {
-            let occasion = occasion(state, HookPoint::Prompt, json!({ "text": cut(text) }));
+        _ if policy.has_hooks(HookPoint::Prompt)
+            && let Some(text) = wake.words(state) =>
+        {
+            let occasion = occasion(state, HookPoint::Prompt, json!({ "text": cut(&text) }));
             Forethought { questions: Vec::new(), occasion: Some((occasion, None)) }
         }
         Wake::Model { result: Ok(response), .. } => {

@@ -1,10 +1,15 @@
 //! Policies are asked before anything happens and cost no commit of their own; hooks take part at their points.
 
-use crate::world::{World, context, finish, prompt};
+use crate::world::{World, context, finish, prompt, settle};
+use async_trait::async_trait;
 use harness_core::event::TurnEnd;
-use harness_core::mode::{HookPoint, HookWish, ModeSpec};
-use harness_core::{ApproveMode, Digest, Item, VerdictKind};
+use harness_core::event::TurnLimits;
+use harness_core::message::Delivery;
+use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer, PolicyQuestion};
+use harness_core::{ApproveMode, Digest, Event, Item, MessageId, VerdictKind};
+use harness_engine::ports::{HookOccasion, Policy};
 use harness_engine::{Host, NewSession, Session};
+use harness_sim::gate::Gate;
 use harness_sim::scripted_model::{Reply, ScriptedModel};
 use harness_sim::scripted_policy::ScriptedPolicy;
 use std::sync::Arc;
@@ -164,4 +169,126 @@ async fn what_hooks_note_reaches_the_model_and_what_they_propose_a_person_choose
     let points: Vec<_> = policy.occasions().iter().map(|it| it.point).collect();
     assert_eq!(points, [HookPoint::Prompt, HookPoint::AfterCall, HookPoint::Stop]);
     assert_eq!(policy.occasions()[1].details["outcome"], "returned");
+}
+
+/// Stops at words with "halt", takes long over words with "slow", and notes the rest.
+struct Listener {
+    slow: tokio::sync::Semaphore,
+    heard: std::sync::Mutex<Vec<String>>,
+}
+
+impl Listener {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { slow: tokio::sync::Semaphore::new(0), heard: std::sync::Mutex::default() })
+    }
+
+    fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Policy for Listener {
+    async fn judge(&self, _question: PolicyQuestion) -> PolicyAnswer {
+        unreachable!("there is no mode")
+    }
+
+    fn has_hooks(&self, point: HookPoint) -> bool {
+        point == HookPoint::Prompt
+    }
+
+    async fn run_hooks(&self, occasion: HookOccasion) -> Vec<HookAnswer> {
+        let text = occasion.details["text"].as_str().unwrap().to_owned();
+        self.heard.lock().unwrap().push(text.clone());
+        if text.contains("slow") {
+            self.slow.acquire().await.unwrap().forget();
+        }
+        let wish = if text.contains("halt") { HookWish::Stop { reason: "halted".to_owned() } } else { HookWish::GoOn };
+        let (component, digest) = ("listener".to_owned(), Digest::ZERO);
+        vec![HookAnswer { component, digest, wish, note: String::new(), fault: None }]
+    }
+}
+
+async fn listened(world: &World, listener: &Arc<Listener>) -> (Host, Session) {
+    let host = world.host.clone().with_policy(Arc::clone(listener) as _);
+    let new = NewSession { workspace: "/work".to_owned(), title: None };
+    let hands = Arc::clone(&world.hands) as _;
+    let session = host.create(new, context(ApproveMode::Edits), Vec::new(), hands).await.unwrap();
+    (host, session)
+}
+
+fn halted() -> TurnEnd {
+    TurnEnd::Stopped { by: "listener".to_owned(), words: "halted".to_owned() }
+}
+
+#[tokio::test]
+async fn hooks_hear_messages_too_whichever_way_they_come() {
+    let world = World::tape([Reply::text("never said")]);
+    let listener = Listener::new();
+    let (host, session) = listened(&world, &listener).await;
+    session.say("halt here", Delivery::Steer, TurnLimits::default()).await.unwrap();
+    assert_eq!(finish(&session).await.unwrap(), halted());
+    let message = MessageId::from_bits(7);
+    let (text, delivery) = ("halt there".to_owned(), Delivery::Queue);
+    let sent = Event::MessageReceived { message, text, delivery, limits: TurnLimits::default() };
+    host.send(session.id(), sent).await.unwrap();
+    settle().await;
+    assert_eq!(session.snapshot().await.unwrap().state.last_end, Some(halted()));
+    assert_eq!(listener.heard(), ["halt here", "halt there"]);
+    assert!(world.model.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_hook_stops_a_turn_over_a_message_which_then_waits() {
+    let gate = Gate::closed();
+    let world = World::tape([Reply::calls(&[READ]).behind(&gate), Reply::text("never said")]);
+    let (_, session) = listened(&world, &Listener::new()).await;
+    prompt(&session).await;
+    gate.reached(1).await;
+    session.say("halt", Delivery::Steer, TurnLimits::default()).await.unwrap();
+    assert_eq!(finish(&session).await.unwrap(), halted());
+    let state = session.snapshot().await.unwrap().state;
+    assert_eq!((state.turns, state.messages.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_hooks_heard_of_a_prompt_that_is_refused_counts_for_nothing() {
+    let gate = Gate::closed();
+    let world = World::tape([Reply::text("done").behind(&gate)]);
+    let (_, session) = listened(&world, &Listener::new()).await;
+    prompt(&session).await;
+    gate.reached(1).await;
+    assert!(session.prompt("halt", TurnLimits::default()).await.is_err());
+    gate.open();
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+}
+
+#[tokio::test]
+async fn messages_keep_their_order_however_long_hooks_take() {
+    let gate = Gate::closed();
+    let world = World::tape([Reply::calls(&[READ]).behind(&gate), Reply::text("done")]);
+    let listener = Listener::new();
+    let (_, session) = listened(&world, &listener).await;
+    prompt(&session).await;
+    gate.reached(1).await;
+    let say = |text: &'static str| {
+        let session = session.clone();
+        tokio::spawn(async move { session.say(text, Delivery::Steer, TurnLimits::default()).await })
+    };
+    let slow = say("slow");
+    settle().await;
+    let quick = say("quick");
+    settle().await;
+    listener.slow.add_permits(1);
+    assert!(slow.await.unwrap().is_ok() && quick.await.unwrap().is_ok());
+    let waiting = session.snapshot().await.unwrap().state.messages;
+    assert_eq!(waiting.iter().map(|it| it.text.as_str()).collect::<Vec<_>>(), ["slow", "quick"]);
+    // Who interrupts does not wait for hooks.
+    let now = session.clone();
+    let now = tokio::spawn(async move { now.say("slow stop", Delivery::Interrupt, TurnLimits::default()).await });
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Interrupted);
+    listener.slow.add_permits(1);
+    assert!(now.await.unwrap().is_ok());
+    settle().await;
+    assert_eq!(session.snapshot().await.unwrap().state.turns, 2);
 }

@@ -1,0 +1,125 @@
+//! What hooks and policies hear before the writer takes a wake.
+//!
+//! Promise: hooks at `prompt` hear all that is said to a session, whichever way it comes, and messages are taken in the
+//! order in which they came, however long hooks take over one. Whoever stops a turn by a message does not wait for
+//! hooks. What is refused was not said.
+//!
+//! Not here: asking (`policy`).
+
+use super::{Batch, SessionWriter, Taken, Wake};
+use crate::inbox;
+use crate::ports::{Consumed, InboxOutcome};
+use harness_core::limits::{MESSAGES_WAITING_MAX, PROMPT_BYTES_MAX};
+use harness_core::message::Delivery;
+use harness_core::{Actor, Event, Refusal, SessionState};
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+/// The messages that hooks hear of.
+#[derive(Default)]
+pub(super) struct Hearing {
+    /// One is being heard.
+    is_hearing: bool,
+    /// Those that came after it, at most [`MESSAGES_WAITING_MAX`].
+    behind: VecDeque<Wake>,
+}
+
+impl Wake {
+    /// The message that it brings.
+    fn message(&self) -> Option<Cow<'_, Event>> {
+        let event = match self {
+            Self::Answer { event, .. } => Cow::Borrowed(event.as_ref()),
+            Self::Given { entry } => Cow::Owned(inbox::read(&entry.entry).ok()?),
+            _ => return None,
+        };
+        matches!(*event, Event::MessageReceived { .. }).then_some(event)
+    }
+
+    /// What it says to the session, if that can be taken.
+    pub(crate) fn words(&self, state: &SessionState) -> Option<String> {
+        let text = match self {
+            Self::Prompt { text, .. } if state.turn.is_none() && state.undoing.is_none() => text.clone(),
+            Self::Prompt { .. } => return None,
+            other => match other.message()?.into_owned() {
+                Event::MessageReceived { text, .. } => text,
+                _ => return None,
+            },
+        };
+        (!text.trim().is_empty() && text.len() <= PROMPT_BYTES_MAX).then_some(text)
+    }
+}
+
+impl SessionWriter {
+    pub(super) fn take_wake(&mut self, batch: &mut Batch, wake: Wake) {
+        if let Wake::Prepared { inputs, wake } = wake {
+            return self.take_prepared(batch, inputs, *wake);
+        }
+        let delivery = match wake.message().as_deref() {
+            Some(Event::MessageReceived { delivery, .. }) => Some(*delivery),
+            _ => None,
+        };
+        if delivery.is_some() && self.hearing.is_hearing {
+            return self.wait_behind(batch, wake);
+        }
+        let principal = match &wake {
+            Wake::Given { entry } => entry.entry.principal.clone(),
+            _ => "person".to_owned(),
+        };
+        match self.work.prepare(wake, &self.session.state) {
+            Some(wake) => self.take_now(batch, wake),
+            None => {
+                self.hearing.is_hearing |= delivery.is_some();
+                if delivery == Some(Delivery::Interrupt) && self.session.state.turn.is_some() {
+                    let (actor, event) = (Actor::Principal(principal), Event::InterruptRequested);
+                    self.take_or_decline(batch, Taken { actor, event, blobs: Vec::new(), reply: None });
+                }
+            }
+        }
+    }
+
+    fn take_prepared(&mut self, batch: &mut Batch, inputs: Vec<Event>, wake: Wake) {
+        let is_busy = self.session.state.turn.is_some() || self.session.state.undoing.is_some();
+        if wake.message().is_none() {
+            // A turn may have begun while hooks heard of words that are to begin one: these will be refused.
+            if !(is_busy && matches!(wake, Wake::Prompt { .. })) {
+                self.take_said(batch, inputs);
+            }
+            return self.take_now(batch, wake);
+        }
+        // A turn that hooks stop over a message stops with the message waiting: before it, the message would begin
+        // the next one.
+        if is_busy {
+            self.take_now(batch, wake);
+            self.take_said(batch, inputs);
+        } else {
+            self.take_said(batch, inputs);
+            self.take_now(batch, wake);
+        }
+        self.hearing.is_hearing = false;
+        while !self.hearing.is_hearing
+            && let Some(next) = self.hearing.behind.pop_front()
+        {
+            self.take_wake(batch, next);
+        }
+    }
+
+    fn take_said(&mut self, batch: &mut Batch, inputs: Vec<Event>) {
+        for event in inputs {
+            self.take_or_decline(batch, Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None });
+        }
+    }
+
+    fn wait_behind(&mut self, batch: &mut Batch, wake: Wake) {
+        if self.hearing.behind.len() < MESSAGES_WAITING_MAX {
+            return self.hearing.behind.push_back(wake);
+        }
+        match wake {
+            Wake::Answer { reply, .. } => drop(reply.send(Err(Refusal::TooManyMessages))),
+            Wake::Given { entry } => {
+                let words = Refusal::TooManyMessages.to_string();
+                batch.consumed.push(Consumed { id: entry.entry.id, outcome: InboxOutcome::Refused { words } });
+            }
+            _ => {}
+        }
+    }
+}
