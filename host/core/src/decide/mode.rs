@@ -153,19 +153,25 @@ impl Draft<'_> {
             let rule = format!("mode.{}.{}", mode.name, answer.rule);
             ModeAnswer { kind: answer.verdict, rule, words: answer.words.clone() }
         };
-        if answer.narrowed.as_ref().is_some_and(|it| !is_object(it)) {
+        let makes_no_sense = |answer: &PolicyAnswer| answer.narrowed.as_ref().is_some_and(|it| !is_object(it));
+        let senseless = || {
             let words = format!("the policy of `{}` gave arguments that are no JSON object, or too long.", mode.name);
             let rule = format!("mode.{}.narrowed", mode.name);
-            let answer = ModeAnswer { kind: VerdictKind::Deny, rule, words };
-            return Ok(ModeVoice::Says { answer, narrowed: None });
+            ModeVoice::Says { answer: ModeAnswer { kind: VerdictKind::Deny, rule, words }, narrowed: None }
+        };
+        if makes_no_sense(answer) {
+            return Ok(senseless());
         }
         // Changes are what they are: only arguments can be narrowed.
         let narrowed = answer.narrowed.clone().filter(|_| staged.is_none() && answer.verdict != VerdictKind::Deny);
         // Nor may they be narrowed to what was denied.
         let about = narrowed.as_deref().map(|arguments| policy_subject(&call.tool, arguments, None));
-        let denied = about.and_then(|subject| self.state.policy_answer(policy, subject));
-        if let Some(denied) = denied.filter(|it| it.verdict == VerdictKind::Deny) {
-            return Ok(ModeVoice::Says { answer: voice(denied), narrowed: None });
+        match about.and_then(|subject| self.state.policy_answer(policy, subject)) {
+            Some(denied) if denied.verdict == VerdictKind::Deny => {
+                return Ok(ModeVoice::Says { answer: voice(denied), narrowed: None });
+            }
+            Some(other) if makes_no_sense(other) => return Ok(senseless()),
+            _ => {}
         }
         Ok(ModeVoice::Says { answer: voice(answer), narrowed })
     }

@@ -24,10 +24,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// How likely an append fails in each of three ways, in thousandths.
-const APPEND_FAILS_PER_MILLE: u64 = 6;
+const APPEND_FAILS_PER_MILLE: u64 = 12;
+
+/// How likely an append with contents finds the quota used up, in thousandths.
+const QUOTA_REFUSES_PER_MILLE: u64 = 150;
 
 /// How likely putting in place fails, in thousandths.
-const PUT_FAILS_PER_MILLE: u64 = 120;
+const PUT_FAILS_PER_MILLE: u64 = 200;
 
 /// Work that is out, with the way back.
 pub(crate) enum Slip {
@@ -57,7 +60,19 @@ impl Slip {
             Self::Model { reply, .. } if random.one_in(5) => drop(reply.send(Err(inputs::failure(random)))),
             Self::Policy { question, reply } => drop(reply.send(inputs::policy_answer(random, &question))),
             Self::Model { tools, reply } => drop(reply.send(Ok(inputs::response(random, &tools, number)))),
-            Self::Wait { reply } | Self::Put { reply } | Self::Disk { reply } => drop(reply.send(())),
+            Self::Put { reply } => {
+                // Somebody else is faster now and then.
+                if random.one_in(4) {
+                    for (path, content) in inputs::edits(random, |_| None).1 {
+                        match content {
+                            Some(content) => drop(files.insert(path, content)),
+                            None => drop(files.remove(&path)),
+                        }
+                    }
+                }
+                let _ = reply.send(());
+            }
+            Self::Wait { reply } | Self::Disk { reply } => drop(reply.send(())),
             Self::Call { spec, round, tools, reply } => {
                 let inputs::Reported { outcome, usage, record } = inputs::report(random, &spec, round, &tools);
                 let (manifest, wanted) = inputs::edits(random, |path| files.get(path).cloned());
@@ -359,7 +374,7 @@ impl EventLog for SimPorts {
             return Err(failed("append failed, nothing written"));
         }
         let has_contents = appends.iter().any(|append| !append.blobs.is_empty());
-        if has_contents && self.desk.draw(APPEND_FAILS_PER_MILLE * 6) {
+        if has_contents && self.desk.draw(QUOTA_REFUSES_PER_MILLE) {
             self.outside().reached.push("append refused by the quota");
             return Err(AppendError::Quota { needed_bytes: 2, quota_bytes: 1 });
         }

@@ -49,7 +49,10 @@ impl CoreWorld<'_> {
             Action::Trust => self.trust(random),
             Action::Review => {
                 let call = self.state().and_then(|state| state.unreviewed().next()).map(|it| it.call);
-                call.map(|call| Event::WorkReviewed { call, accepted: !random.one_in(3) })
+                match call {
+                    Some(call) => Some(Event::WorkReviewed { call, accepted: !random.one_in(3) }),
+                    None => self.trust(random),
+                }
             }
             _ => None,
         };
