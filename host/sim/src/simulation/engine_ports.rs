@@ -20,6 +20,7 @@ use harness_engine::ports::{
     ModelRequest, ModelResponse, Policy, SessionAppend, StoreError, StoredEvent, Takeover, UnreadEntry,
 };
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -152,12 +153,21 @@ pub(crate) struct Desk {
     slips: Mutex<Vec<Slip>>,
     random: Mutex<Random>,
     /// Whether its disk is slow and fails now and then.
-    is_faulty: bool,
+    is_faulty: AtomicBool,
 }
 
 impl Desk {
     pub(crate) fn new(seed: u64, is_faulty: bool) -> Self {
-        Self { slips: Mutex::default(), random: Mutex::new(Random(seed)), is_faulty }
+        Self { slips: Mutex::default(), random: Mutex::new(Random(seed)), is_faulty: AtomicBool::new(is_faulty) }
+    }
+
+    /// From now on its disk is slow and fails now and then.
+    pub(crate) fn wear_out(&self) {
+        self.is_faulty.store(true, Ordering::Relaxed);
+    }
+
+    fn is_faulty(&self) -> bool {
+        self.is_faulty.load(Ordering::Relaxed)
     }
 
     fn put(&self, slip: Slip) {
@@ -182,7 +192,7 @@ impl Desk {
 
     /// Now and then the disk takes its time.
     async fn disk(&self) {
-        if self.is_faulty && locked(&self.random).one_in(4) {
+        if self.is_faulty() && locked(&self.random).one_in(4) {
             let (reply, done) = oneshot::channel();
             self.put(Slip::Disk { reply });
             let _ = done.await;
@@ -190,7 +200,7 @@ impl Desk {
     }
 
     fn draw(&self, per_mille: u64) -> bool {
-        self.is_faulty && locked(&self.random).per_mille(per_mille)
+        self.is_faulty() && locked(&self.random).per_mille(per_mille)
     }
 }
 

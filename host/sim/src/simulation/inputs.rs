@@ -186,9 +186,9 @@ fn calls(random: &mut Random, tools: &[ToolSpec]) -> Vec<(String, String)> {
             (0..count).map(|_| with_arguments(named(random.pick(&only_reads).copied()), random)).collect()
         }
         // The same over and over.
-        29 | 30 => {
+        29..=31 => {
             let again = if random.one_in(2) { ("unknown".to_owned(), "{}".to_owned()) } else { any(random) };
-            vec![again; 3 + random.index(4)]
+            vec![again; 4 + random.index(4)]
         }
         _ => (0..2 + random.below(4)).map(|_| any(random)).collect(),
     }

@@ -91,7 +91,7 @@ impl EngineWorld<'_> {
             Some(state) if !state.pending().is_empty() => self.answer(chosen, random),
             Some(state) if !state.questions().is_empty() => self.answer_question(chosen, random),
             Some(state) if !state.plans().is_empty() => self.answer_plan(chosen, random),
-            Some(state) if state.turn.is_none() && random.one_in(4) => self.undo(chosen, random),
+            Some(state) if state.turn.is_none() && random.one_in(2) => self.undo(chosen, random),
             _ => self.prompt(chosen, random),
         }
     }
