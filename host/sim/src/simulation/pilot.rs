@@ -14,10 +14,15 @@ use harness_core::mode::HookPoint;
 use harness_core::{Event, Sequence, SessionId};
 use harness_engine::ports::{Holder, Takeover};
 use harness_engine::{CheckpointPolicy, Host, NewSession, Session, SessionError, Subscription, Update};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Turns of the runtime between two actions.
 const TURNS_PER_ACTION: u64 = 6;
+
+/// How long whoever speaks is waited for before somebody else gets on with it.
+const SPEAKING_MAX: Duration = Duration::from_millis(2);
 
 /// Actions of one host in a fight at most, until it takes the session over again.
 const FIGHT_ACTIONS: usize = 12;
@@ -43,6 +48,9 @@ pub struct Pilot {
     session: Option<SessionId>,
     flights: u64,
 }
+
+/// Whether something said was taken, and what must be in the log if it was.
+type Spoken = (Result<(), SessionError>, Option<Accepted>);
 
 /// One host's time with the session, and how many things happened in it.
 struct Flight {
@@ -190,6 +198,33 @@ impl Flight {
             tokio::task::yield_now().await;
             return Ok(());
         }
+        let number = self.flight << 32 | self.number;
+        let slips = &mut Random(random.next());
+        let mut speaking = pin!(self.speak(session, random));
+        let (told, accepted) = loop {
+            match tokio::time::timeout(SPEAKING_MAX, speaking.as_mut()).await {
+                Ok(spoken) => break spoken?,
+                // It waits for a hook, and that for somebody to come back.
+                Err(_) => {
+                    if let Some(slip) = ports.desk.take(slips) {
+                        slip.give_back(slips, number, &mut locked(&ports.outside).files);
+                    }
+                }
+            }
+        };
+        match told {
+            Ok(()) => {
+                let mut outside = locked(&ports.outside);
+                outside.evidence.iter_mut().for_each(|evidence| evidence.accepted.extend(accepted.clone()));
+            }
+            Err(SessionError::Refused(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Says something, and gives what came of it, with what was accepted if it was.
+    async fn speak(&self, session: &Session, random: &mut Random) -> Result<Spoken, SessionError> {
         let state = session.snapshot().await?.state;
         let (told, accepted) = if random.one_in(15) {
             (session.interrupt().await, None)
@@ -226,15 +261,7 @@ impl Flight {
             let told = session.prompt(text.clone(), inputs::limits(random)).await;
             (told, Some(Accepted::Prompt(text)))
         };
-        match told {
-            Ok(()) => {
-                let mut outside = locked(&self.outside);
-                outside.evidence.iter_mut().for_each(|evidence| evidence.accepted.extend(accepted.clone()));
-            }
-            Err(SessionError::Refused(_)) => {}
-            Err(error) => return Err(error),
-        }
-        Ok(())
+        Ok((told, accepted))
     }
 }
 
