@@ -33,7 +33,7 @@ const FIGHT_FLIGHTS: u64 = 5;
 const FIGHT_ONE_IN: u64 = 3;
 
 /// What a number of seeds came to.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Tally {
     broken: Vec<String>,
     /// One seed was asked for: it need not reach everything.
@@ -149,7 +149,12 @@ fn run(test: &str, from: u64, count: u64, faults: Faults, synchronous: Synchrono
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    println!("{test}: {count} seeds in {seconds:.1} s, {:.1} a second: {tally:?}", count as f64 / seconds);
+    let rate = count as f64 / seconds;
+    let Tally { told, runs, cut_in_the_middle, flights, fights, fenced, injected, .. } = &tally;
+    println!(
+        "{test}: {count} seeds in {seconds:.1} s, {rate:.1} a second: {told} events told, {runs} calls run, {flights} \
+         flights, {fights} fights, {fenced} appends fenced, {cut_in_the_middle} cuts in the middle, {injected:?}"
+    );
     tally
 }
 

@@ -217,7 +217,8 @@ pub(super) fn a_call_goes_on_only_as_it_was_judged(seen: &Seen<'_>) -> Result<()
     Ok(())
 }
 
-/// A hand is asked to put in place only what was authorised, and no more once it has said how that went.
+/// A hand is asked to put in place only what was authorised, and no more once it has said how that went; until it has,
+/// the call does not end.
 pub(super) fn only_what_was_authorised_is_put_in_place(seen: &Seen<'_>) -> Result<(), String> {
     let mut authorised: BTreeMap<CallId, bool> = BTreeMap::new();
     for (sequence, event) in (1u64..).zip(&seen.log) {
@@ -226,6 +227,9 @@ pub(super) fn only_what_was_authorised_is_put_in_place(seen: &Seen<'_>) -> Resul
             Event::UndoRequested { undo, .. } => drop(authorised.insert(*undo, false)),
             Event::ChangesPut { call, .. } if authorised.insert(*call, true) != Some(false) => {
                 return Err(format!("event {sequence} reports a put that nobody waits for"));
+            }
+            Event::CallEnded { call, .. } if authorised.get(call) == Some(&false) => {
+                return Err(format!("event {sequence} ends {call}, whose changes are being put in place"));
             }
             _ => {}
         }
