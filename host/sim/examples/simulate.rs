@@ -11,7 +11,7 @@ use std::time::Instant;
 const USAGE: &str = "simulate [--seeds COUNT] [--from SEED] [--world core|engine] [--threads COUNT]";
 
 /// Rare things that are named at the end.
-const RAREST_COUNT: usize = 12;
+const RAREST_COUNT: usize = 24;
 
 struct Asked {
     seeds: u64,

@@ -2,6 +2,18 @@
 //!
 //! Promise: whatever passes is a request that none of the wires' providers refuses for its shape: every call is
 //! answered exactly once, at once and in order; no message is empty; the last word is not the model's own.
+//!
+//! As a grammar, in which ids are unique within a response and `results` has those of the `calls` right before it, in
+//! their order:
+//!
+//! ```text
+//! request      = *( user / response ) ( user / calls results )
+//! response     = words / calls results
+//! user         = one non-blank text
+//! words        = 1*( text / reasoning )
+//! calls        = *( text / reasoning / call ) call *( text / reasoning / call )
+//! results      = 1*( id non-empty-text )
+//! ```
 
 use harness_core::Item;
 use harness_core::item::AssistantPart;

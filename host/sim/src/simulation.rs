@@ -31,7 +31,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Seeds that a thread takes at once.
-const SEEDS_PER_TAKE: u64 = 64;
+const SEEDS_PER_TAKE: u64 = 16;
 /// Plays that looking for a shorter sequence takes at most.
 const SHORTEN_PLAYS_MAX: usize = 2_000;
 /// One in so many seeds is left alone at its end, and must come to rest.

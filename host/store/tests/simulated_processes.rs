@@ -1,6 +1,9 @@
 //! Several real processes fight for one session with real engines over the real store, and are killed at any
 //! moment: what must be true of a session is true of what they leave.
 //!
+//! `HARNESS_SIM_SEEDS=N` plays so many seeds instead of one; `HARNESS_SIM_SEED=N` that one alone. What the system runs
+//! when does not follow from the seed, so that a seed leads to the same kind of fight and not to the same moments.
+//!
 //! The children are this test's own program, told by the environment what to be. Each says what must hold from
 //! then on before it goes on itself, so that what a killed one said counts.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -131,20 +134,20 @@ fn told(evidence: &Mutex<Evidence>) -> usize {
     evidence.lock().unwrap().told.len()
 }
 
-#[test]
-fn processes_that_fight_and_are_killed_leave_a_sound_session() {
+/// Plays one seed: what the processes leave is judged.
+fn run_seed(seed: u64) -> Result<(), String> {
     let folder = tempfile::tempdir().unwrap();
-    let mut random = Random(7);
+    let mut random = Random(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let store = Arc::new(open(folder.path()));
     let mut pilot = Pilot::default();
-    runtime.block_on(pilot.fly(Arc::clone(&store), this_process(), Takeover::Force, 7, 3));
+    runtime.block_on(pilot.fly(Arc::clone(&store), this_process(), Takeover::Force, random.next(), 3));
     drop(runtime);
     let session = pilot.session().expect("it was created");
     let evidence = Arc::new(Mutex::new(Evidence::default()));
-    let start = |seed| Fighter::start(folder.path(), session, seed, &evidence);
-    let mut fighters: Vec<Fighter> = (1..=PROCESSES_COUNT as u64).map(start).collect();
-    for kill in 0..KILLS_COUNT {
+    let start = |random: &mut Random| Fighter::start(folder.path(), session, random.next(), &evidence);
+    let mut fighters: Vec<Fighter> = (0..PROCESSES_COUNT).map(|_| start(&mut random)).collect();
+    for _ in 0..KILLS_COUNT {
         // Each gets to do something, and is then killed at some moment.
         let before = told(&evidence);
         while told(&evidence) < before + 40 {
@@ -152,15 +155,32 @@ fn processes_that_fight_and_are_killed_leave_a_sound_session() {
         }
         std::thread::sleep(Duration::from_millis(random.below(20)));
         fighters.swap_remove(random.index(fighters.len())).kill();
-        fighters.push(start(100 + kill));
+        fighters.push(start(&mut random));
     }
     fighters.into_iter().for_each(Fighter::kill);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let own = runtime.block_on(pilot.land(&*store)).unwrap();
+    let own = runtime.block_on(pilot.land(store)).unwrap();
     let seen = std::mem::take(&mut *evidence.lock().unwrap());
     let epochs = seen.acquired.iter().map(|acquired| acquired.epoch).collect::<std::collections::BTreeSet<_>>();
     assert!(epochs.len() > KILLS_COUNT as usize, "only {} takeovers", epochs.len());
     assert!(!seen.executions.is_empty());
-    let seen = Evidence { session: own.session, stored: own.stored, tip: own.tip, ..seen };
-    check(&seen).unwrap_or_else(|broken| panic!("{}: {}", broken.invariant, broken.what));
+    let seen = Evidence { session: own.session, stored: own.stored, tip: own.tip, loaded: own.loaded, ..seen };
+    check(&seen).map(drop).map_err(|broken| format!("{}: {}", broken.invariant, broken.what))
+}
+
+#[test]
+fn processes_that_fight_and_are_killed_leave_a_sound_session() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seeds = match (number("HARNESS_SIM_SEED"), number("HARNESS_SIM_SEEDS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, wanted) => 0..wanted.unwrap_or(1),
+    };
+    for seed in seeds {
+        run_seed(seed).unwrap_or_else(|what| {
+            panic!(
+                "seed {seed}: {what}\nagain: HARNESS_SIM_SEED={seed} \
+                 cargo test --release -p harness-store --test simulated_processes"
+            )
+        });
+    }
 }

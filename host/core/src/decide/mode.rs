@@ -163,18 +163,25 @@ impl Draft<'_> {
         let subject = policy_subject(&call.tool, &call.arguments, staged);
         let Some(answer) = self.state.policy_answer(policy, subject) else { return Ok(ModeVoice::Unasked) };
         let rule_of = |answer: &PolicyAnswer| format!("mode.{}.{}", mode.name, answer.rule);
-        if answer.narrowed.as_ref().is_some_and(|it| !is_object(it)) {
+        let makes_no_sense = |answer: &PolicyAnswer| answer.narrowed.as_ref().is_some_and(|it| !is_object(it));
+        let senseless = || {
             let words = format!("the policy of `{}` gave arguments that are no JSON object, or too long.", mode.name);
-            return Ok(ModeVoice::denies(format!("mode.{}.narrowed", mode.name), words));
+            ModeVoice::denies(format!("mode.{}.narrowed", mode.name), words)
+        };
+        if makes_no_sense(answer) {
+            return Ok(senseless());
         }
         // Changes are what they are: only arguments can be narrowed.
         let is_denied = |answer: &PolicyAnswer| answer.verdict == Some(VerdictKind::Deny);
         let narrowed = answer.narrowed.clone().filter(|_| staged.is_none() && !is_denied(answer));
         // Nor may they be narrowed to what was denied.
         let about = narrowed.as_deref().map(|arguments| policy_subject(&call.tool, arguments, None));
-        let denied = about.and_then(|subject| self.state.policy_answer(policy, subject));
-        if let Some(denied) = denied.filter(|it| is_denied(it)) {
-            return Ok(ModeVoice::denies(rule_of(denied), denied.words.clone()));
+        match about.and_then(|subject| self.state.policy_answer(policy, subject)) {
+            Some(denied) if is_denied(denied) => {
+                return Ok(ModeVoice::denies(rule_of(denied), denied.words.clone()));
+            }
+            Some(other) if makes_no_sense(other) => return Ok(senseless()),
+            _ => {}
         }
         let by = rule_of(answer);
         let said = answer.verdict.map(|kind| ModeAnswer { kind, rule: by.clone(), words: answer.words.clone() });

@@ -362,3 +362,21 @@ fn arguments_are_not_narrowed_to_what_was_denied() {
          c1 deny mode.plan.rule, c1 denied!, request 2.1 items=4 => ask model",
     );
 }
+
+#[test]
+fn nor_to_what_the_policy_gave_arguments_for_that_make_no_sense() {
+    check(
+        "> create
+         -
+         > open mode=plan:p
+         mode plan (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > policy run={\"n\":9} allow narrow=[1]
+         -
+         > call run={\"n\":1}
+         c1 wants run {\"n\":1}, c1 judging => judge c1
+         > policy c1 allow narrow={\"n\":9}
+         c1 deny mode.plan.narrowed, c1 denied!, request 2.1 items=4 => ask model",
+    );
+}

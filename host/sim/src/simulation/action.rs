@@ -93,38 +93,38 @@ impl Action {
     /// How often each happens, as shares of their sum.
     pub const WEIGHTS: &[(Self, u64)] = &[
         (Self::Return, 560),
-        (Self::ReturnLate, 20),
+        (Self::ReturnLate, 40),
         (Self::Prompt, 120),
         (Self::Answer, 130),
         (Self::AnswerAgain, 15),
-        (Self::AnswerForeign, 30),
+        (Self::AnswerForeign, 50),
         (Self::AnswerQuestion, 50),
         (Self::AnswerQuestionAgain, 15),
         (Self::Interrupt, 30),
         (Self::Rename, 6),
         (Self::Grant, 30),
         (Self::Revoke, 25),
-        (Self::Undo, 30),
+        (Self::Undo, 50),
         (Self::Say, 60),
-        (Self::Withdraw, 8),
-        (Self::SetBudget, 12),
+        (Self::Withdraw, 25),
+        (Self::SetBudget, 20),
         (Self::ChooseMode, 25),
         (Self::SwapModes, 10),
         (Self::ChooseModel, 5),
-        (Self::PolicyAgain, 15),
+        (Self::PolicyAgain, 25),
         (Self::Hook, 25),
         (Self::AnswerPlan, 30),
-        (Self::AnswerPlanAgain, 6),
-        (Self::Forbid, 8),
+        (Self::AnswerPlanAgain, 20),
+        (Self::Forbid, 25),
         (Self::Trust, 70),
-        (Self::Review, 40),
-        (Self::Archive, 3),
-        (Self::Fork, 8),
+        (Self::Review, 60),
+        (Self::Archive, 6),
+        (Self::Fork, 12),
         (Self::Rewind, 30),
-        (Self::Import, 3),
+        (Self::Import, 12),
         (Self::Checkpoint, 15),
         (Self::Observe, 8),
-        (Self::ChangeFile, 40),
+        (Self::ChangeFile, 50),
         (Self::Crash, 45),
         (Self::Close, 8),
         (Self::Open, 60),
@@ -135,7 +135,7 @@ impl Action {
     /// What some plans are full of: what follows only from several rare things after each other comes up there.
     const LEANINGS: &[&[Self]] = &[
         &[Self::AnswerQuestion, Self::AnswerQuestionAgain, Self::AnswerPlan, Self::AnswerPlanAgain, Self::Crash],
-        &[Self::Prompt, Self::Answer, Self::AnswerAgain, Self::AnswerForeign, Self::Interrupt],
+        &[Self::Prompt, Self::Answer, Self::AnswerAgain, Self::AnswerForeign, Self::Interrupt, Self::ReturnLate],
         &[Self::Grant, Self::Revoke, Self::Rewind, Self::Forbid, Self::Answer],
         &[Self::Fork, Self::Import, Self::Checkpoint, Self::Rewind, Self::Crash, Self::Open],
         &[Self::Say, Self::Withdraw, Self::Interrupt, Self::Crash, Self::SetBudget],
@@ -181,7 +181,7 @@ const LEANING_TIMES: u64 = 5;
 /// One in so many plans leans to nothing.
 const EVEN_ONE_IN: u64 = 3;
 /// Actions of one plan at most.
-const PLAN_ACTIONS_MAX: u64 = 120;
+const PLAN_ACTIONS_MAX: u64 = 180;
 
 /// The plan of a seed: mostly short, so that many are played.
 pub fn plan(seed: u64) -> Vec<Planned> {

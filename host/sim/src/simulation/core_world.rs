@@ -307,7 +307,11 @@ impl<'a> CoreWorld<'a> {
 
     /// The result of a call that was stopped: nobody waits for it. That of a stopped request the engine drops.
     fn give_back_late(&mut self, random: &mut Random) {
-        let Some(work) = self.on.open.as_mut().and_then(|open| open.stopped.pop()) else { return };
+        let Some(open) = &mut self.on.open else { return };
+        let reports = |work: &Work| matches!(work, Work::Call { .. } | Work::Put { .. });
+        let last = open.stopped.len().checked_sub(1);
+        let Some(index) = open.stopped.iter().position(reports).or(last) else { return };
+        let work = open.stopped.swap_remove(index);
         match work {
             Work::Model | Work::Wait => {}
             Work::Policy { .. } => {
@@ -394,7 +398,7 @@ impl<'a> CoreWorld<'a> {
     /// Goes back to the end of some batch; now and then to where nothing is.
     fn rewind(&mut self, random: &mut Random) {
         let to = match random.pick(&self.on.ends) {
-            Some(end) if !random.one_in(12) => *end,
+            Some(end) if !random.one_in(6) => *end,
             _ => random.below(3) * (self.on.tip.sequence.0 + 1),
         };
         let count = usize::try_from(to).unwrap_or(usize::MAX);

@@ -20,14 +20,18 @@ use harness_engine::ports::{
     ModelRequest, ModelResponse, Policy, SessionAppend, StoreError, StoredEvent, Takeover, UnreadEntry,
 };
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// How likely an append fails in each of three ways, in thousandths.
-const APPEND_FAILS_PER_MILLE: u64 = 6;
+const APPEND_FAILS_PER_MILLE: u64 = 12;
+
+/// How likely an append with contents finds the quota used up, in thousandths.
+const QUOTA_REFUSES_PER_MILLE: u64 = 150;
 
 /// How likely putting in place fails, in thousandths.
-const PUT_FAILS_PER_MILLE: u64 = 120;
+const PUT_FAILS_PER_MILLE: u64 = 200;
 
 /// Work that is out, with the way back.
 pub(crate) enum Slip {
@@ -57,7 +61,19 @@ impl Slip {
             Self::Model { reply, .. } if random.one_in(5) => drop(reply.send(Err(inputs::failure(random)))),
             Self::Policy { question, reply } => drop(reply.send(inputs::policy_answer(random, &question))),
             Self::Model { tools, reply } => drop(reply.send(Ok(inputs::response(random, &tools, number)))),
-            Self::Wait { reply } | Self::Put { reply } | Self::Disk { reply } => drop(reply.send(())),
+            Self::Put { reply } => {
+                // Somebody else is faster now and then.
+                if random.one_in(4) {
+                    for (path, content) in inputs::edits(random, |_| None).1 {
+                        match content {
+                            Some(content) => drop(files.insert(path, content)),
+                            None => drop(files.remove(&path)),
+                        }
+                    }
+                }
+                let _ = reply.send(());
+            }
+            Self::Wait { reply } | Self::Disk { reply } => drop(reply.send(())),
             Self::Call { spec, round, tools, reply } => {
                 let inputs::Reported { outcome, usage, record } = inputs::report(random, &spec, round, &tools);
                 let (manifest, wanted) = inputs::edits(random, |path| files.get(path).cloned());
@@ -137,12 +153,21 @@ pub(crate) struct Desk {
     slips: Mutex<Vec<Slip>>,
     random: Mutex<Random>,
     /// Whether its disk is slow and fails now and then.
-    is_faulty: bool,
+    is_faulty: AtomicBool,
 }
 
 impl Desk {
     pub(crate) fn new(seed: u64, is_faulty: bool) -> Self {
-        Self { slips: Mutex::default(), random: Mutex::new(Random(seed)), is_faulty }
+        Self { slips: Mutex::default(), random: Mutex::new(Random(seed)), is_faulty: AtomicBool::new(is_faulty) }
+    }
+
+    /// From now on its disk is slow and fails now and then.
+    pub(crate) fn wear_out(&self) {
+        self.is_faulty.store(true, Ordering::Relaxed);
+    }
+
+    fn is_faulty(&self) -> bool {
+        self.is_faulty.load(Ordering::Relaxed)
     }
 
     fn put(&self, slip: Slip) {
@@ -167,7 +192,7 @@ impl Desk {
 
     /// Now and then the disk takes its time.
     async fn disk(&self) {
-        if self.is_faulty && locked(&self.random).one_in(4) {
+        if self.is_faulty() && locked(&self.random).one_in(4) {
             let (reply, done) = oneshot::channel();
             self.put(Slip::Disk { reply });
             let _ = done.await;
@@ -175,7 +200,7 @@ impl Desk {
     }
 
     fn draw(&self, per_mille: u64) -> bool {
-        self.is_faulty && locked(&self.random).per_mille(per_mille)
+        self.is_faulty() && locked(&self.random).per_mille(per_mille)
     }
 }
 
@@ -359,7 +384,7 @@ impl EventLog for SimPorts {
             return Err(failed("append failed, nothing written"));
         }
         let has_contents = appends.iter().any(|append| !append.blobs.is_empty());
-        if has_contents && self.desk.draw(APPEND_FAILS_PER_MILLE * 6) {
+        if has_contents && self.desk.draw(QUOTA_REFUSES_PER_MILLE) {
             self.outside().reached.push("append refused by the quota");
             return Err(AppendError::Quota { needed_bytes: 2, quota_bytes: 1 });
         }

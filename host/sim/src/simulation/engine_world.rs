@@ -130,6 +130,9 @@ impl<'a> EngineWorld<'a> {
             }
             Err(error) => world.wrong(format!("it was not created: {error}")),
         }
+        if world.ids.one_in(2) {
+            process.ports.desk.wear_out();
+        }
         world.processes.push(process);
         world.look();
         world

@@ -55,8 +55,34 @@ fn tools(shape: u64) -> Vec<ToolSpec> {
     tools
 }
 
-/// A context out of some thirty: other tools, other rules, another wish to be asked.
+/// A context: other tools, other rules, another wish to be asked. Or one in which little is there and nobody says
+/// anything of it, so that the same calls come again and trust in them is earned.
 pub(crate) fn context(random: &mut Random) -> Context {
+    let full = full_context(random);
+    if !random.one_in(3) {
+        return full;
+    }
+    let reading = full.tools.iter().find(|tool| tool.category == Category::Read).filter(|_| random.one_in(2));
+    let other = reading.or_else(|| random.pick(&full.tools)).map(|tool| tool.name.clone());
+    let is_kept =
+        |tool: &ToolSpec| tool.category == Category::Edit || tool.is_of_session() || Some(&tool.name) == other.as_ref();
+    let tools = full.tools.iter().filter(|tool| is_kept(tool)).cloned().collect();
+    let modes = if random.one_in(3) { full.modes } else { Vec::new() };
+    let rules = if random.one_in(2) { vec![reads_ask()] } else { Vec::new() };
+    Context { tools, modes, rules, approve: ApproveMode::Ask, trust: true, ..full }
+}
+
+/// Calls that only read are asked about, together.
+fn reads_ask() -> Rule {
+    Rule { category: Some(Category::Read), reason: "so.".to_owned(), ..Rule::new("reads", VerdictKind::Ask) }
+}
+
+/// Whether so little is there that models and hands mostly just work: what needs a call to go well comes up there.
+fn is_calm(tools: &[ToolSpec]) -> bool {
+    tools.iter().filter(|tool| !tool.is_of_session()).count() <= 2
+}
+
+fn full_context(random: &mut Random) -> Context {
     let approve = match random.below(10) {
         0 => ApproveMode::None,
         1 => ApproveMode::All,
@@ -77,9 +103,7 @@ pub(crate) fn context(random: &mut Random) -> Context {
         rules.push(Rule { tool, category, reason: "so.".to_owned(), ..Rule::new(format!("rule-{number}"), verdict) });
     }
     if random.one_in(3) {
-        // Calls that only read are asked about together.
-        let (category, verdict) = (Some(Category::Read), VerdictKind::Ask);
-        rules.push(Rule { category, reason: "so.".to_owned(), ..Rule::new("reads", verdict) });
+        rules.push(reads_ask());
     }
     let mut tools = tools;
     tools.extend(harness_core::session_tools::specs());
@@ -132,6 +156,9 @@ pub(crate) fn response(random: &mut Random, tools: &[ToolSpec], number: u64) -> 
     ModelResponse { parts, stop, usage, provider_response: None }
 }
 
+/// How the calls are drawn where all is calm: none, some that only read, one that edits.
+const CALM_DRAWS: [u64; 5] = [1, 19, 40, 40, 40];
+
 /// Tool and arguments of each call that a response makes.
 fn calls(random: &mut Random, tools: &[ToolSpec]) -> Vec<(String, String)> {
     let only_reads: Vec<&ToolSpec> = tools.iter().filter(|tool| tool.category == Category::Read).collect();
@@ -146,7 +173,10 @@ fn calls(random: &mut Random, tools: &[ToolSpec]) -> Vec<(String, String)> {
         let tool = named(editing.filter(|_| random.one_in(3)).or_else(|| tools.get(random.index(tools.len() + 1))));
         with_arguments(tool, random)
     };
-    match random.below(40) {
+    let draw =
+        if is_calm(tools) && !random.one_in(4) { CALM_DRAWS[random.index(CALM_DRAWS.len())] } else { random.below(40) };
+    match draw {
+        40 => vec![with_arguments(named(editing), random)],
         0 => (0..66).map(|_| any(random)).collect(),
         1..=5 => Vec::new(),
         6..=18 => vec![any(random)],
@@ -156,9 +186,9 @@ fn calls(random: &mut Random, tools: &[ToolSpec]) -> Vec<(String, String)> {
             (0..count).map(|_| with_arguments(named(random.pick(&only_reads).copied()), random)).collect()
         }
         // The same over and over.
-        29 | 30 => {
+        29..=31 => {
             let again = if random.one_in(2) { ("unknown".to_owned(), "{}".to_owned()) } else { any(random) };
-            vec![again; 3 + random.index(4)]
+            vec![again; 4 + random.index(4)]
         }
         _ => (0..2 + random.below(4)).map(|_| any(random)).collect(),
     }
@@ -229,7 +259,8 @@ pub(crate) fn report(random: &mut Random, spec: &ToolSpec, round: u32, tools: &[
     let words = |text: &str| Outcome::Returned { parts: vec![Part::Text { text: text.to_owned() }] };
     // What goes on knows how often it did, so that no two runs of a call are taken for one.
     let state = (round + 1).to_string();
-    let outcome = match random.below(30) {
+    let draw = if is_calm(tools) && !random.one_in(4) { 29 } else { random.below(30) };
+    let outcome = match draw {
         0 => Outcome::failed(FailureKind::NotFound, "gone", "it is gone"),
         1 => Outcome::Faulted { what: "it trapped".to_owned() },
         2 => Outcome::OverLimit { limit: LimitName::Fuel, maximum: 7 },

@@ -9,13 +9,23 @@ use super::engine_ports::{Desk, Outside, SharedOutside, SimPorts, Store, locked}
 use super::evidence::{Accepted, Evidence, Told};
 use super::inputs;
 use crate::random::Random;
+use harness_core::item::ToolSpec;
+use harness_core::mode::HookPoint;
 use harness_core::{Event, Sequence, SessionId};
-use harness_engine::ports::{EventLog, Holder, Takeover};
+use harness_engine::ports::{Holder, Takeover};
 use harness_engine::{CheckpointPolicy, Host, NewSession, Session, SessionError, Subscription, Update};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Turns of the runtime between two actions.
 const TURNS_PER_ACTION: u64 = 6;
+
+/// How long whoever speaks is waited for before somebody else gets on with it.
+const SPEAKING_MAX: Duration = Duration::from_millis(2);
+
+/// Actions of one host in a fight at most, until it takes the session over again.
+const FIGHT_ACTIONS: usize = 12;
 
 /// Called with each thing that must not be forgotten, before the pilot goes on.
 pub type Listener = Box<dyn Fn(&Note) + Send>;
@@ -37,6 +47,17 @@ pub struct Pilot {
     outside: SharedOutside,
     session: Option<SessionId>,
     flights: u64,
+}
+
+/// Whether something said was taken, and what must be in the log if it was.
+type Spoken = (Result<(), SessionError>, Option<Accepted>);
+
+/// One host's time with the session, and how many things happened in it.
+struct Flight {
+    outside: SharedOutside,
+    session: Option<SessionId>,
+    /// Keeps apart what is said in different flights.
+    flight: u64,
     number: u64,
 }
 
@@ -58,19 +79,34 @@ impl Pilot {
         self.session = Some(session);
     }
 
-    /// What was seen so far, with what `log` holds of the session now.
-    pub async fn land(&self, log: &dyn EventLog) -> Result<Evidence, String> {
+    /// What was seen so far, with what the store holds of the session now, and the session as it is read back.
+    pub async fn land<S: Store>(&self, store: Arc<S>) -> Result<Evidence, String> {
         let seen = locked(&self.outside).evidence.first_mut().map(std::mem::take).unwrap_or_default();
         let Some(session) = self.session else { return Ok(seen) };
         let text = |error: harness_engine::ports::StoreError| error.to_string();
-        let stored = log.read(session, harness_core::Sequence::START, usize::MAX).await.map_err(text)?;
-        let tip = Some(log.tip(session).await.map_err(text)?);
-        Ok(Evidence { session: Some(session), stored, tip, ..seen })
+        let stored = store.read(session, Sequence::START, usize::MAX).await.map_err(text)?;
+        let tip = Some(store.tip(session).await.map_err(text)?);
+        let reader = ports(&self.outside, &store, 0, Vec::new(), Vec::new());
+        let holder = Holder { machine: "sim".to_owned(), pid: 0, process_start: 0 };
+        let loaded = Host::new(reader.over(store, 0), holder, "sim").load(session).await;
+        let loaded = Some(Box::new(loaded.map_err(|error| error.to_string())?.state));
+        Ok(Evidence { session: Some(session), stored, tip, loaded, ..seen })
     }
 
     /// Gives what was landed back, so that the next flight adds to it.
     pub fn keep(&self, evidence: Evidence) {
         locked(&self.outside).evidence = vec![evidence];
+    }
+
+    /// How often something was reached in all flights, such as `append fenced`.
+    pub fn reached(&self, what: &str) -> usize {
+        locked(&self.outside).reached.iter().filter(|it| **it == what).count()
+    }
+
+    fn begin(&mut self) -> Flight {
+        self.flights += 1;
+        let (outside, session) = (Arc::clone(&self.outside), self.session);
+        Flight { outside, session, flight: self.flights, number: 0 }
     }
 
     /// Opens the session over a store, or makes it, and plays so many actions in it, until they are over or the
@@ -83,13 +119,50 @@ impl Pilot {
         seed: u64,
         actions: usize,
     ) -> usize {
+        let mut flight = self.begin();
+        let played = flight.fly(store, holder, takeover, seed, actions).await;
+        self.session = flight.session;
+        played
+    }
+
+    /// Two hosts that fight for the session, each over a store of its own: whoever lost it takes it over again, until
+    /// each was at it so often. Says how many actions were played.
+    pub async fn fight<S: Store>(&mut self, stores: [Arc<S>; 2], holder: Holder, seed: u64, flights: u64) -> usize {
         let random = &mut Random(seed);
-        self.flights += 1;
+        let hosts: Vec<Vec<(Flight, u64, usize)>> = stores
+            .iter()
+            .map(|_| (0..flights).map(|_| (self.begin(), random.next(), 1 + random.index(FIGHT_ACTIONS))).collect())
+            .collect();
+        let [one, other] = stores;
+        let host = async |store: Arc<S>, flights: Vec<(Flight, u64, usize)>| {
+            let mut played = 0;
+            for (mut flight, seed, actions) in flights {
+                let flown = flight.fly(Arc::clone(&store), holder.clone(), Takeover::Force, seed, actions);
+                played += flown.await;
+            }
+            played
+        };
+        let mut hosts = hosts.into_iter();
+        let (ones, others) = (hosts.next().unwrap_or_default(), hosts.next().unwrap_or_default());
+        let (one, other) = tokio::join!(host(one, ones), host(other, others));
+        one + other
+    }
+}
+
+impl Flight {
+    async fn fly<S: Store>(
+        &mut self,
+        store: Arc<S>,
+        holder: Holder,
+        takeover: Takeover,
+        seed: u64,
+        actions: usize,
+    ) -> usize {
+        let random = &mut Random(seed);
         let context = inputs::context(random);
-        let desk = Arc::new(Desk::new(random.next(), false));
-        let (outside, tools) = (Arc::clone(&self.outside), Arc::new(context.tools.clone()));
-        let hooks = Arc::new(if random.one_in(3) { vec![inputs::hook_point(random)] } else { Vec::new() });
-        let ports = SimPorts { desk, outside, store: Arc::clone(&store) as _, tools, of: 0, hooks };
+        let desk = random.next();
+        let hooks = if random.one_in(3) { vec![inputs::hook_point(random)] } else { Vec::new() };
+        let ports = ports(&self.outside, &store, desk, context.tools.clone(), hooks);
         let host = Host::new(ports.over(store, random.next()), holder, "sim");
         let often = CheckpointPolicy { events: 1 + random.below(60), close_events: 10 };
         let host = host.with_policy(Arc::new(ports.clone())).with_checkpoints(often);
@@ -120,16 +193,47 @@ impl Pilot {
         if !random.one_in(8)
             && let Some(slip) = ports.desk.take(random)
         {
-            let number = self.flights << 32 | self.number;
+            let number = self.flight << 32 | self.number;
             slip.give_back(random, number, &mut locked(&self.outside).files);
             tokio::task::yield_now().await;
             return Ok(());
         }
+        let number = self.flight << 32 | self.number;
+        let slips = &mut Random(random.next());
+        let mut speaking = pin!(self.speak(session, random));
+        let (told, accepted) = loop {
+            match tokio::time::timeout(SPEAKING_MAX, speaking.as_mut()).await {
+                Ok(spoken) => break spoken?,
+                // It waits for a hook, and that for somebody to come back.
+                Err(_) => {
+                    if let Some(slip) = ports.desk.take(slips) {
+                        slip.give_back(slips, number, &mut locked(&ports.outside).files);
+                    }
+                }
+            }
+        };
+        match told {
+            Ok(()) => {
+                let mut outside = locked(&ports.outside);
+                outside.evidence.iter_mut().for_each(|evidence| evidence.accepted.extend(accepted.clone()));
+            }
+            Err(SessionError::Refused(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Says something, and gives what came of it, with what was accepted if it was.
+    async fn speak(&self, session: &Session, random: &mut Random) -> Result<Spoken, SessionError> {
         let state = session.snapshot().await?.state;
         let (told, accepted) = if random.one_in(15) {
             (session.interrupt().await, None)
         } else if random.one_in(6) {
-            let said = session.say(format!("said {}", self.number), inputs::delivery(random), inputs::limits(random));
+            let said = session.say(
+                format!("said {} {}", self.flight, self.number),
+                inputs::delivery(random),
+                inputs::limits(random),
+            );
             match said.await {
                 Ok(message) => (Ok(()), Some(Accepted::Message(message))),
                 Err(error) => (Err(error), None),
@@ -153,20 +257,25 @@ impl Pilot {
             let answer = inputs::reply(random, question.choices);
             (session.answer_question(question.question, answer).await, Some(Accepted::Question(question.question)))
         } else {
-            let text = format!("{} {} {}", inputs::prompt(random), self.flights, self.number);
+            let text = format!("{} {} {}", inputs::prompt(random), self.flight, self.number);
             let told = session.prompt(text.clone(), inputs::limits(random)).await;
             (told, Some(Accepted::Prompt(text)))
         };
-        match told {
-            Ok(()) => {
-                let mut outside = locked(&self.outside);
-                outside.evidence.iter_mut().for_each(|evidence| evidence.accepted.extend(accepted.clone()));
-            }
-            Err(SessionError::Refused(_)) => {}
-            Err(error) => return Err(error),
-        }
-        Ok(())
+        Ok((told, accepted))
     }
+}
+
+/// What a host over this store stands on.
+fn ports<S: Store>(
+    outside: &SharedOutside,
+    store: &Arc<S>,
+    desk: u64,
+    tools: Vec<ToolSpec>,
+    hooks: Vec<HookPoint>,
+) -> SimPorts {
+    let desk = Arc::new(Desk::new(desk, false));
+    let (outside, store, tools) = (Arc::clone(outside), Arc::clone(store) as _, Arc::new(tools));
+    SimPorts { desk, outside, store, tools, of: 0, hooks: Arc::new(hooks) }
 }
 
 /// Sets what steers the session.

@@ -40,6 +40,10 @@ pub(crate) struct Injected {
     pub(crate) short: u64,
     pub(crate) reads: u64,
     pub(crate) slow: u64,
+    /// Writes that no sync covered when the power went: lost altogether.
+    pub(crate) dropped: u64,
+    /// The same, some of their sectors on the disk and some not.
+    pub(crate) torn: u64,
 }
 
 impl Injected {
@@ -50,6 +54,8 @@ impl Injected {
         self.short += other.short;
         self.reads += other.reads;
         self.slow += other.slow;
+        self.dropped += other.dropped;
+        self.torn += other.torn;
     }
 }
 
@@ -73,23 +79,28 @@ impl Step {
         }
     }
 
-    /// Some of the sectors of a write; a truncation happens or does not.
-    fn apply_torn(&self, content: &mut Vec<u8>, random: &mut Random) {
+    /// Some of the sectors of a write; a truncation happens or does not. Gives how many did and how many did not.
+    fn apply_torn(&self, content: &mut Vec<u8>, random: &mut Random) -> (u64, u64) {
         let Self::Write { offset, bytes } = self else {
             if random.below(2) == 0 {
                 self.apply(content);
+                return (1, 0);
             }
-            return;
+            return (0, 1);
         };
-        let mut from = 0;
+        let (mut from, mut kept, mut lost) = (0, 0, 0);
         while from < bytes.len() {
             // Sectors are counted from the start of the file.
             let to = (from + SECTOR_BYTES - (offset + from) % SECTOR_BYTES).min(bytes.len());
             if random.below(2) == 0 {
                 Self::Write { offset: offset + from, bytes: bytes[from..to].to_vec() }.apply(content);
+                kept += 1;
+            } else {
+                lost += 1;
             }
             from = to;
         }
+        (kept, lost)
     }
 }
 
@@ -245,7 +256,7 @@ impl World {
         let state = &mut *state;
         for image in &state.files {
             let name = image.path.file_name().expect("a file has a name");
-            if let Some(content) = after_cut(image, &mut state.random) {
+            if let Some(content) = after_cut(image, &mut state.random, &mut state.injected) {
                 std::fs::write(folder.join(name), content).expect("write the image");
             }
         }
@@ -263,7 +274,7 @@ fn sync_names(files: &mut [Image]) {
     }
 }
 
-fn after_cut(image: &Image, random: &mut Random) -> Option<Vec<u8>> {
+fn after_cut(image: &Image, random: &mut Random, injected: &mut Injected) -> Option<Vec<u8>> {
     if !image.is_named || image.is_deleted {
         match random.below(3) {
             0 => return image.before.clone(),
@@ -276,9 +287,13 @@ fn after_cut(image: &Image, random: &mut Random) -> Option<Vec<u8>> {
     let mode = random.below(4);
     for step in &image.pending {
         match (mode, random.below(3)) {
-            (0, _) | (2.., 0) => {}
+            (0, _) | (2.., 0) => injected.dropped += 1,
             (1, _) | (2.., 1) => step.apply(&mut content),
-            _ => step.apply_torn(&mut content, random),
+            _ => match step.apply_torn(&mut content, random) {
+                (0, _) => injected.dropped += 1,
+                (_, 0) => {}
+                (_, _) => injected.torn += 1,
+            },
         }
     }
     Some(content)

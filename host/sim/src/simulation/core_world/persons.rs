@@ -21,7 +21,14 @@ impl CoreWorld<'_> {
             Action::AnswerPlanAgain => return self.answer_plan_again(random),
             Action::Undo => return self.undo(random),
             Action::Say => return self.say(random),
-            Action::Interrupt => Some(Event::InterruptRequested),
+            Action::Interrupt => {
+                drop(self.feed(Event::InterruptRequested));
+                if random.one_in(2) {
+                    // What was stopped a moment ago comes back all the same.
+                    self.give_back_late(random);
+                }
+                None
+            }
             Action::Rename => Some(Event::SessionRenamed { title: "t".repeat(random.index(90)) }),
             Action::Archive => Some(Event::SessionArchived { archived: random.one_in(2) }),
             Action::Grant => inputs::grant(random).map(|grant| Event::GrantGiven { grant }),
@@ -49,7 +56,10 @@ impl CoreWorld<'_> {
             Action::Trust => self.trust(random),
             Action::Review => {
                 let call = self.state().and_then(|state| state.unreviewed().next()).map(|it| it.call);
-                call.map(|call| Event::WorkReviewed { call, accepted: !random.one_in(3) })
+                match call {
+                    Some(call) => Some(Event::WorkReviewed { call, accepted: !random.one_in(3) }),
+                    None => self.trust(random),
+                }
             }
             _ => None,
         };
@@ -153,7 +163,7 @@ impl CoreWorld<'_> {
         let asked: Vec<_> = asked.collect();
         let question = random.pick(&asked)?;
         let mut answer = inputs::policy_answer(random, question);
-        if random.one_in(3) {
+        if random.one_in(2) {
             answer.policy = Digest::of(b"another policy");
             self.coverage.reach("policy answered that is not in force");
         }

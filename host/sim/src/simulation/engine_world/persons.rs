@@ -91,7 +91,7 @@ impl EngineWorld<'_> {
             Some(state) if !state.pending().is_empty() => self.answer(chosen, random),
             Some(state) if !state.questions().is_empty() => self.answer_question(chosen, random),
             Some(state) if !state.plans().is_empty() => self.answer_plan(chosen, random),
-            Some(state) if state.turn.is_none() && random.one_in(4) => self.undo(chosen, random),
+            Some(state) if state.turn.is_none() && random.one_in(2) => self.undo(chosen, random),
             _ => self.prompt(chosen, random),
         }
     }
@@ -128,13 +128,13 @@ impl EngineWorld<'_> {
 
     fn vouch(&mut self, action: Action, chosen: usize, random: &mut Random) {
         let Some(state) = self.state(chosen) else { return };
+        let unreviewed = state.unreviewed().next().map(|it| it.call);
         match action {
             Action::Forbid => {
                 let Some(allowance) = random.pick(&state.allowances).map(|it| it.id()) else { return };
                 self.tell(chosen, None, |session| async move { session.forbid(allowance).await });
             }
-            Action::Review => {
-                let Some(call) = state.unreviewed().next().map(|it| it.call) else { return };
+            Action::Review if let Some(call) = unreviewed => {
                 let accepted = !random.one_in(3);
                 self.tell(chosen, None, |session| async move { session.review(call, accepted).await });
             }
@@ -220,7 +220,7 @@ impl EngineWorld<'_> {
         let Some(host) = self.processes.get(chosen).map(|process| process.host.clone()) else { return };
         let selection = match turns {
             0 => return,
-            turns if random.one_in(2) => Selection::Turn(1 + random.below(u64::from(turns)) as u32),
+            turns if random.one_in(4) => Selection::Turn(1 + random.below(u64::from(turns)) as u32),
             _ => Selection::All,
         };
         self.tell(chosen, None, |session| async move {

@@ -5,7 +5,7 @@
 use crate::random::Random;
 use harness_core::budget::{Budget, Price};
 use harness_core::event::{Answer, AnswerCoverage, GitState, PlanAnswer};
-use harness_core::item::ToolSpec;
+use harness_core::item::{Category, ToolSpec};
 use harness_core::message::Delivery;
 use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer, PolicyQuestion};
 use harness_core::pattern::ArgumentPattern;
@@ -19,10 +19,10 @@ const ENDS_MS: [i64; 2] = [1, i64::MAX];
 
 /// Mostly none, and now and then something tight.
 pub(crate) fn budget(random: &mut Random) -> Budget {
-    if !random.one_in(4) {
+    if !random.one_in(3) {
         return Budget::default();
     }
-    let mut tight = |most: u64| random.one_in(4).then(|| random.below(most));
+    let mut tight = |most: u64| random.one_in(3).then(|| random.below(most));
     Budget {
         tokens: tight(40_000),
         cost_micro_usd: tight(80),
@@ -113,7 +113,7 @@ pub(crate) fn policy_answer(random: &mut Random, question: &PolicyQuestion) -> P
 pub(crate) fn hook_answer(random: &mut Random) -> HookAnswer {
     let wish = match random.below(8) {
         0 => HookWish::Stop { reason: "enough".to_owned() },
-        1..=3 => HookWish::Mode { mode: mode_name(random) },
+        1..=4 => HookWish::Mode { mode: mode_name(random) },
         _ => HookWish::GoOn,
     };
     let note = if wish == HookWish::GoOn || random.one_in(2) { "note".to_owned() } else { String::new() };
@@ -182,19 +182,27 @@ pub(crate) fn session_arguments(tool: &str, random: &mut Random) -> String {
 
 /// The kind of work of some tool, mostly of one that is asked about now.
 pub(crate) fn trust_key(random: &mut Random, state: &SessionState) -> Option<TrustKey> {
-    let asked = state.pending().first().map(|it| it.call.tool.clone());
+    let pending = state.pending();
+    if let Some(asked) = random.pick(&pending).filter(|_| !random.one_in(3))
+        && let Some(tool) = state.tool(&asked.call.tool)
+    {
+        let staged = asked.call.reported.as_ref().and_then(|reported| reported.staged());
+        return Some(state.trust_key(tool, staged));
+    }
     let tools: Vec<&ToolSpec> =
         state.context.iter().flat_map(|it| &it.tools).filter(|it| !it.is_of_session()).collect();
-    let named = tools.iter().find(|tool| asked.as_ref() == Some(&tool.name) && !random.one_in(3));
-    let tool = named.or_else(|| random.pick(&tools))?;
-    Some(state.trust_key(tool, None))
+    // What is asked about most is trusted most.
+    let editing = tools.iter().find(|tool| tool.category == Category::Edit).filter(|_| random.one_in(2));
+    Some(state.trust_key(editing.or_else(|| random.pick(&tools))?, None))
 }
 
 /// A level of trust; now and then one that this kind of work never gets.
 pub(crate) fn trust_level(random: &mut Random, key: &TrustKey) -> TrustLevel {
-    let levels =
-        [TrustLevel::Supervised, TrustLevel::SemiAutonomous, TrustLevel::SemiAutonomous, TrustLevel::Autonomous];
-    let level = levels[random.index(4)];
+    let level = match random.below(8) {
+        0 => TrustLevel::Supervised,
+        1..=3 => TrustLevel::SemiAutonomous,
+        _ => TrustLevel::Autonomous,
+    };
     if random.one_in(8) { level } else { level.min(TrustLevel::highest(key.risk)) }
 }
 

@@ -4,9 +4,10 @@ use super::Seen;
 use crate::simulation::inputs::touches_the_hosts_own;
 use harness_core::event::{Answer, Changes, Context};
 use harness_core::item::{Category, Effects, ToolSpec};
+use harness_core::trust::{TrustKey, TrustLevel};
 use harness_core::verdict::Coverage;
 use harness_core::{ApprovalId, ApproveMode, CallId, Digest, Event, Manifest, VerdictKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What the log says of one call so far.
@@ -32,6 +33,8 @@ struct Ways {
     context: Option<Arc<Context>>,
     calls: BTreeMap<CallId, Way>,
     asked: BTreeMap<ApprovalId, (CallId, Digest)>,
+    /// Tools that were trusted at some time: a person is asked now and then, and after a yes not for a while.
+    trusted: BTreeSet<String>,
 }
 
 impl Ways {
@@ -61,7 +64,18 @@ impl Ways {
         self.context.as_ref().is_some_and(|context| context.approve == ApproveMode::None)
     }
 
+    fn trust(&mut self, event: &Event) {
+        let levels: Vec<(&TrustKey, TrustLevel)> = match event {
+            Event::TrustSet { key, level } | Event::TrustLevelChanged { key, to: level, .. } => vec![(key, *level)],
+            Event::TrustCarried { records } => records.iter().map(|it| (&it.key, it.level)).collect(),
+            _ => return,
+        };
+        let trusted = levels.into_iter().filter(|(_, level)| *level > TrustLevel::Supervised);
+        self.trusted.extend(trusted.map(|(key, _)| key.tool.clone()));
+    }
+
     fn take(&mut self, event: &Event) -> Result<(), String> {
+        self.trust(event);
         match event {
             Event::SessionOpened { context: Some(context), .. } => {
                 self.context = Some(Arc::clone(context));
@@ -115,7 +129,9 @@ impl Ways {
                 if shown != *binds_to {
                     return Err(format!("{approval} showed {shown}, the answer is to {binds_to}"));
                 }
+                let trusted = self.trusted.clone();
                 let way = self.call(call)?;
+                way.is_loosened |= trusted.contains(&way.tool) && !matches!(answer, Answer::No { .. });
                 match answer {
                     Answer::No { .. } => way.is_denied = true,
                     // Its arguments are other ones from then on, unless they are the same.
@@ -201,7 +217,8 @@ pub(super) fn a_call_goes_on_only_as_it_was_judged(seen: &Seen<'_>) -> Result<()
     Ok(())
 }
 
-/// A hand is asked to put in place only what was authorised, and no more once it has said how that went.
+/// A hand is asked to put in place only what was authorised, and no more once it has said how that went; until it has,
+/// the call does not end.
 pub(super) fn only_what_was_authorised_is_put_in_place(seen: &Seen<'_>) -> Result<(), String> {
     let mut authorised: BTreeMap<CallId, bool> = BTreeMap::new();
     for (sequence, event) in (1u64..).zip(&seen.log) {
@@ -210,6 +227,9 @@ pub(super) fn only_what_was_authorised_is_put_in_place(seen: &Seen<'_>) -> Resul
             Event::UndoRequested { undo, .. } => drop(authorised.insert(*undo, false)),
             Event::ChangesPut { call, .. } if authorised.insert(*call, true) != Some(false) => {
                 return Err(format!("event {sequence} reports a put that nobody waits for"));
+            }
+            Event::CallEnded { call, .. } if authorised.get(call) == Some(&false) => {
+                return Err(format!("event {sequence} ends {call}, whose changes are being put in place"));
             }
             _ => {}
         }

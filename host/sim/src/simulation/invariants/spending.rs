@@ -4,6 +4,7 @@ use super::Seen;
 use harness_core::budget::{Budget, Reservation};
 use harness_core::event::{ModelFailureKind, TurnEnd};
 use harness_core::item::Usage;
+use harness_core::limits::OUTPUT_TOKENS_RESERVED;
 use harness_core::{Event, SessionState};
 
 /// What was spent of one budget.
@@ -51,6 +52,10 @@ struct Purses {
     reserved: Reservation,
     /// A request is out.
     is_out: bool,
+    /// The most that the turn under way lets a response have. Tokens.
+    output_tokens: u64,
+    /// What the last request of this conversation took, where the provider said so. Tokens.
+    known_tokens: u64,
 }
 
 impl Purses {
@@ -83,7 +88,12 @@ impl Purses {
                 unknown(purse);
                 purse.steps += 1;
             }),
-            Event::TurnStarted { limits, .. } => self.turn = Some(Purse { budget: limits.budget, ..Purse::default() }),
+            Event::TurnStarted { limits, .. } => {
+                self.turn = Some(Purse { budget: limits.budget, ..Purse::default() });
+                self.output_tokens = limits.output_tokens_max.unwrap_or(OUTPUT_TOKENS_RESERVED).into();
+            }
+            // What it goes on from is shorter.
+            Event::SessionRewound { .. } => self.known_tokens = 0,
             Event::TurnEnded { .. } => self.turn = None,
             Event::BudgetSet { budget } => self.session.budget = *budget,
             // What it may spend here somebody here says.
@@ -92,14 +102,19 @@ impl Purses {
                 self.reserved = *reserved;
                 self.add(|purse| purse.steps += 1);
             }
-            Event::ModelResponded { usage, time_ms, .. } => self.add(|purse| {
-                let (tokens, cost) = match *usage == Usage::default() {
-                    true => (reserved.tokens, reserved.cost_micro_usd),
-                    false => (usage.input_tokens + usage.output_tokens, usage.cost_micro_usd.unwrap_or(0)),
-                };
-                (purse.tokens, purse.cost) = (purse.tokens + tokens, purse.cost + cost);
-                purse.work_ms += time_ms;
-            }),
+            Event::ModelResponded { usage, time_ms, .. } => {
+                if *usage != Usage::default() {
+                    self.known_tokens = usage.input_tokens + usage.output_tokens;
+                }
+                self.add(|purse| {
+                    let (tokens, cost) = match *usage == Usage::default() {
+                        true => (reserved.tokens, reserved.cost_micro_usd),
+                        false => (usage.input_tokens + usage.output_tokens, usage.cost_micro_usd.unwrap_or(0)),
+                    };
+                    (purse.tokens, purse.cost) = (purse.tokens + tokens, purse.cost + cost);
+                    purse.work_ms += time_ms;
+                });
+            }
             Event::ModelFailed { failure, .. }
                 if matches!(failure.kind, ModelFailureKind::Disconnected | ModelFailureKind::MalformedStream) =>
             {
@@ -114,6 +129,12 @@ impl Purses {
         }
     }
 
+    /// Whether some budget makes it necessary to set something aside.
+    fn is_limited(&self) -> bool {
+        let budgets = [Some(self.session), self.turn].into_iter().flatten().map(|purse| purse.budget);
+        budgets.into_iter().any(|budget| budget.tokens.is_some() || budget.cost_micro_usd.is_some())
+    }
+
     fn lacks(&self, more: &[(&'static str, u64)]) -> Option<String> {
         let turn = self
             .turn
@@ -124,7 +145,8 @@ impl Purses {
 }
 
 /// A request is made only where all budgets have room for it as it was estimated, in every branch of its own; so what
-/// it costs beyond that is the most that a budget is overshot by.
+/// it costs beyond that is the most that a budget is overshot by. The estimate is at least what the request before
+/// took, and as much of a response as there may be.
 pub(super) fn a_budget_is_overshot_by_one_request_at_most(seen: &Seen<'_>) -> Result<(), String> {
     let mut purses = Purses::default();
     for (sequence, event) in (1u64..).zip(&seen.log) {
@@ -139,6 +161,10 @@ pub(super) fn a_budget_is_overshot_by_one_request_at_most(seen: &Seen<'_>) -> Re
             ];
             if let Some(what) = purses.lacks(&more) {
                 return Err(format!("event {sequence} asks a model beyond {what}"));
+            }
+            let least = purses.known_tokens + purses.output_tokens;
+            if purses.is_limited() && reserved.tokens < least {
+                return Err(format!("event {sequence} sets {reserved:?} aside, a request takes {least} tokens"));
             }
         }
         purses.take(event);

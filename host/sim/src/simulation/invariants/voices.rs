@@ -41,6 +41,12 @@ fn about(tool: &str, arguments: &str, staged: Option<&Manifest>) -> Digest {
     }
 }
 
+/// Whether a policy's word lets exactly these arguments run: not where it put others in their place, unless it has put
+/// these in place of others itself; and never where what it put there is no arguments.
+fn lets_run(said: &PolicyAnswer, arguments: &str, is_narrowed: bool) -> bool {
+    said.narrowed.as_deref().is_none_or(|other| other == arguments || is_narrowed && other.starts_with('{'))
+}
+
 impl Room {
     fn spec(&self, tool: &str) -> Option<&ToolSpec> {
         self.tools.iter().find(|spec| spec.name == tool)
@@ -78,12 +84,15 @@ impl Room {
         let staged = call.staged.as_ref().filter(|_| is_staged);
         let said = self.said(about(&call.tool, &call.arguments, staged));
         // Arguments that the policy itself put in place of others are what it said of those.
-        let narrowed = call.before.as_ref().filter(|_| !is_staged && said.is_none());
-        let said = said.or_else(|| self.narrowed(about(&call.tool, narrowed?, None), &call.arguments));
-        match said {
+        let before = call.before.as_ref().filter(|_| !is_staged);
+        let narrowed = before.and_then(|before| self.narrowed(about(&call.tool, before, None), &call.arguments));
+        match said.or(narrowed) {
             None => Err(format!("the policy of `{}` said nothing about {id}", mode.name)),
             Some(said) if said.verdict == Some(VerdictKind::Deny) => {
                 Err(format!("the policy of `{}` denied {id}", mode.name))
+            }
+            Some(said) if !is_staged && !lets_run(said, &call.arguments, narrowed.is_some()) => {
+                Err(format!("the policy of `{}` gave {id} other arguments: {:?}", mode.name, said.narrowed))
             }
             Some(_) => Ok(()),
         }
@@ -191,35 +200,30 @@ pub(super) fn trust_crosses_no_ask(seen: &Seen<'_>) -> Result<(), String> {
 /// A mode is entered where a person chose it, by itself or with a plan, or where there is none to be in; what a hook
 /// wants is only said.
 pub(super) fn only_a_person_chooses_a_mode(seen: &Seen<'_>) -> Result<(), String> {
-    let (mut input, mut mode) = (None, String::new());
+    let (mut input, mut room) = (None, Room::default());
     for (index, (event, header)) in seen.log.iter().zip(&seen.headers).enumerate() {
         if header.origin == Origin::Input {
             input = Some(event);
         }
-        let at = |what: String| Err(format!("event {}: {what}", index + 1));
-        match event {
-            Event::ModeEntered { mode: entered, previous, reason, .. } => {
-                if *previous != mode {
-                    return at(format!("`{previous}` was left, in force was `{mode}`"));
+        if let Event::ModeEntered { mode, previous, reason, .. } = event {
+            let leads_to = || room.mode()?.leads_to.first();
+            let is_chosen = match input {
+                Some(Event::ModeChosen { mode: chosen }) => chosen == mode,
+                Some(Event::PlanAnswered { answer: PlanAnswer::Approve { mode: chosen }, .. }) => {
+                    chosen.as_ref().or_else(leads_to) == Some(mode)
                 }
-                let is_chosen = match input {
-                    Some(Event::ModeChosen { mode: chosen }) => chosen == entered,
-                    Some(Event::PlanAnswered { answer: PlanAnswer::Approve { mode }, .. }) => {
-                        mode.as_ref() == Some(entered)
-                    }
-                    Some(Event::SessionOpened { .. } | Event::ModesChanged { .. }) => {
-                        matches!(reason.as_str(), "start" | "gone")
-                    }
-                    _ => false,
-                };
-                if !is_chosen {
-                    return at(format!("`{entered}` is entered by {input:?}"));
+                Some(Event::SessionOpened { .. } | Event::ModesChanged { .. }) => {
+                    matches!(reason.as_str(), "start" | "gone") && room.mode().is_none()
                 }
-                mode.clone_from(entered);
+                _ => false,
+            };
+            if !is_chosen || *previous != room.mode {
+                let in_force = &room.mode;
+                return Err(format!("event {}: {event:?} after `{in_force}` by {input:?}", index + 1));
             }
-            Event::SessionImported { .. } => mode.clear(),
-            _ => {}
         }
+        room.take(event);
     }
-    if seen.state.mode == mode { Ok(()) } else { Err(format!("`{}` is in force, `{mode}` should be", seen.state.mode)) }
+    let (is, should) = (&seen.state.mode, &room.mode);
+    if is == should { Ok(()) } else { Err(format!("`{is}` is in force, `{should}` should be")) }
 }
