@@ -79,7 +79,7 @@ fn sessions_are_listed_and_shown() {
 
     let shown = json(&mut sessions(&["show", &ids[1], "--json"]));
     assert_eq!(shown["pending"][0]["tool"], "write_file");
-    assert_eq!(shown["pending"][0]["rule"], "mode.build.changes");
+    assert_eq!(shown["pending"][0]["rule"], "default.edit");
     assert!(shown["pending"][0]["diff"].as_str().unwrap().contains("+b\n"));
     assert_eq!(shown["summary"]["status"], "needs_answer");
     let text = names.text(&ok(&mut sessions(&["show", &ids[0]])).stdout);

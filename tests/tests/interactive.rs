@@ -74,7 +74,7 @@ fn approvals_show_the_diff_and_take_reasons_and_allowances() {
     terminal.wait_for(QUESTION);
     let screen = terminal.text();
     assert!(screen.contains("-    one") && screen.contains("+        one"), "no diff:\n{screen}");
-    assert!(screen.contains("asked by rule mode.build.changes"), "{screen}");
+    assert!(screen.contains("asked by rule default.edit"), "{screen}");
     terminal.line("perhaps");
     terminal.wait_for("please answer y");
     terminal.line("n because tabs");

@@ -281,6 +281,94 @@ fn a_log_is_verified_replayed_and_its_calls_run_again() {
 }
 
 #[test]
+fn a_fork_with_files_of_its_own_is_rewound_over_its_beginning_in_its_own_folder() {
+    let place = Place::new();
+    run(&place, &[&format!("{}\nANSWER one", write("a.txt", "1")), "--approve", "edits"], 0);
+    let origin = log::sessions(&place).remove(0);
+    let copy = place.root().join("copy");
+    let to = copy.display().to_string();
+    let forked = json(&place, &["sessions", "fork", &origin, "--files", "copy", "--to", &to, "--json"]);
+    let fork = forked["session"].as_str().unwrap().to_owned();
+    run(&place, &["--session", &fork, "ANSWER in the copy"], 0);
+    let before = log::events(&place, &fork);
+    let begun = before.iter().find(|event| event["kind"] == "prompt_received").unwrap()["sequence"].as_u64().unwrap();
+    let (begun, end) = ((begun - 1).to_string(), before.len().to_string());
+    ok(&place, &["sessions", "rewind", &fork, "--to", &begun, "--files", "--yes"]);
+    assert_eq!(place.read("a.txt"), "1", "the origin's folder is not the fork's");
+    assert!(!copy.join("a.txt").exists());
+    // What was taken back with files is not put in place again where that is gone back to.
+    let back = words(&place, &["sessions", "rewind", &fork, "--to", &end, "--files", "--yes"]);
+    assert_eq!(back.code, Some(0), "{back:?}");
+    assert!(back.stderr.contains("not put in place again: a.txt"), "{}", back.stderr);
+    assert!(!copy.join("a.txt").exists());
+}
+
+#[test]
+fn calls_that_are_run_again_follow_no_link_out_of_the_workspace() {
+    let place = Place::new();
+    place.write("sub/a.txt", "one");
+    let script = [
+        r#"TOOL edit_file {"path":"sub/a.txt","old_string":"one","new_string":"two"}"#,
+        &write("sub/b.txt", "new"),
+        "ANSWER done",
+    ];
+    run(&place, &[&script.join("\n"), "--approve", "edits"], 0);
+    let session = log::sessions(&place).remove(0);
+    let elsewhere = place.root().join("elsewhere");
+    std::fs::rename(place.workspace().join("sub"), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, place.workspace().join("sub")).unwrap();
+    let again = json(&place, &["sessions", "replay", &session, "--execute", "--json"]);
+    let read = |name: &str| std::fs::read_to_string(elsewhere.join(name)).unwrap_or_default();
+    assert_eq!((read("a.txt").as_str(), read("b.txt").as_str()), ("two", "new"), "{again:#}");
+    assert!(again.to_string().contains("it leads out of the workspace"), "{again:#}");
+}
+
+#[test]
+fn a_session_that_cannot_be_read_hides_nothing_that_waits_in_others() {
+    let place = Place::new();
+    for name in ["first.txt", "second.txt"] {
+        run(&place, &[&write(name, "1")], 3);
+    }
+    let store = place.home().join("state/sessions/sessions.sqlite");
+    let mut bytes = std::fs::read(&store).unwrap();
+    let wanted = br#""text":"TOOL write_file {\"path\":\"first"#;
+    let places: Vec<usize> =
+        bytes.windows(wanted.len()).enumerate().filter(|(_, window)| window == wanted).map(|(at, _)| at).collect();
+    assert!(!places.is_empty(), "the prompt is in the store");
+    places.iter().for_each(|at| bytes[at + wanted.len() - 1] = b'T');
+    std::fs::write(&store, bytes).unwrap();
+    let listed = words(&place, &["sessions", "pending", "--json"]);
+    assert_eq!(listed.code, Some(1), "{listed:?}");
+    let waits: Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(waits.as_array().unwrap().len(), 1, "{waits:#}");
+    assert!(waits[0]["diff"].as_str().unwrap().contains("second.txt"), "{waits:#}");
+    assert!(listed.stderr.contains("damaged after event"), "{}", listed.stderr);
+}
+
+#[test]
+fn a_list_goes_on_where_it_was_whatever_was_updated_since() {
+    let place = Place::new();
+    for number in 0..4 {
+        run(&place, &[&format!("ANSWER {number}")], 0);
+    }
+    let page = |args: &[&str]| {
+        let rows = json(&place, &[&["sessions", "list", "--json", "--limit", "2"][..], args].concat());
+        let of = |row: &Value| (row["session"].as_str().unwrap().to_owned(), row["updated"].as_i64().unwrap());
+        rows.as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    let all = json(&place, &["sessions", "list", "--json"]);
+    let first = page(&[]);
+    let (last, updated) = first[1].clone();
+    ok(&place, &["sessions", "rename", &last, "to the front"]);
+    let second = page(&["--after", &format!("{last}@{updated}")]);
+    let told: Vec<String> = first.into_iter().chain(second).map(|(id, _)| id).collect();
+    assert_eq!(told, all.as_array().unwrap().iter().map(|row| row["session"].as_str().unwrap()).collect::<Vec<_>>());
+    for wrong in ["@", "x@1", &format!("{last}@soon")] {
+        assert_eq!(words(&place, &["sessions", "list", "--after", wrong]).code, Some(2), "{wrong}");
+    }
+}
+
+#[test]
 fn trust_is_given_used_and_taken_back() {
     let place = Place::new();
     run(&place, &["ANSWER begun"], 0);
@@ -297,7 +385,15 @@ fn trust_is_given_used_and_taken_back() {
     assert_eq!(words(&place, &["trust", "set", "no such key", "autonomous"]).code, Some(2));
     ok(&place, &["trust", "set", "/write_file/", "autonomous"]);
     run(&place, &[&write("b.txt", "2")], 0);
-    assert!(ok(&place, &["trust", "review"]).contains("nothing that ran by trust alone"), "the mode allowed it");
+    let unasked = json(&place, &["trust", "review", "--json"]);
+    let (session, call) = (unasked[0]["session"].as_str().unwrap(), unasked[0]["call"].as_str().unwrap());
+    assert!(unasked[0]["arguments"].as_str().unwrap().contains("b.txt") && unasked.as_array().unwrap().len() == 1);
+    assert!(ok(&place, &["trust", "review"]).contains(&format!("sessions undo {session} --call {call}")));
+    ok(&place, &["trust", "review", "--reject", call]);
+    assert_eq!(json(&place, &["trust", "show", "--json"])[0]["level"], "semi_autonomous", "a rejection lowers it");
+    assert!(ok(&place, &["trust", "review"]).contains("nothing that ran by trust alone"));
+    ok(&place, &["sessions", "undo", session, "--call", call, "--yes"]);
+    assert!(!place.workspace().join("b.txt").exists());
     let unknown = words(&place, &["trust", "review", "--reject", "call_00000000000000000000000000"]);
     assert_eq!(unknown.code, Some(2), "{unknown:?}");
     ok(&place, &["trust", "reset"]);

@@ -259,7 +259,8 @@ fn policy_explain_shows_every_voice_and_why_it_yields() {
     let staged = |mode: &str, line: &str| explain(&["shell", line, "--mode", mode, "--staged", "a.txt"]);
     assert!(staged("build", "git status").contains("\nallow, by status: "), "{}", staged("build", "git status"));
     let chained = staged("build", "git status; ls");
-    assert!(chained.contains("\nask, by mode.build.changes: ") && chained.contains("silent: status"), "{chained}");
+    assert!(chained.contains("\nask, by default.execute: ") && chained.contains("silent: status"), "{chained}");
+    assert!(chained.contains("abstains: mode.build.changes, "), "{chained}");
     assert!(staged("plan", "git status").contains("\ndeny, by mode.plan.changes: "), "an allow rule yields to a deny");
 
     let json = explain(&["shell", "{\"command\": \"rm a.txt\"}", "--json"]);

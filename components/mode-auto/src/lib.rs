@@ -13,7 +13,7 @@ mode_kit::export_mode! {
     name: "auto",
     description: "Works on its own inside the workspace; asks for what leaves it or destroys",
     instructions: "You are in auto mode: work on your own until the task is done. Changes inside the workspace are put in place without a question and can be undone; requests, deletions, changes of many files at once and version control are asked about, so leave them for when they are needed, and group them. Check your own work as this project checks itself before you say that it is done. Stop and ask when the task turns out to be another one than was asked. At the end say what you changed, what you checked and what is left.",
-    leads_to: ["plan", "build", "review"],
+    leads_to: ["auto", "plan", "build", "review"],
     judge: judge,
 }
 

@@ -44,6 +44,7 @@ struct Case {
     tainted: bool,
     #[serde(default = "supervised")]
     trust: String,
+    /// `allow`, `ask`, `deny`, `abstain`.
     verdict: String,
     rule: String,
 }
@@ -74,8 +75,15 @@ pub fn check(table: &str, declaration: &str, judge: fn(&Question) -> Answer) {
         let question = question(case);
         let answer = judge(&question);
         let said = format!("case {}: {question:?}\n{answer:?}", number + 1);
-        let verdict =
-            one_of(&case.verdict, &[("allow", Verdict::Allow), ("ask", Verdict::Ask), ("deny", Verdict::Deny)]);
+        let verdict = one_of(
+            &case.verdict,
+            &[
+                ("allow", Some(Verdict::Allow)),
+                ("ask", Some(Verdict::Ask)),
+                ("deny", Some(Verdict::Deny)),
+                ("abstain", None),
+            ],
+        );
         assert!(answer.verdict == verdict && answer.rule == case.rule, "{said}");
         assert!((1..=48).contains(&answer.rule.len()), "{said}");
         assert!(answer.rule.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{said}");

@@ -33,20 +33,25 @@ pub mod bindings {
 
 /// It may happen.
 pub fn allow(rule: &str, words: impl Into<String>) -> Answer {
-    answer(Verdict::Allow, rule, words.into())
+    answer(Some(Verdict::Allow), rule, words.into())
 }
 
 /// A person decides.
 pub fn ask(rule: &str, words: impl Into<String>) -> Answer {
-    answer(Verdict::Ask, rule, words.into())
+    answer(Some(Verdict::Ask), rule, words.into())
 }
 
 /// It may not happen.
 pub fn deny(rule: &str, words: impl Into<String>) -> Answer {
-    answer(Verdict::Deny, rule, words.into())
+    answer(Some(Verdict::Deny), rule, words.into())
 }
 
-fn answer(verdict: Verdict, rule: &str, words: String) -> Answer {
+/// Rules, allowances, trust that was earned and the host's default decide.
+pub fn abstain(rule: &str, words: impl Into<String>) -> Answer {
+    answer(None, rule, words.into())
+}
+
+fn answer(verdict: Option<Verdict>, rule: &str, words: String) -> Answer {
     Answer { verdict, rule: rule.to_owned(), words, narrowed: None }
 }
 

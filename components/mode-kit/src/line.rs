@@ -154,6 +154,9 @@ mod tests {
             ("awk -f x", Some("unknown-program")),
             ("uniq -c x", None),
             ("uniq x y", Some("unknown-program")),
+            ("uniq -", None),
+            ("uniq - out", Some("unknown-program")),
+            ("uniq -- -x out", Some("unknown-program")),
             ("date +%s", None),
             ("date -s 1", Some("unknown-program")),
             ("rg x", None),
@@ -178,6 +181,7 @@ mod tests {
             ("./ls", Some("unknown-program")),
             ("export PATH=.", Some("unknown-program")),
             ("tree -o x", Some("changes")),
+            ("tree -RL 1 -H .", Some("changes")),
             ("xargs xargs xargs xargs xargs xargs xargs xargs xargs ls", Some("unknown-program")),
             // What is certain is told first.
             ("make ; ? ; rm x", Some("changes")),

@@ -183,10 +183,13 @@ fn careful(program: &str) -> Option<Careful> {
         "printf" => |words| unless(words, |word| word.starts_with("-v"), Doing::Unknown),
         "rg" => |words| unless(words, |word| word.starts_with("--pre") || word.starts_with("--host"), Doing::Unknown),
         "sed" => sed,
-        "shuf" | "sort" | "tree" => |words| unless(words, names_output, Doing::Changes),
+        "shuf" | "sort" => |words| unless(words, names_output, Doing::Changes),
+        // With `-R` it writes a page into each folder.
+        "tree" => |words| unless(words, |word| names_output(word) || is_cluster_with(word, 'R'), Doing::Changes),
         "uniq" => |words| {
-            let files = words.iter().filter(|word| !word.starts_with('-')).count();
-            if files > 1 { Doing::Unknown } else { Doing::Reads }
+            // The second file is written. `-` is one, and after `--` everything is.
+            let files = words.iter().filter(|word| !word.starts_with('-') || **word == "-").count();
+            if files > 1 || words.contains(&"--") { Doing::Unknown } else { Doing::Reads }
         },
         _ => return None,
     })

@@ -205,7 +205,8 @@ pub(crate) enum SessionsCommand {
         /// Only those that are doing this.
         #[arg(long, value_name = "WORD")]
         status: Option<StatusWord>,
-        /// Only those after this one in the list.
+        /// Only those after this one in the list: ID, or ID@UPDATED with the time in its row, for the place that it had
+        /// then.
         #[arg(long, value_name = "ID")]
         after: Option<String>,
         #[command(flatten)]

@@ -72,6 +72,11 @@ impl ChangeKind {
 }
 
 impl Change {
+    /// Whether its path is one of the workspace: relative, of names alone. What a log from elsewhere says need not be.
+    pub fn is_inside(&self) -> bool {
+        self.path.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && !part.contains('\0'))
+    }
+
     /// In one word, what happened.
     pub fn kind(&self) -> ChangeKind {
         match (&self.before, &self.after) {
@@ -97,6 +102,11 @@ impl Manifest {
         entries.dedup_by(|later, kept| later.path == kept.path);
         entries.retain(|change| change.before != change.after);
         Self { entries }
+    }
+
+    /// The first of its paths that is not one of the workspace; see [`Change::is_inside`].
+    pub fn outside(&self) -> Option<&str> {
+        self.entries.iter().find(|change| !change.is_inside()).map(|change| change.path.as_str())
     }
 
     /// The changes, sorted by path.

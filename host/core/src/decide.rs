@@ -7,6 +7,7 @@
 //! Not here: durability, carrying out.
 
 mod answer;
+mod arguments;
 mod branch;
 mod budget;
 mod call;

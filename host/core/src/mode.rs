@@ -30,7 +30,8 @@ pub struct ModeSpec {
     /// The model that it prefers; none keeps the session's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelRef>,
-    /// The modes that an approved plan leads to, the first unless the person names one; a person may always choose any.
+    /// The modes that an approved plan leads to, the first unless the person names one: its own name where it carries
+    /// plans out itself. A person may always choose any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leads_to: Vec<String>,
     /// The policy component that judges calls in it; none where only rules and defaults do.
@@ -125,8 +126,10 @@ pub struct PolicyAnswer {
     pub subject: Digest,
     /// The component that answered.
     pub policy: Digest,
-    /// Allow, ask or deny. A policy that broke, ran out or gave no sense denies.
-    pub verdict: VerdictKind,
+    /// Allow, ask or deny; none where it has no opinion, so that the other voices decide. A policy that broke, ran out
+    /// or gave no sense denies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<VerdictKind>,
     /// The policy's own id for the rule, cleaned and cut; after `mode.NAME.` it is the verdict's rule.
     pub rule: String,
     /// Words for the person, cleaned and cut.

@@ -20,10 +20,10 @@ pub const ASK_USER: &str = "ask_user";
 /// Submits a plan for the person's approval.
 pub const SUBMIT_PLAN: &str = "submit_plan";
 /// Sets the list of what is to be done.
-pub const TODO: &str = "todo";
+pub const TODOS: &str = "todo";
 
 /// All of them, in the order in which they are shown to the model.
-pub const NAMES: [&str; 3] = [ASK_USER, SUBMIT_PLAN, TODO];
+pub const NAMES: [&str; 3] = [ASK_USER, SUBMIT_PLAN, TODOS];
 
 /// The tools as the model sees them.
 pub fn specs() -> Vec<ToolSpec> {
@@ -54,7 +54,7 @@ pub fn specs() -> Vec<ToolSpec> {
             &["title", "plan"],
         ),
         spec(
-            TODO,
+            TODOS,
             "Set the list of what is to be done, which the person sees. It replaces the list that was there.",
             json!({
                 "todos": {
@@ -125,7 +125,7 @@ pub(crate) fn parse(tool: &str, arguments: &str) -> Result<SessionRequest, Strin
     match tool {
         ASK_USER => ask(read(tool, arguments)?),
         SUBMIT_PLAN => plan(read(tool, arguments)?),
-        TODO => todos(read(tool, arguments)?),
+        TODOS => todos(read(tool, arguments)?),
         other => Err(format!("`{other}` is no tool of the session; there are: {}", NAMES.join(", "))),
     }
 }
@@ -206,8 +206,8 @@ mod tests {
             (ASK_USER, r#"{"question":"a","chioces":[]}"#.to_owned(), "unknown field `chioces`"),
             (SUBMIT_PLAN, r#"{"title":"a\nb","plan":"c"}"#.to_owned(), "`title` is one line"),
             (SUBMIT_PLAN, r#"{"title":"a","plan":""}"#.to_owned(), "`plan` is empty"),
-            (TODO, r#"{"todos":[{"text":"a","status":"later"}]}"#.to_owned(), "unknown variant `later`"),
-            (TODO, r#"{"todos":[{"text":"","status":"done"}]}"#.to_owned(), "a todo's `text`"),
+            (TODOS, r#"{"todos":[{"text":"a","status":"later"}]}"#.to_owned(), "unknown variant `later`"),
+            (TODOS, r#"{"todos":[{"text":"","status":"done"}]}"#.to_owned(), "a todo's `text`"),
             ("fly", "{}".to_owned(), "no tool of the session"),
         ];
         for (tool, arguments, wrong) in cases {

@@ -7,21 +7,19 @@ use crate::LoggedEvent;
 use crate::actor::{self, Opening};
 use crate::arguments::Schemas;
 use crate::checkpoint::{CheckpointPolicy, Kept};
-use crate::load::{LoadError, LoadedSession, batch_end, load, load_to, verify_chain};
+use crate::load::{LoadError, LoadedSession, load, load_to, load_whole, verify_chain};
 use crate::policy::NoPolicy;
 use crate::ports::{
     AppendError, Blobs, Clock, EventLog, Hands, Holder, Ids, Inbox, Index, Kv, Lease, LeaseError, Model, Policy,
-    SessionAppend, SessionSummary, Takeover,
+    SessionAppend, Takeover,
 };
 use crate::session::{Session, SessionError, logged};
-use crate::storable;
 use crate::system::{SystemClock, SystemIds};
 use harness_core::budget::Budget;
 use harness_core::envelope::{Lineage, SealContext, SealedEvent, Tip, seal, verify};
-use harness_core::event::{Context, ForkFiles};
-use harness_core::limits::TITLE_CHARS_MAX;
+use harness_core::event::Context;
 use harness_core::{
-    Actor, Digest, Epoch, Event, Grant, Header, Refusal, Sequence, SessionId, SessionState, TenantId, ToolSpec, decide,
+    Actor, Epoch, Event, Grant, Header, Refusal, Sequence, SessionId, SessionState, TenantId, ToolSpec, decide,
     session_tools,
 };
 use std::sync::Arc;
@@ -81,6 +79,17 @@ pub enum OpenError {
     /// The core declined.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// A fork would begin among events of another host, with what was granted there.
+    #[error(
+        "the events of {session} up to {last} were written elsewhere, and what was granted there would be in force: \
+         fork at a later event, and rewind the fork"
+    )]
+    WrittenElsewhere {
+        /// The session.
+        session: SessionId,
+        /// The last event that was written elsewhere.
+        last: Sequence,
+    },
     /// What the session would be told cannot be logged.
     #[error("what the model is to be told (instructions, tools, rules) cannot be logged: {0}")]
     Unstorable(String),
@@ -263,63 +272,6 @@ impl Host {
         self.append_input(id, Event::SessionArchived { archived }).await
     }
 
-    /// Begins a session that goes on from where another one was after an event, or is now: its log begins with the
-    /// other's events, by reference. The event and everything that derives from the same input count as one. Neither
-    /// log is read, nobody needs to hold the origin, and a turn under way is taken up by whoever opens the fork.
-    pub async fn fork(
-        &self,
-        origin: SessionId,
-        at: Option<Sequence>,
-        files: ForkFiles,
-    ) -> Result<SessionId, OpenError> {
-        let at = self.tip_at(origin, at).await?;
-        let row = self.ports.index.summary(origin).await.map_err(LoadError::from)?;
-        let now = self.ports.clock.now();
-        let id = SessionId::new(now, &self.ports.ids.entropy());
-        let title = fork_title(&row.title);
-        let workspace = files.workspace().map_or_else(|| row.workspace.clone(), str::to_owned);
-        let event = Event::SessionForked { origin, at: at.sequence, title: title.clone(), files };
-        if let Some(problem) = storable::problem(&event) {
-            return Err(OpenError::Unstorable(problem));
-        }
-        let (events, tip) = self.seal_own(id, at, event);
-        let summary = SessionSummary {
-            session: id,
-            title,
-            workspace,
-            created: now,
-            updated: now,
-            last_sequence: tip.sequence,
-            archived: false,
-            parent: None,
-            origin: Some(origin),
-            ..row
-        };
-        let epoch = self.ports.lease.acquire(id, &self.holder, Takeover::IfGone).await?;
-        let append = SessionAppend::new(id, epoch, at, events);
-        let append = SessionAppend { fork_of: Some(origin), summary: Some(summary), ..append };
-        let begun = self.ports.log.append(vec![append]).await;
-        self.give_back(id, epoch, begun.is_ok()).await?;
-        Ok(begun.map(|()| id)?)
-    }
-
-    /// The end of the batch that an event is part of, or of the log, with the hash of its header.
-    async fn tip_at(&self, session: SessionId, at: Option<Sequence>) -> Result<Tip, LoadError> {
-        let log = self.ports.log.as_ref();
-        let tip = log.tip(session).await?;
-        let Some(at) = at.filter(|at| *at != tip.sequence) else {
-            return if tip == Tip::START { Err(LoadError::Empty(session)) } else { Ok(tip) };
-        };
-        let missing = LoadError::NoEvent { session, sequence: at };
-        if at == Sequence::START || at > tip.sequence {
-            return Err(missing);
-        }
-        let at = batch_end(log, session, at).await?;
-        let stored = log.read(session, Sequence(at.0.saturating_sub(1)), 1).await?;
-        let header = stored.first().ok_or(missing)?;
-        Ok(Tip { sequence: at, hash: Digest::of(&header.header_bytes) })
-    }
-
     /// Seals the first event of a session's own, after a beginning that others wrote.
     pub(crate) fn seal_own(&self, id: SessionId, after: Tip, event: Event) -> (Vec<SealedEvent>, Tip) {
         let context = SealContext {
@@ -391,6 +343,11 @@ impl Host {
         load(self.ports.log.as_ref(), id).await
     }
 
+    /// The same without believing a checkpoint: every event is read, so that one that was changed is found.
+    pub async fn load_whole(&self, id: SessionId) -> Result<LoadedSession, LoadError> {
+        load_whole(self.ports.log.as_ref(), id).await
+    }
+
     /// Reads a session as it was after an event and all that derives from the same input.
     pub async fn load_at(&self, id: SessionId, at: Sequence) -> Result<LoadedSession, LoadError> {
         let at = self.tip_at(id, Some(at)).await?;
@@ -415,11 +372,4 @@ impl Host {
         }
         Ok(events)
     }
-}
-
-/// What a fork is called.
-fn fork_title(origin: &str) -> String {
-    const ENDING: &str = " (fork)";
-    let room = TITLE_CHARS_MAX.saturating_sub(ENDING.len());
-    format!("{}{ENDING}", origin.chars().take(room).collect::<String>())
 }

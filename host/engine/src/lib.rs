@@ -14,6 +14,7 @@ pub mod checkpoint;
 pub mod crash;
 pub mod diff;
 pub mod display;
+mod fork;
 mod grants;
 mod host;
 pub mod inbox;

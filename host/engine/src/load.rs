@@ -217,6 +217,22 @@ pub(crate) fn check_owner(session: SessionId, lineage: &[Ancestor], sealed: &Sea
     if owner == sealed.header.session && is_told { Ok(()) } else { Err(VerifyError::Chain(sequence)) }
 }
 
+/// One event of a log, with its header; the chain before it is not looked at.
+pub(crate) async fn event_at(
+    log: &dyn EventLog,
+    session: SessionId,
+    sequence: Sequence,
+) -> Result<(Header, Option<Event>), LoadError> {
+    let after = Sequence(sequence.0.saturating_sub(1));
+    let damaged = |source| LoadError::Damaged { session, after, source };
+    let stored = log.read(session, after, 1).await?.pop().ok_or(LoadError::NoEvent { session, sequence })?;
+    let header: Header = serde_json::from_slice(&stored.header_bytes).map_err(VerifyError::Header).map_err(damaged)?;
+    let tip = Tip { sequence: after, hash: header.previous };
+    let (sealed, _) = verify(tip, stored.header_bytes, stored.payload).map_err(damaged)?;
+    let event = sealed.event().map_err(damaged)?;
+    Ok((sealed.header, event))
+}
+
 pub(crate) fn event_of(session: SessionId, sealed: &SealedEvent) -> Result<Option<Event>, LoadError> {
     let after = Sequence(sealed.header.sequence.0.saturating_sub(1));
     sealed.event().map_err(|source| LoadError::Damaged { session, after, source })
@@ -225,9 +241,29 @@ pub(crate) fn event_of(session: SessionId, sealed: &SealedEvent) -> Result<Optio
 /// Reads a session's log and verifies its chain, without believing what it says. Gives its end. Never looks at a
 /// checkpoint.
 pub(crate) async fn verify_chain(log: &dyn EventLog, session: SessionId) -> Result<Tip, LoadError> {
-    let mut walk = Walk::open(log, session).await?;
+    let end = end_of(log, session).await?;
+    let mut walk = Walk::open(log, session).await?.up_to(end.sequence);
     while !walk.page().await?.is_empty() {}
-    if walk.tip == Tip::START { Err(LoadError::Empty(session)) } else { Ok(walk.tip) }
+    check_end(session, &walk, end)
+}
+
+/// Where the store says that a session's log ends now. What is written from here on is left out.
+pub(crate) async fn end_of(log: &dyn EventLog, session: SessionId) -> Result<Tip, LoadError> {
+    let end = log.tip(session).await?;
+    if end == Tip::START { Err(LoadError::Empty(session)) } else { Ok(end) }
+}
+
+/// What a walk came to is the end that the store says.
+pub(crate) fn check_end(session: SessionId, walk: &Walk<'_>, end: Tip) -> Result<Tip, LoadError> {
+    if walk.tip == end {
+        return Ok(end);
+    }
+    let Tip { sequence, hash } = walk.tip;
+    Err(LoadError::Store(StoreError::Damaged(format!(
+        "{session}: the store says that its log ends with event {}, {}; its events end with event {sequence}, {hash}. \
+         Restore a backup",
+        end.sequence, end.hash
+    ))))
 }
 
 /// Reads and verifies a session's log, event by event. Gives its end.
@@ -255,18 +291,33 @@ pub(crate) async fn load(log: &dyn EventLog, session: SessionId) -> Result<Loade
     Ok(load_to(log, session, Sequence(u64::MAX)).await?.0)
 }
 
+/// The same from the first event on, whatever checkpoints there are.
+pub(crate) async fn load_whole(log: &dyn EventLog, session: SessionId) -> Result<LoadedSession, LoadError> {
+    Ok(load_over(log, session, Sequence(u64::MAX), false).await?.0)
+}
+
 /// The same up to an event, which must be there. Also tells what is kept of the session's conversation.
 pub(crate) async fn load_to(
     log: &dyn EventLog,
     session: SessionId,
     end: Sequence,
 ) -> Result<(LoadedSession, Kept), LoadError> {
+    load_over(log, session, end, true).await
+}
+
+async fn load_over(
+    log: &dyn EventLog,
+    session: SessionId,
+    end: Sequence,
+    believes_checkpoints: bool,
+) -> Result<(LoadedSession, Kept), LoadError> {
     let lineage = log.lineage(session).await?;
     let mut up_to = end;
     let mut rewinds = BTreeSet::new();
     loop {
         let mut walk = Walk { log, session, lineage: lineage.clone(), tip: Tip::START, end };
-        let (from, kept) = match base(&walk, up_to).await? {
+        let base = if believes_checkpoints { base(&walk, up_to).await? } else { None };
+        let (from, kept) = match base {
             Some((from, kept)) => (Some(from), kept),
             None => (None, Kept::default()),
         };

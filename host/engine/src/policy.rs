@@ -49,7 +49,7 @@ fn fault(question: &PolicyQuestion, what: &str) -> PolicyAnswer {
     PolicyAnswer {
         subject: question.subject,
         policy: question.policy,
-        verdict: VerdictKind::Deny,
+        verdict: Some(VerdictKind::Deny),
         rule: "fault".to_owned(),
         words: format!("the policy of the mode `{}` gave no answer: {what}.", question.mode),
         narrowed: None,

@@ -25,10 +25,12 @@ use crate::said;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use harness_core::envelope::{Payload, SealedEvent, Tip, verify};
+use harness_core::event::Changes;
 use harness_core::limits::{EVENT_PAYLOAD_BYTES_MAX, TITLE_CHARS_MAX};
-use harness_core::{Digest, Event, Fold, Sequence, SessionId};
+use harness_core::{Digest, Event, Fold, Sequence, SessionId, SessionState};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use tokio::sync::mpsc;
 
@@ -50,6 +52,8 @@ const LINE_BYTES_MAX: usize = 2 * EVENT_PAYLOAD_BYTES_MAX + (1 << 20);
 const WORKSPACE_BYTES_MAX: usize = 4_096;
 /// Sessions whose events a log begins with.
 const ANCESTORS_MAX: usize = 1_000;
+/// Events that rewinds go back to: each is remembered as a state while the file is folded.
+const REWINDS_MAX: usize = 1_000;
 
 /// What an import may be at most.
 #[derive(Debug, Clone, Copy)]
@@ -245,7 +249,7 @@ impl Host {
             Event::SessionImported { origin: checked.session, at: at.sequence, workspace: workspace.to_owned() };
         let (events, tip) = self.seal_own(id, at, event.clone());
         let mut loaded = checked.loaded;
-        // Where a payload is missing the state is that before it: good enough for a row of the index.
+        // Where a payload is missing the state is that before it, which is good enough for a row of the index.
         loaded.state.apply(&event).map_err(|error| OpenError::Refused(error.into()))?;
         (loaded.created, loaded.updated, loaded.origin) = (now, now, Some(checked.session));
         loaded.lineage = harness_core::envelope::Lineage::root_of(id);
@@ -296,30 +300,46 @@ struct Checked {
     digest: Digest,
 }
 
-/// Reads a file whole and verifies it.
+/// Reads a file whole and verifies it; once more where it has rewinds, whose past is remembered then.
 fn check<R: Read + Seek>(reader: &mut R, limits: ImportLimits) -> Result<Checked, ImportError> {
+    let mut rewinds = BTreeSet::new();
+    match check_knowing(reader, limits, &mut rewinds)? {
+        Some(checked) => Ok(checked),
+        None => check_knowing(reader, limits, &mut rewinds)?
+            .ok_or(ImportError::Unsound { line: 1, what: "the file changed while it was read".to_owned() }),
+    }
+}
+
+/// Reads a file whole and verifies it; none where it goes back to an event that is not among `rewinds`, which it then is.
+fn check_knowing<R: Read + Seek>(
+    reader: &mut R,
+    limits: ImportLimits,
+    rewinds: &mut BTreeSet<Sequence>,
+) -> Result<Option<Checked>, ImportError> {
     let mut file = File::open(reader, limits)?;
-    let mut fold = Fold::default();
-    let mut is_folding = true;
+    let mut fold = Fold::new(SessionState::default(), Sequence::START, rewinds.iter().copied());
+    let (mut is_folding, mut is_whole) = (true, true);
     let mut loaded: Option<LoadedSession> = None;
     while let Some(piece) = file.next()? {
         let Piece::Event(sealed, _) = piece else { continue };
         let unsound = |what: String| ImportError::Unsound { line: file.line, what };
         let event = sealed.event().map_err(|error| unsound(chain(&error)))?;
-        if let Some(what) = event.as_ref().and_then(too_long) {
+        if let Some(what) = event.as_ref().and_then(|event| too_long(event).or_else(|| outside(event))) {
             return Err(unsound(what));
         }
         let header = &sealed.header;
         let loaded = loaded.get_or_insert_with(|| LoadedSession::begun(file.first.session, header));
         loaded.updated = header.time;
         is_folding &= event.is_some();
-        if let Some(event) = event.filter(|_| is_folding) {
-            if matches!(event, Event::SessionRewound { .. }) {
-                // Going back needs a second pass; whoever opens the session does it.
-                is_folding = false;
-                continue;
-            }
-            fold.apply(&event).map_err(|error| unsound(error.to_string()))?;
+        let Some(event) = event.filter(|_| is_folding) else { continue };
+        match event {
+            Event::SessionRewound { to } if to < header.sequence && rewinds.insert(to) => is_whole = false,
+            // What it goes back to is not known before the second time.
+            _ if !is_whole => {}
+            event => fold.apply(&event).map_err(|error| unsound(error.to_string()))?,
+        }
+        if rewinds.len() > REWINDS_MAX {
+            return Err(unsound(format!("it goes back to more than {REWINDS_MAX} events")));
         }
     }
     let first = file.first;
@@ -327,7 +347,18 @@ fn check<R: Read + Seek>(reader: &mut R, limits: ImportLimits) -> Result<Checked
     loaded.state = fold.into_state();
     let tip = file.tip;
     let digest = file.whole.ok_or(ImportError::Unsound { line: file.line, what: "its end is missing".to_owned() })?;
-    Ok(Checked { session: first.session, tip, lineage: first.lineage, loaded: Box::new(loaded), digest })
+    let checked = Checked { session: first.session, tip, lineage: first.lineage, loaded: Box::new(loaded), digest };
+    Ok(is_whole.then_some(checked))
+}
+
+/// A path that leads out of the workspace, which no call of this host could have changed.
+fn outside(event: &Event) -> Option<String> {
+    let manifest = match event {
+        Event::CallReported { changes: Changes::Staged { manifest } | Changes::Observed { manifest }, .. } => manifest,
+        Event::CallEnded { changes: manifest, .. } | Event::UndoRequested { manifest, .. } => manifest,
+        _ => return None,
+    };
+    manifest.outside().map(|path| format!("a changed path leads out of the workspace: {path:?}"))
 }
 
 /// What of an event is beyond what this host would have written, where that reaches the index.

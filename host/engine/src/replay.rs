@@ -6,9 +6,9 @@
 //! Not here: running calls again (harness-wasm), the chain (`load`).
 
 use crate::host::Host;
-use crate::load::{LoadError, Walk, event_of, load};
+use crate::load::{LoadError, LoadedSession, Walk, check_end, end_of, event_of, load_to};
 use crate::ports::StoreError;
-use harness_core::envelope::{SealedEvent, Tip};
+use harness_core::envelope::SealedEvent;
 use harness_core::{
     CORE_VERSION, Decision, Digest, Event, Fold, Origin, Refusal, Sequence, SessionId, SessionState, decide,
     decide_rewind,
@@ -72,11 +72,13 @@ pub struct Replayed {
 
 impl Host {
     /// Looks at a whole log: the chain, the order, the fold, and the contents that its events name. `known_head` is the
-    /// hash of a header that was its last one once: a log that was cut does not have it any more.
+    /// hash of a header that was its last one once: a log that was cut does not have it any more. Of a session that is
+    /// being written the log as it is now.
     pub async fn verify_whole(&self, id: SessionId, known_head: Option<Digest>) -> Result<Verified, LoadError> {
         let log = self.ports().log.as_ref();
-        let rewinds = Walk::open(log, id).await?.rewinds().await?;
-        let mut walk = Walk::open(log, id).await?;
+        let end = end_of(log, id).await?;
+        let rewinds = Walk::open(log, id).await?.up_to(end.sequence).rewinds().await?;
+        let mut walk = Walk::open(log, id).await?.up_to(end.sequence);
         let mut fold = Fold::new(SessionState::default(), Sequence::START, rewinds);
         let (mut erased, mut known_head_at) = (Vec::new(), None);
         loop {
@@ -98,11 +100,10 @@ impl Host {
                 }
             }
         }
-        if walk.tip == Tip::START {
-            return Err(LoadError::Empty(id));
-        }
-        let is_loaded_as_logged =
-            !erased.is_empty() || load(log, id).await.is_ok_and(|loaded| loaded.state == *fold.state());
+        check_end(id, &walk, end)?;
+        let loaded_as_logged = |loaded: LoadedSession| loaded.state == *fold.state();
+        let is_loaded_as_logged = !erased.is_empty()
+            || load_to(log, id, end.sequence).await.is_ok_and(|(loaded, _)| loaded_as_logged(loaded));
         let (contents, contents_damaged) = self.verify_contents(id).await?;
         let (events, head) = (walk.tip.sequence.0, walk.tip.hash);
         Ok(Verified { events, head, erased, contents, contents_damaged, known_head_at, is_loaded_as_logged })
@@ -129,8 +130,9 @@ impl Host {
     /// Feeds the recorded inputs to the core again, up to the first difference.
     pub async fn replay(&self, id: SessionId) -> Result<Replayed, LoadError> {
         let log = self.ports().log.as_ref();
-        let rewinds = Walk::open(log, id).await?.rewinds().await?;
-        let mut walk = Walk::open(log, id).await?;
+        let end = end_of(log, id).await?;
+        let rewinds = Walk::open(log, id).await?.up_to(end.sequence).rewinds().await?;
+        let mut walk = Walk::open(log, id).await?.up_to(end.sequence);
         let mut replay = Replay::new(id, rewinds);
         loop {
             let page = walk.page().await?;

@@ -46,6 +46,8 @@ pub struct CallChanges {
     pub usage: CallUsage,
     /// Whether its changes were taken back.
     pub undone: bool,
+    /// The event that says so.
+    pub undone_at: Option<Sequence>,
 }
 
 /// Which calls.
@@ -88,6 +90,8 @@ pub struct UndoPlan {
     pub requests: Vec<RequestMade>,
     /// Kv writes of the selected calls: they stay in force.
     pub kv: Vec<KvWrite>,
+    /// Of what came after an event: paths of calls before it whose changes were taken back since. They stay so.
+    pub stay_undone: Vec<String>,
 }
 
 /// Why changes were not taken back. Nothing was changed.
@@ -181,6 +185,7 @@ impl Reading {
                     kv,
                     usage,
                     undone: false,
+                    undone_at: None,
                 };
                 self.open.insert(call, (begun, Vec::new()));
             }
@@ -204,7 +209,7 @@ impl Reading {
             }
             Event::ChangesUndone { of, result: ApplyResult::Applied, .. } => {
                 for call in self.ended.iter_mut().filter(|call| of.contains(&call.call)) {
-                    call.undone = true;
+                    (call.undone, call.undone_at) = (true, Some(sequence));
                 }
             }
             _ => {}
@@ -235,6 +240,13 @@ fn selected(calls: &[CallChanges], selection: Selection) -> Result<Vec<&CallChan
             Ok(calls.iter().filter(belongs).collect())
         }
     }
+}
+
+/// Paths that calls before an event changed, where that was taken back after it.
+fn stay_undone(calls: &[CallChanges], selection: Selection) -> Vec<String> {
+    let Selection::After(event) = selection else { return Vec::new() };
+    let was_in_place = |call: &&CallChanges| call.ended <= event && call.undone_at.is_some_and(|undone| undone > event);
+    net(calls.iter().filter(was_in_place)).manifest.entries().iter().map(|change| change.path.clone()).collect()
 }
 
 /// Plans what taking back the changes of these calls would do.
@@ -272,6 +284,7 @@ async fn plan(
         foreign,
         requests: selected.iter().flat_map(|call| call.requests.iter().cloned()).collect(),
         kv: selected.iter().flat_map(|call| call.kv.iter().cloned()).collect(),
+        stay_undone: stay_undone(&calls, selection),
     })
 }
 
@@ -313,7 +326,9 @@ impl Host {
     ) -> Result<Result<Sequence, ApplyResult>, UndoError> {
         let session = self.open_idle(id, hands, takeover).await?;
         let undone = match files {
-            Some(Files { plan, over }) if !plan.of.is_empty() => session.undo_over(plan, over).await,
+            Some(Files { plan, over }) if !plan.of.is_empty() && !plan.manifest.is_empty() => {
+                session.undo_over(plan, over).await
+            }
             _ => Ok(ApplyResult::Applied),
         };
         let rewound = match undone {

@@ -10,6 +10,9 @@ use std::time::Instant;
 
 const USAGE: &str = "simulate [--seeds COUNT] [--from SEED] [--world core|engine] [--threads COUNT]";
 
+/// Rare things that are named at the end.
+const RAREST_COUNT: usize = 12;
+
 struct Asked {
     seeds: u64,
     from: u64,
@@ -62,6 +65,9 @@ fn main() -> ExitCode {
             print!("{coverage}");
             let missing = coverage.missing(asked.world.reaches());
             println!("never reached: {missing:?}");
+            let rarest = coverage.rarest(asked.world.reaches());
+            let rarest = rarest.iter().take(RAREST_COUNT).map(|(share, what)| format!("{what} {share} ‰"));
+            println!("rarest, by plays: {}", rarest.collect::<Vec<_>>().join(", "));
             println!("{} seeds in {seconds:.1} s: {:.0} a second", asked.seeds, asked.seeds as f64 / seconds);
             ExitCode::SUCCESS
         }

@@ -50,7 +50,7 @@ impl ScriptedPolicy {
 impl Policy for ScriptedPolicy {
     async fn judge(&self, question: PolicyQuestion) -> PolicyAnswer {
         let (verdict, narrowed) = (self.judge)(&question);
-        let (subject, policy) = (question.subject, question.policy);
+        let (subject, policy, verdict) = (question.subject, question.policy, Some(verdict));
         self.asked().0.push(question);
         let (rule, words) = ("scripted".to_owned(), "the script says so.".to_owned());
         PolicyAnswer { subject, policy, verdict, rule, words, narrowed, fuel: 1 }

@@ -124,6 +124,8 @@ impl fmt::Display for Failure {
 /// Plays these actions and judges what was seen.
 pub fn play(world: World, seed: u64, actions: &[Planned], coverage: &mut Coverage) -> Result<(), Broken> {
     let rest = seed.is_multiple_of(REST_ONE_IN);
+    let whole = coverage;
+    let coverage = &mut Coverage::default();
     let played = catch_unwind(AssertUnwindSafe(|| {
         let seen = match world {
             World::Core => {
@@ -142,6 +144,7 @@ pub fn play(world: World, seed: u64, actions: &[Planned], coverage: &mut Coverag
     match played {
         Ok(Ok(logs)) => {
             logs.iter().for_each(|log| coverage.look_through(log));
+            whole.add_play(coverage);
             Ok(())
         }
         Ok(Err(broken)) => Err(broken),

@@ -126,15 +126,15 @@ async fn plan_holds_against_arguments_and_staged_changes() {
     let plan = built_in("plan");
     let policies = policies(&runtime, &[&plan]);
     let table = [
-        ("ls | sort", None, VerdictKind::Allow, "reads"),
-        ("ls && rm x", None, VerdictKind::Deny, "changes"),
-        ("echo $(rm x)", None, VerdictKind::Deny, "changes"),
-        ("ls > x", None, VerdictKind::Deny, "writes-file"),
-        ("ls | tee x", None, VerdictKind::Deny, "changes"),
-        ("PATH=. ls", None, VerdictKind::Deny, "dynamic-program"),
-        ("ls 'x", None, VerdictKind::Deny, "not-understood"),
-        ("ls", staged(&[]), VerdictKind::Allow, "no-changes"),
-        ("ls", staged(&["a", "b"]), VerdictKind::Deny, "changes"),
+        ("ls | sort", None, Some(VerdictKind::Allow), "reads"),
+        ("ls && rm x", None, Some(VerdictKind::Deny), "changes"),
+        ("echo $(rm x)", None, Some(VerdictKind::Deny), "changes"),
+        ("ls > x", None, Some(VerdictKind::Deny), "writes-file"),
+        ("ls | tee x", None, Some(VerdictKind::Deny), "changes"),
+        ("PATH=. ls", None, Some(VerdictKind::Deny), "dynamic-program"),
+        ("ls 'x", None, Some(VerdictKind::Deny), "not-understood"),
+        ("ls", staged(&[]), Some(VerdictKind::Allow), "no-changes"),
+        ("ls", staged(&["a", "b"]), Some(VerdictKind::Deny), "changes"),
     ];
     for (line, changes, verdict, rule) in table {
         let arguments = serde_json::json!({ "command": line }).to_string();
@@ -199,7 +199,7 @@ async fn whatever_a_policy_does_ends_as_an_answer() {
     ];
     for (tool, expected) in table {
         let answer = policies.judge(question(&hostile, tool, "{}")).await;
-        assert_eq!((answer.verdict, answer.rule.as_str()), (VerdictKind::Deny, "fault"), "{tool}: {answer:?}");
+        assert_eq!((answer.verdict, answer.rule.as_str()), (Some(VerdictKind::Deny), "fault"), "{tool}: {answer:?}");
         assert!(answer.words.contains(expected) && answer.words.contains("`hostile`"), "{tool}: {}", answer.words);
         assert!(!answer.words.contains(['\n', '\u{1b}']) && answer.words.chars().count() <= 1_024, "{tool}");
         assert!(answer.narrowed.is_none() && answer.fuel > 0, "{tool}");
@@ -208,10 +208,10 @@ async fn whatever_a_policy_does_ends_as_an_answer() {
     let judged = async |tool: &str| policies.judge(question(&hostile, tool, "{}")).await;
     assert_eq!(judged("words-long").await.words, "x".repeat(1_024));
     let cleaned = judged("words-control").await;
-    assert_eq!((cleaned.verdict, cleaned.words.as_str()), (VerdictKind::Allow, "fine > yes"));
+    assert_eq!((cleaned.verdict, cleaned.words.as_str()), (Some(VerdictKind::Allow), "fine > yes"));
     assert_eq!(judged("narrowed").await.narrowed.as_deref(), Some(r#"{"path":"less"}"#));
     let denied = judged("narrowed-denied").await;
-    assert_eq!((denied.verdict, denied.rule.as_str(), denied.narrowed), (VerdictKind::Deny, "fine", None));
+    assert_eq!((denied.verdict, denied.rule.as_str(), denied.narrowed), (Some(VerdictKind::Deny), "fine", None));
     let asked = PolicyQuestion { staged: staged(&["x"]), ..question(&hostile, "narrowed", "{}") };
     assert!(policies.judge(asked).await.words.contains("a call that has run"));
 }
@@ -264,7 +264,7 @@ async fn what_cannot_be_asked_denies() {
     let elsewhere = PolicyQuestion { policy: Digest::of(b"other"), ..question(&small, "any", "{}") };
     let answer = policies.judge(elsewhere).await;
     assert!(answer.words.contains("is not installed here"), "{answer:?}");
-    assert_eq!((answer.verdict, answer.rule.as_str()), (VerdictKind::Deny, "fault"));
+    assert_eq!((answer.verdict, answer.rule.as_str()), (Some(VerdictKind::Deny), "fault"));
     // What waits and does not compute is ended by the deadline.
     let limits = PolicyLimits { deadline_ms: 300, ..PolicyLimits::DEFAULT };
     let json = runtime.describe_policy(&small).await.unwrap();
@@ -340,9 +340,9 @@ fn what_does_not_fit_is_refused_with_both_versions_named() {
     assert_eq!(problem, "component `read_file` is a tool, not a mode");
     let problem = Component::read_with(hostile(), CallLimits::DEFAULT).unwrap_err().to_string();
     assert_eq!(problem, "component `hostile` is a mode with hooks, not a tool");
-    let leads = r#"{"mode":{"name":"hostile","leads_to":["hostile"]}}"#;
+    let leads = r#"{"mode":{"name":"hostile","leads_to":["build","build"]}}"#;
     let problem = PolicyComponent::read_described(hostile(), PolicyLimits::DEFAULT, leads).unwrap_err().to_string();
-    assert_eq!(problem, "component `hostile` says wrongly what it is: it leads to itself, `hostile`");
+    assert_eq!(problem, "component `hostile` says wrongly what it is: it leads to `build` twice");
 }
 
 #[tokio::test]
@@ -375,11 +375,11 @@ async fn a_mode_in_python_judges() {
     let policies = policies(&runtime, &[&docs]);
     let asked = |paths: &[&str]| PolicyQuestion { staged: staged(paths), ..question(&docs, "write_file", "{}") };
     let answer = policies.judge(asked(&["a.md", "src/b.rs"])).await;
-    assert_eq!((answer.verdict, answer.rule.as_str()), (VerdictKind::Deny, "documents-only"), "{answer:?}");
+    assert_eq!((answer.verdict, answer.rule.as_str()), (Some(VerdictKind::Deny), "documents-only"), "{answer:?}");
     println!("one answer takes {} fuel", answer.fuel);
     assert_eq!(answer.words, "`src/b.rs` is no document.");
     assert_eq!(policies.judge(asked(&["a.md", "src/b.rs"])).await, answer, "also the fuel");
-    assert_eq!(policies.judge(asked(&["a.md"])).await.verdict, VerdictKind::Ask);
+    assert_eq!(policies.judge(asked(&["a.md"])).await.verdict, Some(VerdictKind::Ask));
     let long =
         PolicyQuestion { category: Category::Read, ..question(&docs, "read_file", r#"{"path":"x","limit":500}"#) };
     let narrowed = policies.judge(long).await.narrowed.unwrap();

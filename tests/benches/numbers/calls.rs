@@ -2,7 +2,7 @@
 
 use crate::bare::BareTool;
 use crate::host::{Shared, component};
-use crate::model_server::FILE;
+use crate::model_server::{FILE, file_of};
 use crate::quantity::{Durations, Quantity};
 use crate::table::{Row, Table};
 use harness_core::Capability;
@@ -32,7 +32,7 @@ pub(crate) fn measure(shared: &Shared, table: &mut Table) {
     let base = Arc::new(Base::open(place.workspace(), &[]).unwrap());
     let bare = BareTool::new(component.bytes(), Some(&place.workspace()));
     let bare_without = BareTool::new(component.bytes(), None);
-    let read_arguments = format!(r#"{{"path":"{FILE}"}}"#);
+    let read_arguments = format!(r#"{{"path":"{}"}}"#, file_of(FILE, 0));
 
     let granted: Vec<Capability> = vec!["filesystem write /workspace".parse().unwrap()];
     let call = |arguments: &str| Call { granted: granted.clone(), ..Call::new(TOOL, arguments) };

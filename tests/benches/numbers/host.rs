@@ -1,6 +1,6 @@
 //! The real parts, put together as the binary does.
 
-use crate::model_server::{FILE, SHORT_FILE};
+use crate::model_server::{FILE, FILES, SHORT_FILE, file_of};
 use harness_core::event::{Context, TurnEnd, TurnLimits};
 use harness_core::grant::Scope;
 use harness_core::{ApproveMode, Event, Grant, ModelRef};
@@ -43,8 +43,10 @@ impl Shared {
         std::fs::create_dir(&workspace).unwrap();
         let line = "A line of a file that somebody wrote down to be read.\n";
         let text: String = line.chars().cycle().take(FILE_BYTES).collect();
-        std::fs::write(workspace.join(FILE), text).unwrap();
-        std::fs::write(workspace.join(SHORT_FILE), "A few words.\n").unwrap();
+        for number in 0..FILES {
+            std::fs::write(workspace.join(file_of(FILE, number)), &text).unwrap();
+            std::fs::write(workspace.join(file_of(SHORT_FILE, number)), "A few words.\n").unwrap();
+        }
         let shared = Self { folder };
         let (runtime, hands) = (shared.place("prepare").component_runtime(), executor());
         runtime_hands(&runtime, &workspace, |hands_of| hands.block_on(hands_of.prepare()).unwrap());

@@ -55,7 +55,7 @@ fn times(policies: &ComponentPolicies, question: &PolicyQuestion, verdict: Verdi
             if number >= WARM_UP {
                 times.push(begin.elapsed());
             }
-            assert_eq!(answer.verdict, verdict, "{answer:?}");
+            assert_eq!(answer.verdict, Some(verdict), "{answer:?}");
         }
         Durations::new(times)
     })

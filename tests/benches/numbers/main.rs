@@ -13,6 +13,7 @@
 mod bare;
 mod beside;
 mod calls;
+mod display;
 mod events;
 mod guests;
 mod host;
@@ -47,6 +48,7 @@ const MEASUREMENTS: &[(&str, Measure)] = &[
     ("beside", beside::measure),
     ("start", start::measure),
     ("steps", steps::measure),
+    ("display", display::measure),
     ("sessions", sessions::measure),
     ("events", events::measure),
     ("memory", memory::measure),

@@ -17,16 +17,23 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The file that calls read.
-pub(crate) const FILE: &str = "notes.txt";
-/// The file that calls read where the model's name begins with [`SHORT`].
-pub(crate) const SHORT_FILE: &str = "short.txt";
+/// Files that calls read in turn: a session that does the same over and over is stopped.
+pub(crate) const FILES: u64 = 4;
+/// The name of a file that calls read.
+pub(crate) const FILE: &str = "notes";
+/// The name of a file that calls read where the model's name begins with [`SHORT`].
+pub(crate) const SHORT_FILE: &str = "short";
 /// How the name of a model begins that reads the short file.
 pub(crate) const SHORT: &str = "short";
 /// The head of a request is at most so long, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Read at once, in bytes.
 const READ_BYTES: usize = 256 << 10;
+
+/// The file of that name which a call reads.
+pub(crate) fn file_of(name: &str, call: u64) -> String {
+    format!("{name}-{}.txt", call % FILES)
+}
 
 /// What was noted of one model name.
 #[derive(Debug, Default)]
@@ -180,7 +187,7 @@ fn answer(noted: &Noted, model: &str, arrived: Instant) -> String {
     let chunk = if script.calls_made < steps {
         script.calls_made += 1;
         let call = script.calls_made;
-        let file = if model.starts_with(SHORT) { SHORT_FILE } else { FILE };
+        let file = file_of(if model.starts_with(SHORT) { SHORT_FILE } else { FILE }, call);
         format!(
             r#"{{"id":"r{call}","choices":[{{"index":0,"delta":{{"tool_calls":[{{"index":0,"id":"call_{call}","type":"function","function":{{"name":"read_file","arguments":"{{\"path\":\"{file}\"}}"}}}}]}},"finish_reason":"tool_calls"}}]}}"#
         )

@@ -9,6 +9,7 @@ pub(crate) struct Row {
     name: &'static str,
     what: String,
     middle: Quantity,
+    least: Option<Quantity>,
     tail: Option<(&'static str, Quantity)>,
     held: Option<(Quantity, Quantity)>,
 }
@@ -16,19 +17,27 @@ pub(crate) struct Row {
 impl Row {
     /// A rate, a size, or whatever else is one number.
     pub(crate) fn of(name: &'static str, what: impl Into<String>, number: Quantity) -> Self {
-        Self { name, what: what.into(), middle: number, tail: None, held: None }
+        Self { name, what: what.into(), middle: number, least: None, tail: None, held: None }
     }
 
     /// The 50th and 99th percentile.
     pub(crate) fn p50_p99(name: &'static str, what: impl Into<String>, durations: &Durations) -> Self {
-        let tail = Some(("", durations.percentile(99)));
-        Self { tail, ..Self::of(name, what, durations.percentile(50)) }
+        Self::of_durations(name, what, durations, ("", durations.percentile(99)))
     }
 
     /// The 50th and 95th percentile, where there are too few for the 99th.
     pub(crate) fn p50_p95(name: &'static str, what: impl Into<String>, durations: &Durations) -> Self {
-        let tail = Some(("p95 ", durations.percentile(95)));
-        Self { tail, ..Self::of(name, what, durations.percentile(50)) }
+        Self::of_durations(name, what, durations, ("p95 ", durations.percentile(95)))
+    }
+
+    fn of_durations(
+        name: &'static str,
+        what: impl Into<String>,
+        durations: &Durations,
+        tail: (&'static str, Quantity),
+    ) -> Self {
+        let least = Some(durations.percentile(0));
+        Self { least, tail: Some(tail), ..Self::of(name, what, durations.percentile(50)) }
     }
 
     /// The first number is held against this.
@@ -37,7 +46,8 @@ impl Row {
         self
     }
 
-    fn cells(&self) -> [String; 7] {
+    fn cells(&self) -> [String; 8] {
+        let least = self.least.map_or_else(String::new, |least| least.to_string());
         let tail = self.tail.map_or_else(String::new, |(label, tail)| format!("{label}{tail}"));
         let (bound, ratio, verdict) = match self.held {
             None => Default::default(),
@@ -49,7 +59,7 @@ impl Row {
                 (format!("{sign} {bound}"), ratio, if holds { "holds" } else { "does not hold" }.to_owned())
             }
         };
-        [self.name.to_owned(), self.what.clone(), self.middle.to_string(), tail, bound, ratio, verdict]
+        [self.name.to_owned(), self.what.clone(), self.middle.to_string(), least, tail, bound, ratio, verdict]
     }
 }
 
@@ -65,10 +75,10 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head =
-            ["name", "what was measured", "p50, or the number", "p99", "hold", "ratio", "verdict"].map(str::to_owned);
-        let rows: Vec<[String; 7]> = std::iter::once(head).chain(self.0.iter().map(Row::cells)).collect();
-        let mut widths = [0; 7];
+        let head = ["name", "what was measured", "p50, or the number", "least", "p99", "hold", "ratio", "verdict"];
+        let head = head.map(str::to_owned);
+        let rows: Vec<[String; 8]> = std::iter::once(head).chain(self.0.iter().map(Row::cells)).collect();
+        let mut widths = [0; 8];
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());

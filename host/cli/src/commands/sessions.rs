@@ -22,7 +22,7 @@ use crate::run::Receipt;
 use crate::settings::{self, Said};
 use crate::wiring::{self, Wiring};
 use harness_core::item::{AssistantPart, Item};
-use harness_core::{InboxId, Sequence, SessionId};
+use harness_core::{InboxId, Sequence, SessionId, TimeMs};
 use harness_engine::ports::{Archived, SessionCursor, SessionFilter, SessionStatus, SessionSummary};
 use harness_engine::{ExportError, LoggedEvent, diff};
 use serde_json::{Value, json};
@@ -176,8 +176,13 @@ async fn receipt(wiring: &Wiring, id: SessionId, entry: &str, json: bool) -> Res
     if json { print_json(&receipt.for_programs()) } else { print_text(&receipt.in_words()) }
 }
 
-/// The place in the list that a session has.
+/// The place in the list that a session has, or had when it was updated as the text says.
 async fn cursor(wiring: &Wiring, text: &str) -> Result<SessionCursor, Failure> {
+    if let Some((session, updated)) = text.split_once('@') {
+        let wrong = || Failure::usage(format!("`{}` is no place: give ID or ID@UPDATED", one_line(text, 80)));
+        let updated = updated.parse().map(TimeMs).map_err(|_| wrong())?;
+        return Ok(SessionCursor { updated, session: session.parse().map_err(|_| wrong())? });
+    }
     let id = wiring.find_session(text).await?;
     let row = wiring.host.ports().index.summary(id).await;
     row.map(|row| SessionCursor::after(&row)).map_err(|error| Failure::because("reading the session", &error))
@@ -252,7 +257,8 @@ fn when(unix_ms: i64) -> String {
 async fn show(wiring: &Wiring, id: SessionId, json: bool) -> Result<Exit, Failure> {
     let ports = wiring.host.ports();
     let summary = ports.index.summary(id).await.map_err(|error| Failure::because("reading the session", &error))?;
-    let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
+    // What is shown is read: a checkpoint would hide that it was changed.
+    let loaded = wiring.host.load_whole(id).await.map_err(|error| Failure::because("reading the session", &error))?;
     let holder = ports.lease.holder(id).await.map_err(|error| Failure::because("reading the session", &error))?;
     let mut pending = Vec::new();
     for waiting in loaded.state.pending() {
@@ -373,8 +379,15 @@ async fn export(wiring: &Wiring, id: SessionId, out: Option<&Path>) -> Result<Ex
     let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let file = created.map_err(|error| Failure::usage(format!("{} cannot be created: {error}", path.display())))?;
     let mut writer = std::io::BufWriter::new(file);
-    wiring.host.export(id, &mut writer).await.map_err(failed)?;
-    Ok(Exit::Done)
+    let exported = match wiring.host.export(id, &mut writer).await {
+        Ok(_) => writer.get_ref().sync_all().map_err(ExportError::Write),
+        Err(error) => Err(error),
+    };
+    if exported.is_err() {
+        // The beginning of an export is none.
+        let _ = std::fs::remove_file(path);
+    }
+    exported.map(|()| Exit::Done).map_err(failed)
 }
 
 #[cfg(test)]

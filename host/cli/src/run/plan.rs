@@ -25,7 +25,7 @@ const PAGER: &str = "less";
 pub(crate) async fn ask_plan(plan: &ShownPlan, paint: Paint, hush: &Hush) -> Result<Option<PlanAnswer>, Failure> {
     err_line(&paint.ask(&format!("? the model submits a plan: {}", one_line(&plan.title, 200))));
     err_line(&shown(&plan.text));
-    let into = plan.leads_to.as_ref().map(|mode| format!(" (goes on in {})", one_line(mode, 64))).unwrap_or_default();
+    let into = plan.leads_to.as_ref().map(|mode| format!(" (enters {})", one_line(mode, 64))).unwrap_or_default();
     let question = format!("approve? [y]es{into}, y MODE, [n]o, n FEEDBACK, [v]iew");
     loop {
         let Some(line) = read_line(&question, "", hush).await? else { return Ok(None) };

@@ -117,7 +117,7 @@ impl Waiting {
         for pending in state.pending() {
             approvals.push(shown(state, &pending, blobs).await?);
         }
-        let leads_to = state.mode().and_then(|mode| mode.leads_to.first().cloned());
+        let leads_to = state.mode().and_then(|mode| mode.leads_to.first().cloned()).filter(|to| *to != state.mode);
         let plans = state.plans().into_iter().map(|plan| ShownPlan {
             plan: plan.plan,
             call: plan.call.id,

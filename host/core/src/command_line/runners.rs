@@ -75,27 +75,47 @@ const PREFIXES: &[Prefix] = &[
 const RUN_UNKNOWN: &[&str] = &[
     ".",
     "alias",
+    "at",
+    "batch",
     "bind",
+    "bwrap",
     "chroot",
+    "chrt",
     "compgen",
     "complete",
+    "csh",
     "doas",
     "enable",
     "entr",
+    "fakeroot",
+    "fc",
     "fish",
     "flock",
     "ionice",
     "ksh",
     "let",
+    "ltrace",
+    "mksh",
     "nsenter",
+    "numactl",
     "parallel",
+    "pkexec",
+    "proot",
+    "rbash",
+    "runuser",
     "script",
+    "setarch",
+    "setpriv",
     "source",
     "strace",
     "su",
     "systemd-run",
+    "taskset",
+    "tcsh",
+    "unbuffer",
     "unshare",
     "watch",
+    "xvfb-run",
     "zsh",
 ];
 /// Builtins whose arguments are names of variables, whose indices are evaluated.
@@ -132,6 +152,7 @@ pub(super) fn inner(command: &SimpleCommand) -> Parsed<Vec<Inner>> {
         "printf" if matches!(arguments.first(), Some(Word::Dynamic)) || has(&|word| word.starts_with("-v")) => {
             refused("an index is evaluated")
         }
+        "jobs" if !is_known || has(&|word| word.starts_with("-x")) => refused(NOT_KNOWN),
         "test" | "[" if has(&|word| word == "-v" || word == "-R") => refused("an index is evaluated"),
         _ if TAKE_NAMES.contains(&name) && (!is_known || has(&|word| word.contains('['))) => {
             refused("an index is evaluated")
@@ -262,7 +283,9 @@ fn trap(arguments: &[Word]) -> Parsed<Vec<Inner>> {
 }
 
 fn xargs(arguments: &[Word]) -> Parsed<Vec<Inner>> {
-    const FLAGS: &[&str] = &["-0", "-r", "-t", "-x", "--null", "--no-run-if-empty", "--verbose", "--exit"];
+    // The last two take an argument too, but never the next word (findutils, xargs(1)).
+    const FLAGS: &[&str] =
+        &["-0", "-r", "-t", "-x", "--null", "--no-run-if-empty", "--verbose", "--exit", "--max-lines", "--replace"];
     const WITH_ARGUMENT: &[&str] = &[
         "-I",
         "-n",
@@ -274,12 +297,18 @@ fn xargs(arguments: &[Word]) -> Parsed<Vec<Inner>> {
         "-s",
         "--max-args",
         "--max-procs",
-        "--max-lines",
         "--delimiter",
         "--arg-file",
         "--max-chars",
-        "--replace",
     ];
+    const JOINED: &[&str] = &["--max-lines", "--replace"];
+    let is_joined = |word: &Word| {
+        let option = word.known().and_then(|it| it.split_once('=')).map(|(option, _)| option);
+        option.is_some_and(|option| JOINED.contains(&option))
+    };
+    if arguments.iter().any(is_joined) {
+        return refused("a command that runs another has an option that is not known");
+    }
     let rest = after_options(arguments, FLAGS, WITH_ARGUMENT)?;
     // Where the arguments go is up to `-I`; any word could hold them.
     let options = arguments.len() - rest.len();
@@ -340,9 +369,9 @@ fn write(path: Word) -> Inner {
 fn awk(arguments: &[Word]) -> Parsed<Vec<Inner>> {
     let rest = after_options(arguments, &[], &["-F", "-v"])?;
     match rest.first() {
-        Some(Word::Known(program)) if program.contains('>') => Ok(vec![write(Word::Dynamic)]),
         Some(Word::Known(program)) if !["system", "|", "getline", "@"].iter().any(|it| program.contains(it)) => {
-            Ok(Vec::new())
+            let writes = program.contains('>').then(|| write(Word::Dynamic));
+            Ok(writes.into_iter().collect())
         }
         _ => refused("an awk program may run commands"),
     }

@@ -36,6 +36,11 @@ fn exceeds(limit: Option<u64>, spent: u64, more: u64) -> bool {
 impl Draft<'_> {
     /// Why the next request may not be made, as the end of the turn; otherwise what is set aside for it.
     pub(super) fn reserve(&self) -> Result<Reservation, TurnEnd> {
+        self.reserve_beside(1)
+    }
+
+    /// The same where so many steps of it are not counted yet.
+    pub(super) fn reserve_beside(&self, steps: u64) -> Result<Reservation, TurnEnd> {
         let reserved = self.state.reservation();
         let crossed = crossed(self.state, |budget, spent| {
             let room = [
@@ -47,7 +52,7 @@ impl Draft<'_> {
                 ),
                 ("work-ms", budget.work_ms, exceeds(budget.work_ms, spent.work_ms, 1)),
                 ("fuel", budget.fuel, exceeds(budget.fuel, spent.fuel, 1)),
-                ("steps", budget.steps, exceeds(budget.steps, spent.steps, 1)),
+                ("steps", budget.steps, exceeds(budget.steps, spent.steps, steps)),
             ];
             room.into_iter().find(|(_, _, is_crossed)| *is_crossed).map(|(name, maximum, _)| (name, maximum))
         });

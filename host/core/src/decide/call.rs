@@ -1,6 +1,7 @@
 //! A call's way from the model's request to its result: judged, run, judged again, put in place.
 
-use super::mode::ModeVoice;
+use super::arguments::Unambiguous;
+use super::mode::{ModeVoice, Narrowed};
 use super::{Command, Draft, Refusal};
 use crate::change::Manifest;
 use crate::event::{ApplyResult, Changes, Event};
@@ -58,7 +59,7 @@ impl Draft<'_> {
                 format!("the arguments have {} bytes, at most {ARGUMENT_BYTES_MAX} are taken", call.arguments.len());
             return Some(Outcome::failed(FailureKind::TooLarge, "arguments-too-large", message));
         }
-        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments) {
+        if let Err(error) = serde_json::from_str::<Unambiguous>(&call.arguments) {
             let message = format!("the arguments are not valid JSON: {error}");
             return Some(Outcome::failed(FailureKind::InvalidArguments, "not-json", message));
         }
@@ -159,11 +160,11 @@ impl Draft<'_> {
             ModeVoice::Silent => None,
             ModeVoice::Unasked => return self.ask_policy(id, None),
             ModeVoice::Says { answer, narrowed } => {
-                if let Some(arguments) = narrowed.filter(|it| **it != *self.call(id).map_or("", |call| &call.arguments))
-                {
-                    self.emit(Event::ArgumentsReplaced { call: id, arguments, by: answer.rule.clone() })?;
+                let is_other = |it: &Narrowed| *it.arguments != *self.call(id).map_or("", |call| &call.arguments);
+                if let Some(Narrowed { arguments, by }) = narrowed.filter(is_other) {
+                    self.emit(Event::ArgumentsReplaced { call: id, arguments, by })?;
                 }
-                Some(answer)
+                answer
             }
         };
         let call = self.call(id)?;
@@ -228,7 +229,7 @@ impl Draft<'_> {
         let mode = match self.mode_voice(id, Some(&manifest))? {
             ModeVoice::Silent => None,
             ModeVoice::Unasked => return self.ask_policy(id, Some(&manifest)),
-            ModeVoice::Says { answer, .. } => Some(answer),
+            ModeVoice::Says { answer, .. } => answer,
         };
         let Some((verdict, _)) = self.verdict(id, &tool, Subject::Staged(&manifest), mode.as_ref()) else {
             return self.end_call(id, &Outcome::failed(FailureKind::UnknownTool, "unknown-tool", "the tool is gone"));
@@ -311,7 +312,7 @@ impl Draft<'_> {
         };
         let mode = match self.mode_voice(id, staged.as_ref())? {
             ModeVoice::Silent => None,
-            ModeVoice::Says { answer, narrowed: None } => Some(answer),
+            ModeVoice::Says { answer, narrowed: None } => answer,
             // What was shown may not be what may be run: the policy that is in force now is asked first.
             ModeVoice::Unasked | ModeVoice::Says { .. } => {
                 self.emit(Event::ApprovalWithdrawn { approval })?;

@@ -3,6 +3,7 @@
 //! Promise: where a mode has a policy, no call runs and no change is put in place before that policy has answered for
 //! exactly that; a mode's answer is one voice among others and never more.
 
+use super::arguments::Unambiguous;
 use super::{Command, Draft, Refusal};
 use crate::change::Manifest;
 use crate::event::Event;
@@ -22,11 +23,25 @@ pub(super) enum ModeVoice {
     Unasked,
     /// This.
     Says {
-        /// Its voice.
-        answer: ModeAnswer,
-        /// The only arguments that may be run.
-        narrowed: Option<String>,
+        /// Its voice; none where its policy has no opinion.
+        answer: Option<ModeAnswer>,
+        /// The only arguments that may be run, and the rule that says so.
+        narrowed: Option<Narrowed>,
     },
+}
+
+/// Arguments in place of those that the model wrote.
+pub(super) struct Narrowed {
+    /// A JSON object.
+    pub(super) arguments: String,
+    /// The policy's rule, with the mode's name before it.
+    pub(super) by: String,
+}
+
+impl ModeVoice {
+    fn denies(rule: String, words: String) -> Self {
+        Self::Says { answer: Some(ModeAnswer { kind: VerdictKind::Deny, rule, words }), narrowed: None }
+    }
 }
 
 /// Whether a list of modes can be taken.
@@ -53,8 +68,8 @@ pub(super) fn check_modes(modes: &[ModeSpec]) -> Result<(), Refusal> {
                 mode.name
             ));
         }
-        if let Some(to) = mode.leads_to.iter().find(|to| **to == mode.name || !modes.iter().any(|it| it.name == **to)) {
-            return wrong(format!("`{}` leads to `{to}`, which is itself or not there", mode.name));
+        if let Some(to) = mode.leads_to.iter().find(|to| !modes.iter().any(|it| it.name == **to)) {
+            return wrong(format!("`{}` leads to `{to}`, which is not there", mode.name));
         }
     }
     Ok(())
@@ -142,32 +157,28 @@ impl Draft<'_> {
         }
         if mode.tools.as_ref().is_some_and(|tools| !tools.contains(&tool.name)) {
             let words = format!("the mode `{}` does not use {}.", mode.name, tool.name);
-            let rule = format!("mode.{}.tools", mode.name);
-            let answer = ModeAnswer { kind: VerdictKind::Deny, rule, words };
-            return Ok(ModeVoice::Says { answer, narrowed: None });
+            return Ok(ModeVoice::denies(format!("mode.{}.tools", mode.name), words));
         }
         let Some(policy) = mode.policy else { return Ok(ModeVoice::Silent) };
         let subject = policy_subject(&call.tool, &call.arguments, staged);
         let Some(answer) = self.state.policy_answer(policy, subject) else { return Ok(ModeVoice::Unasked) };
-        let voice = |answer: &PolicyAnswer| {
-            let rule = format!("mode.{}.{}", mode.name, answer.rule);
-            ModeAnswer { kind: answer.verdict, rule, words: answer.words.clone() }
-        };
+        let rule_of = |answer: &PolicyAnswer| format!("mode.{}.{}", mode.name, answer.rule);
         if answer.narrowed.as_ref().is_some_and(|it| !is_object(it)) {
             let words = format!("the policy of `{}` gave arguments that are no JSON object, or too long.", mode.name);
-            let rule = format!("mode.{}.narrowed", mode.name);
-            let answer = ModeAnswer { kind: VerdictKind::Deny, rule, words };
-            return Ok(ModeVoice::Says { answer, narrowed: None });
+            return Ok(ModeVoice::denies(format!("mode.{}.narrowed", mode.name), words));
         }
         // Changes are what they are: only arguments can be narrowed.
-        let narrowed = answer.narrowed.clone().filter(|_| staged.is_none() && answer.verdict != VerdictKind::Deny);
+        let is_denied = |answer: &PolicyAnswer| answer.verdict == Some(VerdictKind::Deny);
+        let narrowed = answer.narrowed.clone().filter(|_| staged.is_none() && !is_denied(answer));
         // Nor may they be narrowed to what was denied.
         let about = narrowed.as_deref().map(|arguments| policy_subject(&call.tool, arguments, None));
         let denied = about.and_then(|subject| self.state.policy_answer(policy, subject));
-        if let Some(denied) = denied.filter(|it| it.verdict == VerdictKind::Deny) {
-            return Ok(ModeVoice::Says { answer: voice(denied), narrowed: None });
+        if let Some(denied) = denied.filter(|it| is_denied(it)) {
+            return Ok(ModeVoice::denies(rule_of(denied), denied.words.clone()));
         }
-        Ok(ModeVoice::Says { answer: voice(answer), narrowed })
+        let by = rule_of(answer);
+        let said = answer.verdict.map(|kind| ModeAnswer { kind, rule: by.clone(), words: answer.words.clone() });
+        Ok(ModeVoice::Says { answer: said, narrowed: narrowed.map(|arguments| Narrowed { arguments, by }) })
     }
 
     /// Has the policy asked about a call.
@@ -259,8 +270,9 @@ impl Draft<'_> {
 }
 
 pub(super) fn is_object(arguments: &str) -> bool {
-    let parsed = serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(arguments);
-    arguments.len() <= ARGUMENT_BYTES_MAX && parsed.is_ok()
+    let is_one = || serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(arguments).is_ok();
+    let is_clear = || serde_json::from_str::<Unambiguous>(arguments).is_ok();
+    arguments.len() <= ARGUMENT_BYTES_MAX && is_one() && is_clear()
 }
 
 /// What the model is told of a mode that it enters.

@@ -74,7 +74,7 @@ impl Draft<'_> {
         let is_direct = self.state.tool(&tool).is_some_and(|tool| tool.effects == Effects::Direct);
         let mode = match self.mode_voice(id, None)? {
             ModeVoice::Silent => None,
-            ModeVoice::Says { answer, narrowed: None } => Some(answer),
+            ModeVoice::Says { answer, narrowed: None } => answer,
             ModeVoice::Unasked | ModeVoice::Says { .. } => return self.judge_arguments(id),
         };
         match self.verdict(id, &tool, Subject::Arguments, mode.as_ref()) {

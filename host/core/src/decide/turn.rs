@@ -184,7 +184,7 @@ impl Draft<'_> {
         }
         let mode = match self.mode_voice(call.id, None)? {
             ModeVoice::Silent => None,
-            ModeVoice::Says { answer, narrowed: None } => Some(answer),
+            ModeVoice::Says { answer, narrowed: None } => answer,
             ModeVoice::Unasked | ModeVoice::Says { .. } => return self.judge_arguments(call.id),
         };
         let Some((verdict, implementation)) = self.verdict(call.id, &call.tool, Subject::Arguments, mode.as_ref())
@@ -207,7 +207,16 @@ impl Draft<'_> {
         let Some(turn) = &self.state.turn else { return Ok(()) };
         match &turn.phase {
             Phase::Between => return self.request_next_step(),
-            Phase::Requesting { .. } => self.command(Command::CallModel),
+            Phase::Requesting { .. } => {
+                // That it is made again was counted when the session was opened.
+                return match self.reserve_beside(0) {
+                    Ok(_) => {
+                        self.command(Command::CallModel);
+                        Ok(())
+                    }
+                    Err(end) => self.end_turn(end),
+                };
+            }
             Phase::Failed { .. } => {}
             Phase::Waiting { delay_ms, .. } => {
                 let delay_ms = *delay_ms;

@@ -180,10 +180,18 @@ impl DisplayState {
                     self.fold_context(context);
                 }
                 // Its pieces are gone with the host that had them; the request is made again.
+                let (is_out, reserved) = (!self.responses.is_empty(), self.tally.reserved);
                 for gone in std::mem::take(&mut self.responses).into_keys() {
                     self.responses.insert(at, ResponseShown::default());
                     touched(Part::Response(gone));
                     touched(Part::Response(at));
+                }
+                if is_out {
+                    let again = |spent: &mut Spent| {
+                        *spent = spent.with_reservation(reserved);
+                        spent.steps = spent.steps.saturating_add(1);
+                    };
+                    self.spend(again, touched);
                 }
             }
             Event::SessionRenamed { title } => about.title = Some(name(title)),
@@ -290,6 +298,10 @@ impl DisplayState {
                 }
             }
             Event::TurnEnded { end, .. } => {
+                if *end == TurnEnd::Interrupted && !self.responses.is_empty() {
+                    let reserved = self.tally.reserved;
+                    self.spend(|spent| *spent = spent.with_reservation(reserved), touched);
+                }
                 self.turn = None;
                 self.end_response(touched);
                 self.end_allowances(|shown| shown.scope == Scope::Turn, touched);

@@ -359,13 +359,20 @@ impl Screen {
     /// Where a reader stands that has the state of an event, whichever screen gave it.
     pub fn cursor_at(&self, after: Sequence) -> Cursor {
         let is_remembered = self.known_from <= (after, false) && after <= self.state.sequence;
-        if after == Sequence::START || !is_remembered {
+        if after == Sequence::START || !is_remembered || self.is_response_cut() {
             return Cursor::NOTHING;
         }
         // What is not by an event and came with the last one it has may be new to it.
         let known = self.touches.iter().take_while(|touch| (touch.sequence, touch.is_volatile) <= (after, false));
         let seen = known.last().map_or(self.forgotten, |touch| touch.revision);
         Cursor { seen, sequence: after, is_resumed: true, is_whole_due: false }
+    }
+
+    /// Whether the response in flight is shown from its middle on: another screen cut it elsewhere, so that pieces which a
+    /// reader has from there would stay beside ours.
+    fn is_response_cut(&self) -> bool {
+        let is_cut = |pieces: &BTreeMap<u64, String>| pieces.keys().next().is_some_and(|offset| *offset > 0);
+        self.state.responses.values().any(|shown| is_cut(&shown.text) || is_cut(&shown.reasoning))
     }
 
     /// Whether there is something that a reader has not seen.

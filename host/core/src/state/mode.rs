@@ -127,6 +127,8 @@ impl SessionState {
                     HookWish::GoOn | HookWish::Mode { .. } => None,
                 });
                 match (&mut self.turn, stop) {
+                    // What it heard of has ended, and the next turn is another one.
+                    (Some(_), _) if *point == HookPoint::Stop => {}
                     (Some(turn), Some(stop)) => {
                         turn.stopping.get_or_insert(stop);
                     }

@@ -1,9 +1,9 @@
 //! What was spent, and what repeats itself.
 //!
 //! Promise: whatever is spent counts for the turn and for the session; a request whose usage is not known counts as
-//! what was set aside for it.
+//! what was set aside for it, also where it was stopped or its host was.
 
-use super::{Call, SessionState};
+use super::{Call, Phase, SessionState};
 use crate::budget::{Budget, Price, Reservation, Spent, left};
 use crate::event::{Event, ModelFailureKind, TurnEnd};
 use crate::ids::Digest;
@@ -101,6 +101,10 @@ impl SessionState {
         (1..=REPEAT_PERIOD_MAX).map(times).max().unwrap_or(1)
     }
 
+    fn is_requesting(&self) -> bool {
+        self.turn.as_ref().is_some_and(|turn| matches!(turn.phase, Phase::Requesting { .. }))
+    }
+
     /// Counts what an event says was spent.
     pub(super) fn spend(&mut self, event: &Event) {
         let reserved = self.turn.as_ref().map(|turn| turn.reserved).unwrap_or_default();
@@ -123,6 +127,14 @@ impl SessionState {
                     spent.work_ms = spent.work_ms.saturating_add(*time_ms);
                 });
             }
+            // Nobody learns any more what it used; an opened session makes it again.
+            Event::TurnEnded { end: TurnEnd::Interrupted, .. } if self.is_requesting() => {
+                self.add(|spent| *spent = spent.with_reservation(reserved));
+            }
+            Event::SessionOpened { .. } if self.is_requesting() => self.add(|spent| {
+                *spent = spent.with_reservation(reserved);
+                spent.steps = spent.steps.saturating_add(1);
+            }),
             // What broke off in the middle may have been billed.
             Event::ModelFailed { failure, .. }
                 if matches!(failure.kind, ModelFailureKind::Disconnected | ModelFailureKind::MalformedStream) =>

@@ -115,3 +115,38 @@ fn repetitions_after_failures_count_too() {
          limit budget.turn.steps=1",
     );
 }
+
+#[test]
+fn a_request_that_nobody_waits_for_any_more_counts_as_what_was_set_aside() {
+    // Each is 104 and what is new. Opening again makes a request again, which may have been billed before.
+    check(&format!(
+        "{BARE}> budget b.tokens=330
+         -
+         > prompt tokens=100
+         turn 1, request 1.1 items=1 tokens=104 => ask model
+         > interrupt
+         interrupted => cancel model
+         > prompt tokens=100
+         turn 2, request 1.1 items=2 tokens=107 => ask model
+         > open without=read without=edit without=run without=fetch without=think without=send
+         => ask model
+         > open without=read without=edit without=run without=fetch without=think without=send
+         limit budget.session.tokens=330"
+    ));
+}
+
+#[test]
+fn a_request_that_is_made_again_is_a_step() {
+    check(
+        "> create
+         -
+         > open
+         -
+         > prompt hi b.steps=2
+         turn 1, request 1.1 items=1 => ask model
+         > open
+         => ask model
+         > open
+         limit budget.turn.steps=2",
+    );
+}

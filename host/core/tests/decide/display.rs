@@ -344,6 +344,27 @@ fn of_a_long_response_the_last_words_are_shown() {
 }
 
 #[test]
+fn who_comes_back_to_another_screen_in_the_middle_of_a_long_response_has_no_piece_twice() {
+    let events = numbered(requested());
+    let word = "0123456789abcdef".repeat(100);
+    let take: [fn(&mut Screen, u64, &str); 2] = [Screen::text, Screen::reasoning];
+    for take in take {
+        for (begin, is_whole) in [(0, false), (1_601, true), (90_001, true)] {
+            let mut first = screen_of(&events);
+            take(&mut first, 0, &word);
+            let mut reader = Reader::new();
+            reader.read(&first);
+            // Another screen knows the response from there on.
+            let mut second = screen_of(&events);
+            take(&mut second, begin, &word);
+            reader.cursor = second.cursor_at(reader.cursor.sequence());
+            reader.read(&second);
+            assert_eq!(reader.wholes == 2, is_whole, "from {begin}");
+        }
+    }
+}
+
+#[test]
 fn who_is_too_far_behind_gets_the_whole_state() {
     let rename = |number: usize| Event::SessionRenamed { title: format!("title {number}") };
     let events = numbered(requested().into_iter().chain((0..TOUCHES_MAX + 100).map(rename)));

@@ -255,12 +255,16 @@ fn a_hook_stops_what_was_said_before_it_is_asked_and_what_was_answered_before_it
          > hook-after stop so be it
          -
          > say bye
-         end stopped by hooks: so be it",
+         end stopped by hooks: so be it
+         > prompt and now
+         turn 4, request 1.1 items=7 => ask model
+         > hook-end stop it had ended
+         -",
     );
 }
 
 #[test]
-fn a_mode_that_a_hook_enters_judges_what_waits() {
+fn a_mode_that_a_hook_proposes_judges_what_waits_once_a_person_chose_it() {
     check(
         "> create
          -
@@ -271,7 +275,9 @@ fn a_mode_that_a_hook_enters_judges_what_waits() {
          > call run
          c1 wants run, c1 ask default.execute, a1 asks c1 default.execute
          > hook mode plan
-         mode plan (hook hooks), a1 withdrawn, c1 deny mode.plan.tools, c1 denied!, request 2.1 items=5 => ask model
+         hooks proposes plan
+         > mode plan
+         mode plan (person), a1 withdrawn, c1 deny mode.plan.tools, c1 denied!, request 2.1 items=5 => ask model
          > answer a1 yes
          refused: a1 does not wait for an answer (any more)",
     );
@@ -285,9 +291,37 @@ fn a_mode_that_a_hook_enters_judges_what_waits() {
          > call run
          c1 wants run, c1 judging => judge c1
          > hook mode plan
-         mode plan (hook hooks), c1 judging => judge c1
+         hooks proposes plan
+         > mode plan
+         mode plan (person), c1 judging => judge c1
          > policy c1 allow
          c1 allow mode.plan.rule, c1 starts => run c1",
+    );
+}
+
+#[test]
+fn where_a_policy_abstains_the_other_voices_decide() {
+    check(
+        "> create
+         -
+         > open trust mode=build:p
+         mode build (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > call run={\"n\":1}
+         c1 wants run {\"n\":1}, c1 judging => judge c1
+         > policy c1 abstain
+         c1 ask default.execute, a1 asks c1 default.execute
+         > answer a1 yes
+         c1 starts => run c1
+         > report c1 returned
+         c1 returned, request 2.1 items=4 => ask model
+         > trust set run semi-autonomous
+         run supervised to semi-autonomous (1, 0) person
+         > call run={\"n\":2}
+         c2 wants run {\"n\":2}, c2 judging => judge c2
+         > policy c2 abstain narrow={\"n\":0}
+         c2 is {\"n\":0} by mode.build.rule, c2 allow trust.semi-autonomous, c2 starts => run c2",
     );
 }
 

@@ -22,7 +22,7 @@
 //! > budget b.tokens=N b.cost=N b.work=N b.fuel=N b.calls=N b.steps=N   of the session; in a prompt of the turn
 //! > say WORDS used=INPUT+OUTPUT | model MODEL price=INPUT+OUTPUT        a million tokens
 //! > open mode=NAME[:POLICY][>LEADS-TO][[TOOL,…]] | mode NAME | modes MODE… | model MODEL
-//! > policy c1|TOOL=ARGUMENTS allow|ask|deny [narrow=ARGUMENTS] [by=POLICY]
+//! > policy c1|TOOL=ARGUMENTS allow|ask|deny|abstain [narrow=ARGUMENTS] [by=POLICY]
 //! > hook stop WORDS | hook mode NAME | hook note WORDS | hook-after …   at a prompt; after a step
 //! > grant CAPABILITY | revoke CAPABILITY     lent to the component `editor` by the user
 //! > archive on | off | fork N WORDS | import PATH | rewind N     at the event N; by N inputs
@@ -282,6 +282,7 @@ impl World {
             }
             "policy" => self.policy(&words),
             "hook" => Event::HooksAnswered { point: HookPoint::Prompt, call: None, answers: vec![hook(&words)] },
+            "hook-end" => Event::HooksAnswered { point: HookPoint::Stop, call: None, answers: vec![hook(&words)] },
             "hook-after" => {
                 Event::HooksAnswered { point: HookPoint::AfterStep, call: None, answers: vec![hook(&words)] }
             }
@@ -383,7 +384,7 @@ impl World {
                 policy_subject(&call.tool, &call.arguments, staged)
             }
         };
-        let verdict = parse_verdict(words[1]);
+        let verdict = (words[1] != "abstain").then(|| parse_verdict(words[1]));
         let (rule, words) = ("rule".to_owned(), "because.".to_owned());
         Event::PolicyAnswered {
             answers: vec![PolicyAnswer { subject, policy, verdict, rule, words, narrowed, fuel: 1 }],

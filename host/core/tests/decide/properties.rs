@@ -354,7 +354,8 @@ fn policy(state: &SessionState, a: u8, b: u8) -> Event {
         CallStage::Judging { subject } => subject,
         _ => Digest::ZERO,
     });
-    let verdict = [VerdictKind::Allow, VerdictKind::Ask, VerdictKind::Deny][usize::from(b) % 3];
+    let verdicts = [Some(VerdictKind::Allow), Some(VerdictKind::Ask), Some(VerdictKind::Deny), None];
+    let verdict = verdicts[usize::from(b) % 4];
     let narrowed = b.is_multiple_of(7).then(|| "{\"less\":1}".to_owned());
     let policy = state.mode().and_then(|mode| mode.policy).unwrap_or(Digest::ZERO);
     let (subject, rule, words) = (subject.unwrap_or(Digest::ZERO), "r".into(), "w".into());

@@ -4,8 +4,8 @@ use crate::checkpoints::{conversation_problems, keeping, next, refold, replies, 
 use crate::world::{World, finish, prompt, until};
 use harness_core::event::{ForkFiles, TurnEnd};
 use harness_core::{ApproveMode, Item, Refusal, Sequence};
-use harness_engine::ports::{Archived, EventLog, Index, SessionFilter};
-use harness_engine::{LoadError, OpenError, SessionError};
+use harness_engine::ports::{Archived, EventLog, Index, SessionFilter, SessionStatus, Takeover};
+use harness_engine::{Files, LoadError, OpenError, Selection, SessionError};
 use harness_sim::scripted_model::{Reply, ScriptedModel};
 
 fn prompts(items: &[std::sync::Arc<Item>]) -> usize {
@@ -169,4 +169,85 @@ async fn what_is_put_away_is_left_out_of_lists() {
     world.host.archive(id, false).await.unwrap();
     assert_eq!((count(Archived::LeftOut).await, count(Archived::Included).await), (1, 1));
     assert!(!world.host.load(id).await.unwrap().state.archived);
+}
+
+#[tokio::test]
+async fn a_forks_row_says_what_its_log_says() {
+    let write = ("write_file", r#"{"path":"b.txt","content":"new"}"#);
+    let world = World::tape([Reply::text("one"), Reply::calls(&[write]), Reply::text("done")]);
+    let session = world.create(ApproveMode::Ask).await;
+    let id = session.id();
+    turn(&session).await;
+    let idle = session.snapshot().await.unwrap().tip.sequence;
+    prompt(&session).await;
+    until(&session, "approval_asked").await;
+    let asked = session.snapshot().await.unwrap().tip.sequence;
+    let of_idle = world.host.fork(id, Some(idle), ForkFiles::Shared).await.unwrap();
+    finish(&session).await.unwrap();
+    session.close().await;
+    let end = world.store.tip(id).await.unwrap().sequence;
+    let of_asked = world.host.fork(id, Some(asked), ForkFiles::Shared).await.unwrap();
+    let mut forks = vec![of_idle, of_asked];
+    for at in 1..=end.0 {
+        forks.push(world.host.fork(id, Some(Sequence(at)), ForkFiles::Shared).await.unwrap());
+    }
+    // Forks of a fork that works elsewhere, from before and from after it began.
+    let copied = ForkFiles::Copied { workspace: "/copy".to_owned() };
+    let copy = world.host.fork(id, Some(idle), copied).await.unwrap();
+    world.host.rename(copy, "The copy").await.unwrap();
+    for at in [1, idle.0, idle.0 + 1] {
+        forks.push(world.host.fork(copy, Some(Sequence(at)), ForkFiles::Shared).await.unwrap());
+    }
+    for fork in forks {
+        let row = world.store.summary(fork).await.unwrap();
+        let loaded = world.host.load(fork).await.unwrap();
+        let told = (row.status, row.turns, row.workspace);
+        assert_eq!(told, (loaded.status(), loaded.state.turns, loaded.state.workspace), "at {}", row.last_sequence);
+    }
+    let status = Some(SessionStatus::NeedsAnswer);
+    let waiting =
+        world.store.list(SessionFilter { status, sessions_max: 100, ..SessionFilter::default() }).await.unwrap();
+    assert!(waiting.iter().any(|row| row.session == of_asked) && !waiting.iter().any(|row| row.session == of_idle));
+}
+
+#[tokio::test]
+async fn a_rewind_with_files_says_what_stays_undone() {
+    let write = |path: &str| Reply::calls(&[("write_file", &format!(r#"{{"path":"{path}","content":"new"}}"#))]);
+    let world = World::tape([write("b.txt"), Reply::text("one"), write("c.txt"), Reply::text("two")]);
+    let session = world.create(ApproveMode::Edits).await;
+    let id = session.id();
+    let begun = session.snapshot().await.unwrap().tip.sequence;
+    turn(&session).await;
+    let one = session.snapshot().await.unwrap().tip.sequence;
+    turn(&session).await;
+    session.close().await;
+    let rewind = async |to: Sequence| {
+        let plan = world.host.plan_undo(id, Selection::After(to)).await.unwrap();
+        let files = Some(Files { plan: &plan, over: None });
+        let hands = std::sync::Arc::clone(&world.hands) as _;
+        world.host.rewind(id, to, files, hands, Takeover::IfGone).await.unwrap().unwrap();
+        plan.stay_undone
+    };
+    assert_eq!(rewind(begun).await, Vec::<String>::new());
+    assert_eq!((world.file("b.txt").as_str(), world.file("c.txt").as_str()), ("beta", ""));
+    // What was left then is gone back to; its file is not written again.
+    assert_eq!(rewind(one).await, ["b.txt"]);
+    assert_eq!(world.file("b.txt"), "beta");
+}
+
+#[tokio::test]
+async fn a_rewind_over_calls_that_come_to_nothing_together_is_one_without_files() {
+    let write = ("write_file", r#"{"path":"c.txt","content":"new"}"#);
+    let delete = ("delete_file", r#"{"path":"c.txt"}"#);
+    let world = World::tape([Reply::calls(&[write]), Reply::calls(&[delete]), Reply::text("done")]);
+    let session = world.create(ApproveMode::Edits).await;
+    let id = session.id();
+    let begun = session.snapshot().await.unwrap().tip.sequence;
+    turn(&session).await;
+    session.close().await;
+    let plan = world.host.plan_undo(id, Selection::After(begun)).await.unwrap();
+    assert_eq!((plan.of.len(), plan.manifest.is_empty()), (2, true), "{plan:?}");
+    let (files, hands) = (Some(Files { plan: &plan, over: None }), std::sync::Arc::clone(&world.hands) as _);
+    world.host.rewind(id, begun, files, hands, Takeover::IfGone).await.unwrap().unwrap();
+    assert_eq!(prompts(&world.host.load(id).await.unwrap().state.history), 0);
 }

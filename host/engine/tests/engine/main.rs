@@ -21,4 +21,5 @@ mod system;
 mod turns;
 mod undo;
 mod watched_log;
+mod whole;
 mod world;

@@ -2,10 +2,11 @@
 
 use crate::checkpoints::{refold, replies, turn};
 use crate::world::World;
+use harness_core::envelope::{SealContext, seal};
 use harness_core::event::ForkFiles;
-use harness_core::{ApproveMode, Sequence, SessionId, Tip};
+use harness_core::{ApproveMode, Event, Sequence, SessionId, Tip};
 use harness_engine::ports::{Blobs, EventLog, Index, SessionFilter};
-use harness_engine::{ImportAs, ImportError, ImportLimits};
+use harness_engine::{ImportAs, ImportError, ImportLimits, OpenError};
 use harness_sim::scripted_model::ScriptedModel;
 use std::io::Cursor;
 
@@ -163,4 +164,94 @@ async fn nothing_that_was_granted_or_under_way_elsewhere_is_in_force() {
     let session = other.open(here, ApproveMode::Ask).await.unwrap();
     assert_eq!(session.snapshot().await.unwrap().state.pending().len(), 0);
     session.close().await;
+}
+
+#[tokio::test]
+async fn what_was_granted_elsewhere_is_not_in_force_in_a_fork_from_before_the_import() {
+    let (_, _, file) = exported().await;
+    let other = World::new(ScriptedModel::tape([]));
+    let here = import(&other, &file, ImportAs::New).await.unwrap();
+    let begun = other.store.tip(here).await.unwrap().sequence;
+    let fork = other.host.fork(here, Some(begun), ForkFiles::Shared).await.unwrap();
+    for (of, at) in [(here, 1), (here, begun.0 - 1), (fork, 1), (fork, begun.0 - 1)] {
+        let refused = other.host.fork(of, Some(Sequence(at)), ForkFiles::Shared).await;
+        let last = Sequence(begun.0 - 1);
+        let is_named = matches!(&refused, Err(OpenError::WrittenElsewhere { session, last: told }) if (*session, *told) == (of, last));
+        assert!(is_named, "at {at}: {refused:?}");
+    }
+    assert_eq!(other.store.count(SessionFilter::default()).await, Ok(2));
+}
+
+/// A file with more events at its end, sealed as any are.
+fn with_more(file: &[u8], events: &[Event]) -> Vec<u8> {
+    let text = std::str::from_utf8(file).unwrap();
+    let mut lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let tip = Tip {
+        sequence: Sequence(lines[0]["events"].as_u64().unwrap()),
+        hash: lines[0]["tip"].as_str().unwrap().parse().unwrap(),
+    };
+    let session: SessionId = lines[0]["session"].as_str().unwrap().parse().unwrap();
+    let (tenant, actor) = (harness_core::TenantId::local(), harness_core::Actor::Host);
+    let lineage = harness_core::envelope::Lineage::root_of(session);
+    let context = SealContext { tenant, session, lineage, time: harness_core::TimeMs(1), actor };
+    let mut after = tip;
+    for (event, at) in events.iter().zip(lines[0]["events"].as_u64().unwrap() + 1..) {
+        let (sealed, tip) = seal(after, &context, std::slice::from_ref(event), || [7; 16]);
+        after = tip;
+        let payload = sealed[0].payload.as_ref().unwrap();
+        let [header, payload] =
+            [&sealed[0].header_bytes, &payload.bytes].map(|it| String::from_utf8(it.clone()).unwrap());
+        let line = serde_json::json!({ "header": header, "salt": "07".repeat(16), "payload": payload });
+        lines.insert(usize::try_from(at).unwrap(), line);
+    }
+    lines[0]["events"] = after.sequence.0.into();
+    lines[0]["tip"] = after.hash.to_string().into();
+    let end = lines.pop().unwrap();
+    let mut whole: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let digest = harness_core::Digest::of(whole.as_bytes()).to_string();
+    whole.push_str(&format!("{}\n", serde_json::json!({ "end": digest, "blobs": end["blobs"] })));
+    whole.into_bytes()
+}
+
+#[tokio::test]
+async fn a_file_with_rewinds_is_verified_whole_like_any_other() {
+    let (_, _, file) = exported().await;
+    let renamed = |title: &str| Event::SessionRenamed { title: title.to_owned() };
+    let rewound = |to: u64| Event::SessionRewound { to: Sequence(to) };
+    let other = World::new(ScriptedModel::tape([]));
+    let sound = with_more(&file, &[renamed("before"), rewound(3), renamed("after"), rewound(6), renamed("last")]);
+    let here = import(&other, &sound, ImportAs::New).await.unwrap();
+    let (row, loaded) = (other.store.summary(here).await.unwrap(), other.host.load(here).await.unwrap());
+    assert_eq!((row.title.as_str(), row.turns), ("last", loaded.state.turns));
+    assert_eq!(other.host.verify_whole(here, None).await.unwrap().known_head_at, None);
+    let retry = Event::RetryDue;
+    let many = (2..1_004).map(rewound).collect::<Vec<_>>();
+    for (what, events) in [
+        ("what makes no sense after a rewind", vec![rewound(3), retry]),
+        ("a rewind to what is not there", vec![rewound(9_999)]),
+        ("a second one to what is not there", vec![rewound(3), rewound(9_999)]),
+        ("one to itself", vec![rewound(loaded.tip.sequence.0 + 1)]),
+        ("more than are remembered", [vec![renamed("x"); 1_010], many].concat()),
+    ] {
+        let refused = import(&other, &with_more(&file, &events), ImportAs::New).await;
+        assert!(matches!(refused, Err(ImportError::Unsound { .. })), "{what}: {refused:?}");
+    }
+    assert_eq!(other.store.count(SessionFilter::default()).await, Ok(1));
+}
+
+#[tokio::test]
+async fn a_file_whose_changes_lead_out_of_the_workspace_is_refused() {
+    let (_, _, file) = exported().await;
+    let other = World::new(ScriptedModel::tape([]));
+    for path in ["../x", "/etc/x", "a/../../x", "a//x", "a/.", ""] {
+        let change = harness_core::change::Change {
+            path: path.to_owned(),
+            before: None,
+            after: Some(harness_core::change::FileState::Directory),
+        };
+        let (undo, of) = (harness_core::CallId::from_bits(1), vec![harness_core::CallId::from_bits(2)]);
+        let event = Event::UndoRequested { undo, of, manifest: harness_core::Manifest::new(vec![change]) };
+        let refused = import(&other, &with_more(&file, &[event]), ImportAs::New).await.unwrap_err().to_string();
+        assert!(refused.contains("out of the workspace"), "{path}: {refused}");
+    }
 }

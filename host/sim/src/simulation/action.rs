@@ -73,6 +73,8 @@ pub enum Action {
     Import,
     /// A checkpoint is kept.
     Checkpoint,
+    /// Version control says something of the workspace.
+    Observe,
     /// Somebody else changes a file.
     ChangeFile,
     /// The host is killed, at rest or in the middle of writing down or carrying out.
@@ -100,8 +102,8 @@ impl Action {
         (Self::AnswerQuestionAgain, 15),
         (Self::Interrupt, 30),
         (Self::Rename, 6),
-        (Self::Grant, 15),
-        (Self::Revoke, 12),
+        (Self::Grant, 30),
+        (Self::Revoke, 25),
         (Self::Undo, 30),
         (Self::Say, 60),
         (Self::Withdraw, 8),
@@ -118,9 +120,10 @@ impl Action {
         (Self::Review, 40),
         (Self::Archive, 3),
         (Self::Fork, 8),
-        (Self::Rewind, 14),
+        (Self::Rewind, 30),
         (Self::Import, 3),
         (Self::Checkpoint, 15),
+        (Self::Observe, 8),
         (Self::ChangeFile, 40),
         (Self::Crash, 45),
         (Self::Close, 8),
@@ -129,12 +132,29 @@ impl Action {
         (Self::Run, 30),
     ];
 
-    fn draw(random: &mut Random) -> Self {
-        let mut rest = random.below(Self::WEIGHTS.iter().map(|(_, weight)| weight).sum());
-        for (action, weight) in Self::WEIGHTS {
-            match rest.checked_sub(*weight) {
+    /// What some plans are full of: what follows only from several rare things after each other comes up there.
+    const LEANINGS: &[&[Self]] = &[
+        &[Self::AnswerQuestion, Self::AnswerQuestionAgain, Self::AnswerPlan, Self::AnswerPlanAgain, Self::Crash],
+        &[Self::Prompt, Self::Answer, Self::AnswerAgain, Self::AnswerForeign, Self::Interrupt],
+        &[Self::Grant, Self::Revoke, Self::Rewind, Self::Forbid, Self::Answer],
+        &[Self::Fork, Self::Import, Self::Checkpoint, Self::Rewind, Self::Crash, Self::Open],
+        &[Self::Say, Self::Withdraw, Self::Interrupt, Self::Crash, Self::SetBudget],
+        &[Self::ChooseMode, Self::SwapModes, Self::PolicyAgain, Self::Hook, Self::Rewind],
+        &[Self::Trust, Self::Review, Self::Undo, Self::Answer, Self::ChangeFile],
+        &[Self::Crash, Self::Close, Self::Open, Self::TakeOver, Self::Undo],
+    ];
+
+    fn weight(self, weight: u64, leaning: &[Self]) -> u64 {
+        if leaning.contains(&self) { weight * LEANING_TIMES } else { weight }
+    }
+
+    fn draw(random: &mut Random, leaning: &[Self]) -> Self {
+        let weights = || Self::WEIGHTS.iter().map(|(action, weight)| (*action, action.weight(*weight, leaning)));
+        let mut rest = random.below(weights().map(|(_, weight)| weight).sum());
+        for (action, weight) in weights() {
+            match rest.checked_sub(weight) {
                 Some(less) => rest = less,
-                None => return *action,
+                None => return action,
             }
         }
         Self::Return
@@ -156,6 +176,10 @@ impl fmt::Display for Planned {
     }
 }
 
+/// How much more often that comes to which a plan leans.
+const LEANING_TIMES: u64 = 5;
+/// One in so many plans leans to nothing.
+const EVEN_ONE_IN: u64 = 3;
 /// Actions of one plan at most.
 const PLAN_ACTIONS_MAX: u64 = 120;
 
@@ -165,5 +189,6 @@ pub fn plan(seed: u64) -> Vec<Planned> {
     let mut random = Random(seed.wrapping_mul(0xd129_0b26_8fdb_4a35) ^ 0x51e5_51a7_0000_0001);
     let most = if random.one_in(4) { PLAN_ACTIONS_MAX } else { PLAN_ACTIONS_MAX / 3 };
     let count = 1 + random.below(most);
-    (0..count).map(|_| Planned { action: Action::draw(&mut random), seed: random.next() }).collect()
+    let leaning = random.pick(Action::LEANINGS).filter(|_| !random.one_in(EVEN_ONE_IN)).copied().unwrap_or_default();
+    (0..count).map(|_| Planned { action: Action::draw(&mut random, leaning), seed: random.next() }).collect()
 }

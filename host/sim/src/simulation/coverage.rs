@@ -10,7 +10,16 @@ use std::fmt;
 /// Counters by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage {
-    counts: BTreeMap<&'static str, u64>,
+    counts: BTreeMap<&'static str, Count>,
+    plays: u64,
+}
+
+/// How often something happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Count {
+    times: u64,
+    /// In how many plays it did: one play with many says little of the next one.
+    plays: u64,
 }
 
 /// Every kind of event, and what matters inside of some of them: what a log is looked through for.
@@ -75,6 +84,7 @@ const OF_A_LOG: &[&str] = &[
     "arguments_replaced",
     "repetition_noticed",
     "todos_changed",
+    "workspace_observed",
     "plan_submitted",
     "plan_answered",
     "plan_withdrawn",
@@ -100,7 +110,6 @@ const OF_A_LOG: &[&str] = &[
     "denied by a mode's tools",
     "replaced by a person",
     "replaced by a policy",
-    "hook: mode entered",
     "plan: mode entered",
     "message: steer",
     "message: queue",
@@ -154,25 +163,46 @@ const OF_EVERY_WORLD: &[&str] = &[
 impl Coverage {
     /// Counts one more.
     pub fn reach(&mut self, what: &'static str) {
-        *self.counts.entry(what).or_default() += 1;
+        self.counts.entry(what).or_default().times += 1;
     }
 
-    /// Adds what another one counted.
-    pub fn add(&mut self, other: &Self) {
-        for (what, count) in &other.counts {
-            *self.counts.entry(what).or_default() += count;
+    /// Adds what one play counted.
+    pub fn add_play(&mut self, play: &Self) {
+        self.plays += 1;
+        for (what, count) in &play.counts {
+            let whole = self.counts.entry(what).or_default();
+            whole.times += count.times;
+            whole.plays += 1;
         }
     }
 
-    /// How often it happened.
-    pub fn count(&self, what: &str) -> u64 {
-        self.counts.get(what).copied().unwrap_or_default()
+    /// Adds what others counted of their plays.
+    pub fn add(&mut self, other: &Self) {
+        self.plays += other.plays;
+        for (what, count) in &other.counts {
+            let whole = self.counts.entry(what).or_default();
+            whole.times += count.times;
+            whole.plays += count.plays;
+        }
+    }
+
+    /// What should have happened in every world, and `more`, each with the share of plays in which it did, in
+    /// thousandths; the rarest first.
+    pub fn rarest<'a>(&self, more: &[&'a str]) -> Vec<(u64, &'a str)> {
+        let share = |what: &str| {
+            let plays = self.counts.get(what).map_or(0, |count| count.plays);
+            plays.saturating_mul(1_000) / self.plays.max(1)
+        };
+        let expected = OF_A_LOG.iter().chain(OF_EVERY_WORLD).chain(more);
+        let mut rarest: Vec<(u64, &str)> = expected.map(|what| (share(what), *what)).collect();
+        rarest.sort_unstable();
+        rarest
     }
 
     /// What should have happened in every world, and `more`, and did not.
     pub fn missing<'a>(&self, more: &[&'a str]) -> Vec<&'a str> {
         let expected = OF_A_LOG.iter().chain(OF_EVERY_WORLD).chain(more);
-        expected.copied().filter(|what| self.count(what) == 0).collect()
+        expected.copied().filter(|what| !self.counts.contains_key(what)).collect()
     }
 
     /// Counts what a log holds.
@@ -200,7 +230,6 @@ impl Coverage {
                 Event::ArgumentsReplaced { by, .. } => {
                     Some(if by == "person" { "replaced by a person" } else { "replaced by a policy" })
                 }
-                Event::ModeEntered { reason, .. } if reason.starts_with("hook ") => Some("hook: mode entered"),
                 Event::ModeEntered { reason, .. } if reason == "plan" => Some("plan: mode entered"),
                 Event::MessageReceived { delivery, .. } => Some(match delivery {
                     Delivery::Steer => "message: steer",
@@ -259,9 +288,25 @@ fn ended(outcome: &str) -> Option<&'static str> {
 
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:>12} {:>12}  of {} plays", "times", "plays", self.plays)?;
         for (what, count) in &self.counts {
-            writeln!(f, "{count:>12}  {what}")?;
+            writeln!(f, "{:>12} {:>12}  {what}", count.times, count.plays)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_event_is_looked_for() {
+        let schema = serde_json::to_value(schemars::schema_for!(Event)).unwrap();
+        let kinds = schema["oneOf"].as_array().expect("one shape a kind").iter();
+        let kinds: Vec<&str> = kinds.map(|kind| kind["properties"]["kind"]["const"].as_str().unwrap()).collect();
+        assert!(kinds.contains(&"turn_ended"), "{kinds:?}");
+        let missing: Vec<_> = kinds.into_iter().filter(|kind| !OF_A_LOG.contains(kind)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

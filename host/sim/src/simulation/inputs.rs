@@ -113,22 +113,11 @@ pub(crate) fn response(random: &mut Random, tools: &[ToolSpec], number: u64) -> 
     if random.one_in(2) {
         parts.push(AssistantPart::Text { text: "words".to_owned() });
     }
-    let calls = match random.below(40) {
-        0 => 66,
-        1..=6 => 0,
-        7..=22 => 1,
-        _ => 2 + random.below(4),
-    };
-    for call in 0..calls {
-        let editing = tools.iter().find(|tool| tool.category == Category::Edit).filter(|_| random.one_in(3));
-        let tool = match editing.or_else(|| tools.get(random.index(tools.len() + 1))) {
-            Some(tool) => tool.name.clone(),
-            None => "unknown".to_owned(),
-        };
-        let of_session = harness_core::session_tools::NAMES.contains(&tool.as_str());
-        let arguments = if of_session { session_arguments(&tool, random) } else { arguments(random) };
+    let calls = calls(random, tools);
+    for (call, (tool, arguments)) in calls.iter().cloned().enumerate() {
         parts.push(AssistantPart::ToolCall { provider_call: format!("p{number}-{call}"), tool, arguments });
     }
+    let calls = calls.len();
     let stop = match (calls, random.below(8)) {
         (_, 0) => ModelStop::OutputLimit,
         (0, _) => ModelStop::EndOfTurn,
@@ -141,6 +130,38 @@ pub(crate) fn response(random: &mut Random, tools: &[ToolSpec], number: u64) -> 
         _ => Usage { cost_micro_usd: random.one_in(2).then_some(3), ..used },
     };
     ModelResponse { parts, stop, usage, provider_response: None }
+}
+
+/// Tool and arguments of each call that a response makes.
+fn calls(random: &mut Random, tools: &[ToolSpec]) -> Vec<(String, String)> {
+    let only_reads: Vec<&ToolSpec> = tools.iter().filter(|tool| tool.category == Category::Read).collect();
+    let editing = tools.iter().find(|tool| tool.category == Category::Edit);
+    let named = |tool: Option<&ToolSpec>| tool.map_or("unknown", |tool| tool.name.as_str()).to_owned();
+    let with_arguments = |tool: String, random: &mut Random| {
+        let of_session = harness_core::session_tools::NAMES.contains(&tool.as_str());
+        let arguments = if of_session { session_arguments(&tool, random) } else { arguments(random) };
+        (tool, arguments)
+    };
+    let any = |random: &mut Random| {
+        let tool = named(editing.filter(|_| random.one_in(3)).or_else(|| tools.get(random.index(tools.len() + 1))));
+        with_arguments(tool, random)
+    };
+    match random.below(40) {
+        0 => (0..66).map(|_| any(random)).collect(),
+        1..=5 => Vec::new(),
+        6..=18 => vec![any(random)],
+        // What only reads runs at the same time, and is asked about at the same time.
+        19..=28 => {
+            let count = 2 + random.below(4);
+            (0..count).map(|_| with_arguments(named(random.pick(&only_reads).copied()), random)).collect()
+        }
+        // The same over and over.
+        29 | 30 => {
+            let again = if random.one_in(2) { ("unknown".to_owned(), "{}".to_owned()) } else { any(random) };
+            vec![again; 3 + random.index(4)]
+        }
+        _ => (0..2 + random.below(4)).map(|_| any(random)).collect(),
+    }
 }
 
 fn arguments(random: &mut Random) -> String {

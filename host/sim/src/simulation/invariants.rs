@@ -57,6 +57,7 @@ invariants![
     calls::every_call_ends_once => every_call_ends_once,
     voices::a_deny_is_never_followed_by_execution => a_deny_is_never_followed_by_execution,
     voices::trust_crosses_no_ask => trust_crosses_no_ask,
+    voices::only_a_person_chooses_a_mode => only_a_person_chooses_a_mode,
     spending::a_budget_is_overshot_by_one_request_at_most => a_budget_is_overshot_by_one_request_at_most,
     spending::no_call_starts_beyond_a_budget => no_call_starts_beyond_a_budget,
     messages::a_message_is_delivered_once_in_order_or_expires => a_message_is_delivered_once_in_order_or_expires,

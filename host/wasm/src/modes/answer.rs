@@ -43,7 +43,7 @@ pub(super) fn fault(question: &PolicyQuestion, problem: String, fuel: u64) -> Po
     PolicyAnswer {
         subject: question.subject,
         policy: question.policy,
-        verdict: VerdictKind::Deny,
+        verdict: Some(VerdictKind::Deny),
         rule: FAULT_RULE.to_owned(),
         words: format!("The policy of mode `{}` gave no answer that counts, which denies: {problem}.", question.mode),
         narrowed: None,
@@ -61,13 +61,13 @@ fn checked(question: &PolicyQuestion, answer: wit::Answer, fuel: u64) -> Result<
     if rule == FAULT_RULE {
         return Err(format!("its rule is `{FAULT_RULE}`, which is the host's own word"));
     }
-    let verdict = match verdict {
+    let verdict = verdict.map(|verdict| match verdict {
         wit::Verdict::Allow => VerdictKind::Allow,
         wit::Verdict::Ask => VerdictKind::Ask,
         wit::Verdict::Deny => VerdictKind::Deny,
-    };
+    });
     // Nothing is run of what is denied.
-    let narrowed = narrowed.filter(|_| verdict != VerdictKind::Deny);
+    let narrowed = narrowed.filter(|_| verdict != Some(VerdictKind::Deny));
     if let Some(narrowed) = &narrowed {
         check_narrowed(question, narrowed)?;
     }

@@ -119,9 +119,6 @@ fn checked(mode: WrittenMode, digest: Digest) -> Result<ModeSpec, String> {
         if !is_mode_name(to) {
             return Err(not_a_name(to));
         }
-        if *to == name {
-            return Err(format!("it leads to itself, `{name}`"));
-        }
         if leads_to.iter().take(at).any(|other| other == to) {
             return Err(format!("it leads to `{to}` twice"));
         }
@@ -200,7 +197,6 @@ mod tests {
             (with(&format!(r#""description":"{}""#, long(201))), "201 characters"),
             (with(&format!(r#""instructions":"{}""#, long(16_385))), "16385 bytes"),
             (with(&format!(r#""instructions":"{}""#, long(70_000))), "more than 65536"),
-            (with(r#""leads_to":["own"]"#), "leads to itself"),
             (with(r#""leads_to":["a","a"]"#), "`a` twice"),
             (with(r#""leads_to":["a b"]"#), "is not a mode's name"),
             (with(&format!(r#""leads_to":{:?}"#, (0..17).map(|it| format!("m{it}")).collect::<Vec<_>>())), "17 modes"),

@@ -28,7 +28,7 @@ impl Describe for Component {
 impl Judge for Component {
     fn judge(question: Question) -> Answer {
         let mut answer =
-            Answer { verdict: Verdict::Allow, rule: "fine".to_owned(), words: String::new(), narrowed: None };
+            Answer { verdict: Some(Verdict::Allow), rule: "fine".to_owned(), words: String::new(), narrowed: None };
         match question.tool.as_str() {
             "endless-loop" => for_ever(),
             "endless-recursion" => answer.words = deeper(1).to_string(),
@@ -52,7 +52,7 @@ impl Judge for Component {
             "narrowed-large" => answer.narrowed = Some(format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20))),
             "narrowed" => answer.narrowed = Some(r#"{"path":"less"}"#.to_owned()),
             "narrowed-denied" => {
-                answer.verdict = Verdict::Deny;
+                answer.verdict = Some(Verdict::Deny);
                 answer.narrowed = Some("no".to_owned());
             }
             "files" => answer.words = files(),

@@ -18,6 +18,7 @@ use harness_core::change::FileState;
 use harness_core::command_line::{CommandLine, NotUnderstood, SimpleCommand, Word};
 use harness_core::event::Context;
 use harness_core::item::ToolSpec;
+use harness_core::mode::PolicyAnswer;
 use harness_core::pattern::Arguments;
 use harness_core::verdict::{Explanation, Judge, ModeAnswer, Subject};
 use harness_core::{ApproveMode, Change, Digest, Manifest, ModelRef, SessionState};
@@ -47,6 +48,8 @@ pub(super) struct Judged {
     pub(super) line: Option<Result<Vec<String>, String>>,
     /// Arguments that the mode would have run in place of these.
     pub(super) narrowed: Option<String>,
+    /// The rule by which the mode's policy has no opinion.
+    pub(super) abstains: Option<String>,
     pub(super) explanation: Explanation,
     /// Where each rule is written, by id.
     pub(super) places: BTreeMap<String, Place>,
@@ -87,11 +90,11 @@ async fn judge(settings: &Settings, workspace: &Path, args: &ExplainArgs) -> Res
         Some(question) => Some(modes.policies().judge(question).await),
         None => None,
     };
-    let voice = asked.as_ref().map(|answer| ModeAnswer {
-        kind: answer.verdict,
-        rule: format!("mode.{mode}.{}", answer.rule),
-        words: answer.words.clone(),
+    let rule_of = |answer: &PolicyAnswer| format!("mode.{mode}.{}", answer.rule);
+    let voice = asked.as_ref().and_then(|answer| {
+        answer.verdict.map(|kind| ModeAnswer { kind, rule: rule_of(answer), words: answer.words.clone() })
     });
+    let abstains = asked.as_ref().filter(|answer| answer.verdict.is_none()).map(rule_of);
     let rules = settings.rules();
     let judge = Judge { approve: settings.approve(), rules: &rules, mode: voice.as_ref(), ..Judge::default() };
     let subject = staged.as_ref().map_or(Subject::Arguments, Subject::Staged);
@@ -104,6 +107,7 @@ async fn judge(settings: &Settings, workspace: &Path, args: &ExplainArgs) -> Res
         tool: args.tool.clone(),
         line: Arguments::of(tool, &arguments).into_line().map(in_words),
         narrowed: asked.and_then(|answer| answer.narrowed).filter(|_| staged.is_none()),
+        abstains,
         is_judged_again: staged.is_none() && tool.effects == harness_core::item::Effects::Staged,
         arguments: arguments.to_string(),
         approve: settings.approve(),
@@ -185,6 +189,6 @@ fn to_json(judged: &Judged) -> Value {
         "subject": if judged.staged.is_some() { "staged" } else { "arguments" },
         "staged": judged.staged, "commands": commands, "line_not_understood": not_understood,
         "verdict": judged.explanation.verdict, "heard": judged.explanation.heard, "silent": judged.explanation.silent,
-        "rules": places, "narrowed": judged.narrowed, "changes_are_judged_too": judged.is_judged_again,
+        "rules": places, "narrowed": judged.narrowed, "abstains": judged.abstains, "changes_are_judged_too": judged.is_judged_again,
     })
 }

@@ -51,6 +51,9 @@ pub(super) fn print(judged: &Judged) -> Result<Exit, Failure> {
         let at = judged.places.get(&silent.rule).map(|it| format!(" ({})", place(it))).unwrap_or_default();
         text.push(format!("silent: {}, {}{at}", cut(&silent.rule), silence(silent.why)));
     }
+    if let Some(rule) = &judged.abstains {
+        text.push(format!("abstains: {}, the mode leaves it to the other voices", cut(rule)));
+    }
     if let Some(narrowed) = &judged.narrowed {
         text.push(format!("it would run with: {}", cut(narrowed)));
     }

@@ -6,7 +6,7 @@
 //!
 //! Not here: what a call was told (`harness_engine::recorded`), running it (harness-wasm).
 
-use super::branches;
+use super::{branches, on_disk};
 use crate::failure::Failure;
 use crate::installed::Installation;
 use crate::paint::one_line;
@@ -18,7 +18,7 @@ use harness_core::{CallId, Capability, SessionId};
 use harness_engine::ports::{Blobs, CallRequest};
 use harness_engine::recorded::RecordedCall;
 use serde::Serialize;
-use std::fs::Permissions;
+use std::fs::{Metadata, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -137,11 +137,18 @@ async fn run(
     Ok(differences)
 }
 
-/// Puts back what was there before. An error where that is not kept.
+/// Puts back what was there before. An error where that is not kept, or would be put elsewhere: a log that was taken in
+/// may name any path, and the workspace may have got links since.
 async fn take_back(folder: &Path, applied: &Manifest, blobs: &dyn Blobs) -> Result<(), String> {
     let failed = |path: &str, why: &dyn std::fmt::Display| {
         format!("what was there before it is not known: {}: {why}", one_line(path, 120))
     };
+    for change in applied.entries() {
+        let is_link = |found: Option<Metadata>| found.is_some_and(|found| found.is_symlink());
+        if !change.is_inside() || on_disk::look(folder, &change.path).map(is_link).unwrap_or(true) {
+            return Err(failed(&change.path, &"it leads out of the workspace"));
+        }
+    }
     // A folder comes before what is in it, and goes after it.
     for Change { path, before, after } in applied.entries().iter().rev() {
         let at = folder.join(path);

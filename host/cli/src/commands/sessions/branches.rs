@@ -16,6 +16,7 @@ use harness_core::{Sequence, SessionId};
 use harness_engine::{ImportAs, ImportLimits};
 use serde_json::json;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Entries that are copied at most.
@@ -52,7 +53,8 @@ async fn copied(wiring: &Wiring, id: SessionId, to: Option<&Path>) -> Result<For
         None => beside(&from)?,
     };
     let tried = format!("copying {} to {}", from.display(), to.display());
-    std::fs::create_dir(&to).map_err(|error| Failure::usage(format!("{tried}: {error}")))?;
+    let made = std::fs::DirBuilder::new().mode(0o700).create(&to);
+    made.map_err(|error| Failure::usage(format!("{tried}: {error}")))?;
     // From here on it is known by the path that a session names.
     let to = settings::workspace_folder(Some(&to))?;
     if to.starts_with(&from) {
@@ -78,7 +80,10 @@ fn beside(from: &Path) -> Result<PathBuf, Failure> {
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let mut folders = vec![(from.to_owned(), to.to_owned())];
     let mut entries = 0_usize;
+    // A folder that nobody may write into is filled first.
+    let mut modes = Vec::new();
     while let Some((from, to)) = folders.pop() {
+        modes.push((to.clone(), std::fs::metadata(&from)?.permissions()));
         for entry in std::fs::read_dir(&from)? {
             let entry = entry?;
             entries += 1;
@@ -91,7 +96,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
             if kind.is_symlink() {
                 std::os::unix::fs::symlink(std::fs::read_link(&source).map_err(named)?, target).map_err(named)?;
             } else if kind.is_dir() {
-                std::fs::create_dir(&target).map_err(named)?;
+                std::fs::DirBuilder::new().mode(0o700).create(&target).map_err(named)?;
                 folders.push((source.clone(), target));
             } else if kind.is_file() {
                 std::fs::copy(&source, target).map_err(named)?;
@@ -100,7 +105,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
             }
         }
     }
-    Ok(())
+    modes.into_iter().rev().try_for_each(|(folder, mode)| std::fs::set_permissions(folder, mode))
 }
 
 /// Puts sessions away, or takes them out again.
@@ -133,4 +138,33 @@ pub(super) async fn import(
         return print_json(&json!({ "session": id, "workspace": workspace }));
     }
     print_text(&format!("{id} works in {workspace}: harness-host run --session {id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_copy_is_as_closed_as_what_it_was_copied_from() {
+        let place = tempfile::tempdir().unwrap();
+        let (from, to) = (place.path().join("from"), place.path().join("to"));
+        for (folder, mode) in [("from", 0o750), ("from/own", 0o700), ("from/fixed", 0o555), ("to", 0o700)] {
+            std::fs::create_dir(place.path().join(folder)).unwrap();
+            if folder == "from/fixed" {
+                std::fs::write(place.path().join("from/fixed/file"), "x").unwrap();
+            }
+            std::fs::set_permissions(place.path().join(folder), Permissions::from_mode(mode)).unwrap();
+        }
+        std::os::unix::fs::symlink("own", from.join("link")).unwrap();
+        copy(&from, &to).unwrap();
+        let mode = |path: &str| std::fs::metadata(to.join(path)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!([mode(""), mode("own"), mode("fixed")], [0o750, 0o700, 0o555]);
+        assert_eq!(std::fs::read(to.join("fixed/file")).unwrap(), b"x");
+        assert_eq!(std::fs::read_link(to.join("link")).unwrap(), Path::new("own"));
+        for folder in [&from, &to] {
+            std::fs::set_permissions(folder.join("fixed"), Permissions::from_mode(0o755)).unwrap();
+        }
+    }
 }

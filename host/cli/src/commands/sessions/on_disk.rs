@@ -105,7 +105,7 @@ fn stands(workspace: &Path, path: &str, expected: Option<&FileState>) -> io::Res
 }
 
 /// What is at a path; nothing where nothing is. What is behind a link is not looked at: the link is.
-fn look(workspace: &Path, path: &str) -> io::Result<Option<Metadata>> {
+pub(super) fn look(workspace: &Path, path: &str) -> io::Result<Option<Metadata>> {
     let mut at = workspace.to_owned();
     let mut found = None;
     for part in path.split('/') {

@@ -29,18 +29,30 @@ pub(super) async fn list(wiring: &Wiring, only: Option<SessionId>, json: bool) -
             found.into_iter().map(|summary| summary.session).collect()
         }
     };
-    let (mut all, mut text) = (Vec::new(), Vec::new());
+    let (mut all, mut text, mut unread) = (Vec::new(), Vec::new(), Vec::new());
     for id in sessions {
-        let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
-        let waiting = Waiting::of(&loaded.state, ports.blobs.as_ref()).await?;
+        // One that cannot be read hides nothing of the others.
+        let waiting = match wiring.host.load(id).await {
+            Ok(loaded) => Waiting::of(&loaded.state, ports.blobs.as_ref()).await,
+            Err(error) => Err(Failure::because("reading the session", &error)),
+        };
+        let waiting = match waiting {
+            Ok(waiting) => waiting,
+            Err(failure) => {
+                unread.push(format!("{id}: {}", failure.message));
+                continue;
+            }
+        };
         all.extend(for_programs(id, &waiting));
         text.extend(for_people(id, &waiting));
     }
-    match (json, text.is_empty()) {
+    let printed = match (json, text.is_empty()) {
         (true, _) => print_json(&all),
-        (false, true) => print_text("nothing waits for an answer"),
+        (false, true) if unread.is_empty() => print_text("nothing waits for an answer"),
+        (false, true) => Ok(Exit::Done),
         (false, false) => print_text(&text.join("\n")),
-    }
+    };
+    if unread.is_empty() { printed } else { Err(Failure::failed(unread.join("\n"))) }
 }
 
 fn for_programs(id: SessionId, waiting: &Waiting) -> Vec<Value> {

@@ -38,7 +38,10 @@ pub(super) async fn rewind(wiring: &Wiring, said: &Said, id: SessionId, wanted: 
         other => Failure::because("reading the session", &other),
     })?;
     let to = past.tip.sequence;
-    let workspace = settings::workspace_folder(Some(Path::new(&past.state.workspace)))?;
+    // Where it works now: a fork or an import may have worked elsewhere then.
+    let summary = wiring.host.ports().index.summary(id).await;
+    let workspace = summary.map_err(|error| Failure::because("reading the session", &error))?.workspace;
+    let workspace = settings::workspace_folder(Some(Path::new(&workspace)))?;
     let git = git::difference(past.state.git.as_ref(), Repository::default().look(&workspace).as_ref());
     let plan = wiring.host.plan_undo(id, Selection::After(to)).await.map_err(told)?;
     let on_disk = on_disk::compare(&workspace, &plan.manifest)?;

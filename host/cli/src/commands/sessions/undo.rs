@@ -142,7 +142,7 @@ impl Planned<'_> {
         json!({
             "of": plan.of, "changes": plan.manifest, "diff": diff, "missing": plan.missing, "foreign": plan.foreign,
             "changed_since": on_disk.changed, "as_before_already": on_disk.already,
-            "requests": plan.requests, "kv": plan.kv, "result": result,
+            "requests": plan.requests, "kv": plan.kv, "stay_undone": plan.stay_undone, "result": result,
         })
     }
 
@@ -161,6 +161,9 @@ impl Planned<'_> {
         }
         for write in &plan.kv {
             err_line(&format!("stays: {}", kv_line(write)));
+        }
+        for path in &plan.stay_undone {
+            err_line(&lines(&format!("was taken back since, and is not put in place again: {path}")));
         }
         Ok(())
     }

@@ -39,6 +39,7 @@ impl CoreWorld<'_> {
             Action::ChooseModel => {
                 Some(Event::ModelChosen { model: inputs::model(random), price: inputs::price(random) })
             }
+            Action::Observe => Some(Event::WorkspaceObserved { git: inputs::git(random) }),
             Action::PolicyAgain => self.policy_again(random),
             Action::Hook => {
                 let answers = (0..1 + random.below(2)).map(|_| inputs::hook_answer(random)).collect();

@@ -76,6 +76,10 @@ impl EngineWorld<'_> {
                 let (model, price) = (inputs::model(random), inputs::price(random));
                 self.tell(chosen, None, |session| async move { session.choose_model(model, price).await });
             }
+            Action::Observe => {
+                let git = inputs::git(random);
+                self.tell(chosen, None, |session| async move { session.observe_workspace(git).await });
+            }
             // Policies and hooks are the hosts' own.
             _ => {}
         }

@@ -4,7 +4,7 @@
 
 use crate::random::Random;
 use harness_core::budget::{Budget, Price};
-use harness_core::event::{Answer, AnswerCoverage, PlanAnswer};
+use harness_core::event::{Answer, AnswerCoverage, GitState, PlanAnswer};
 use harness_core::item::ToolSpec;
 use harness_core::message::Delivery;
 use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer, PolicyQuestion};
@@ -79,6 +79,13 @@ pub(crate) fn mode_name(random: &mut Random) -> String {
     ["plan", "build", "review", "build", "plan", "nowhere"][random.index(6)].to_owned()
 }
 
+/// What version control says of the workspace.
+pub(crate) fn git(random: &mut Random) -> Option<GitState> {
+    let index = random.one_in(2).then(|| Digest::of(&[random.below(3) as u8]));
+    let head = ["main", "topic"][random.index(2)].to_owned();
+    (!random.one_in(4)).then(|| GitState { head, commit: format!("{:040x}", random.below(3)), index })
+}
+
 /// A model.
 pub(crate) fn model(random: &mut Random) -> ModelRef {
     ModelRef { provider: "sim".to_owned(), name: ["one", "two"][random.index(2)].to_owned() }
@@ -86,11 +93,12 @@ pub(crate) fn model(random: &mut Random) -> ModelRef {
 
 /// What a policy says when it is asked.
 pub(crate) fn policy_answer(random: &mut Random, question: &PolicyQuestion) -> PolicyAnswer {
-    let (verdict, rule) = match random.below(12) {
-        0..=5 => (VerdictKind::Allow, "may"),
-        6..=8 => (VerdictKind::Ask, "ask"),
-        9 | 10 => (VerdictKind::Deny, "no"),
-        _ => (VerdictKind::Deny, "fault"),
+    let (verdict, rule) = match random.below(14) {
+        0..=5 => (Some(VerdictKind::Allow), "may"),
+        6..=8 => (Some(VerdictKind::Ask), "ask"),
+        9 | 10 => (Some(VerdictKind::Deny), "no"),
+        11 | 12 => (None, "whatever"),
+        _ => (Some(VerdictKind::Deny), "fault"),
     };
     let narrowed = match random.below(12) {
         0 | 1 if question.staged.is_none() => Some(json!({"n": 9}).to_string()),

@@ -2,7 +2,7 @@
 
 use super::Seen;
 use harness_core::budget::{Budget, Reservation};
-use harness_core::event::ModelFailureKind;
+use harness_core::event::{ModelFailureKind, TurnEnd};
 use harness_core::item::Usage;
 use harness_core::{Event, SessionState};
 
@@ -49,6 +49,8 @@ struct Purses {
     session: Purse,
     turn: Option<Purse>,
     reserved: Reservation,
+    /// A request is out.
+    is_out: bool,
 }
 
 impl Purses {
@@ -59,7 +61,28 @@ impl Purses {
 
     fn take(&mut self, event: &Event) {
         let reserved = self.reserved;
+        let unknown = |purse: &mut Purse| {
+            (purse.tokens, purse.cost) = (purse.tokens + reserved.tokens, purse.cost + reserved.cost_micro_usd);
+        };
+        let was_out = self.is_out;
         match event {
+            Event::ModelRequested { .. } => self.is_out = true,
+            Event::ModelResponded { .. }
+            | Event::ModelFailed { .. }
+            | Event::TurnEnded { .. }
+            | Event::SessionImported { .. } => self.is_out = false,
+            _ => {}
+        }
+        match event {
+            // Nobody learns what it used; and whoever opens the session makes it again.
+            Event::TurnEnded { end: TurnEnd::Interrupted, .. } if was_out => {
+                self.add(unknown);
+                self.turn = None;
+            }
+            Event::SessionOpened { .. } if was_out => self.add(|purse| {
+                unknown(purse);
+                purse.steps += 1;
+            }),
             Event::TurnStarted { limits, .. } => self.turn = Some(Purse { budget: limits.budget, ..Purse::default() }),
             Event::TurnEnded { .. } => self.turn = None,
             Event::BudgetSet { budget } => self.session.budget = *budget,
@@ -80,9 +103,7 @@ impl Purses {
             Event::ModelFailed { failure, .. }
                 if matches!(failure.kind, ModelFailureKind::Disconnected | ModelFailureKind::MalformedStream) =>
             {
-                self.add(|purse| {
-                    (purse.tokens, purse.cost) = (purse.tokens + reserved.tokens, purse.cost + reserved.cost_micro_usd);
-                });
+                self.add(unknown);
             }
             Event::CallStarted { .. } => self.add(|purse| purse.calls += 1),
             Event::CallReported { usage, .. } => self.add(|purse| {

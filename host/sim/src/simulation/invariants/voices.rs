@@ -1,11 +1,11 @@
 //! Whose word counts: what a mode, a rule or a boundary says against a call stands, whatever else speaks for it.
 
 use super::Seen;
-use harness_core::event::{Changes, Context};
+use harness_core::event::{Changes, Context, PlanAnswer};
 use harness_core::item::{Category, Effects, ToolSpec};
 use harness_core::mode::{ModeSpec, PolicyAnswer};
 use harness_core::verdict::{Rule, Voice};
-use harness_core::{CallId, Digest, Event, Manifest, VerdictKind};
+use harness_core::{CallId, Digest, Event, Manifest, Origin, VerdictKind};
 use std::collections::BTreeMap;
 
 /// One call as the log has it so far.
@@ -60,7 +60,7 @@ impl Room {
     fn narrowed(&self, subject: Digest, arguments: &str) -> Option<&PolicyAnswer> {
         let policy = self.mode()?.policy?;
         let is_it =
-            |it: &&PolicyAnswer| it.policy == policy && it.subject == subject && it.verdict != VerdictKind::Deny;
+            |it: &&PolicyAnswer| it.policy == policy && it.subject == subject && it.verdict != Some(VerdictKind::Deny);
         self.answers.iter().filter(is_it).find(|it| it.narrowed.as_deref() == Some(arguments))
     }
 
@@ -82,7 +82,7 @@ impl Room {
         let said = said.or_else(|| self.narrowed(about(&call.tool, narrowed?, None), &call.arguments));
         match said {
             None => Err(format!("the policy of `{}` said nothing about {id}", mode.name)),
-            Some(said) if said.verdict == VerdictKind::Deny => {
+            Some(said) if said.verdict == Some(VerdictKind::Deny) => {
                 Err(format!("the policy of `{}` denied {id}", mode.name))
             }
             Some(_) => Ok(()),
@@ -171,7 +171,9 @@ pub(super) fn trust_crosses_no_ask(seen: &Seen<'_>) -> Result<(), String> {
         let mode_asks = {
             let said = room.said(about(&call.tool, &call.arguments, staged));
             let before = call.before.as_ref().and_then(|before| room.said(about(&call.tool, before, None)));
-            said.or(before.filter(|_| is_arguments)).is_some_and(|said| said.verdict != VerdictKind::Allow)
+            said.or(before.filter(|_| is_arguments))
+                .and_then(|said| said.verdict)
+                .is_some_and(|said| said != VerdictKind::Allow)
         };
         let crossed = [
             (is_sensitive, "a boundary's"),
@@ -184,4 +186,40 @@ pub(super) fn trust_crosses_no_ask(seen: &Seen<'_>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A mode is entered where a person chose it, by itself or with a plan, or where there is none to be in; what a hook
+/// wants is only said.
+pub(super) fn only_a_person_chooses_a_mode(seen: &Seen<'_>) -> Result<(), String> {
+    let (mut input, mut mode) = (None, String::new());
+    for (index, (event, header)) in seen.log.iter().zip(&seen.headers).enumerate() {
+        if header.origin == Origin::Input {
+            input = Some(event);
+        }
+        let at = |what: String| Err(format!("event {}: {what}", index + 1));
+        match event {
+            Event::ModeEntered { mode: entered, previous, reason, .. } => {
+                if *previous != mode {
+                    return at(format!("`{previous}` was left, in force was `{mode}`"));
+                }
+                let is_chosen = match input {
+                    Some(Event::ModeChosen { mode: chosen }) => chosen == entered,
+                    Some(Event::PlanAnswered { answer: PlanAnswer::Approve { mode }, .. }) => {
+                        mode.as_ref() == Some(entered)
+                    }
+                    Some(Event::SessionOpened { .. } | Event::ModesChanged { .. }) => {
+                        matches!(reason.as_str(), "start" | "gone")
+                    }
+                    _ => false,
+                };
+                if !is_chosen {
+                    return at(format!("`{entered}` is entered by {input:?}"));
+                }
+                mode.clone_from(entered);
+            }
+            Event::SessionImported { .. } => mode.clear(),
+            _ => {}
+        }
+    }
+    if seen.state.mode == mode { Ok(()) } else { Err(format!("`{}` is in force, `{mode}` should be", seen.state.mode)) }
 }
