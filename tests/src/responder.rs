@@ -10,6 +10,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// What [`page`] serves.
+pub const PAGE: &str = "the page that was asked for\n";
+
 /// What the server does with a request.
 pub enum Answer {
     /// A whole response.
@@ -112,4 +115,21 @@ fn serve(stream: TcpStream, wire: Wire, seen: &Mutex<Vec<Value>>, answer: &Answe
         }
         writer.flush().ok()?;
     }
+}
+
+/// A web server on loopback with one page, [`PAGE`]; gives its address. Its thread ends with the test's process.
+///
+/// # Panics
+/// If there is no free port.
+pub fn page() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4_096]);
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n";
+            let _ = stream.write_all(format!("{head}content-length: {}\r\n\r\n{PAGE}", PAGE.len()).as_bytes());
+        }
+    });
+    url
 }

@@ -153,7 +153,7 @@ fn what_a_terminal_asks_is_answered_by_another_process() {
     terminal.wait_for_prompt();
     assert_eq!(two.place.read("a.txt"), "count:|\n");
     let twice = answer(&[&session, approval, "yes"]);
-    assert!(twice.code == Some(2) && twice.stderr.contains("does not wait"), "{twice:?}");
+    assert!(twice.code == Some(2) && twice.stderr.contains("it was answered as event"), "{twice:?}");
 
     // The terminal waits for a line, and something is typed already.
     terminal.keys("half a ");

@@ -5,12 +5,10 @@ use harness_tests::json_lines;
 use harness_tests::log;
 use harness_tests::program::{Place, Ran, collect, finish};
 use harness_tests::provider::Wire;
-use harness_tests::responder::{Answer, Responder};
+use harness_tests::responder::{Answer, Responder, page};
 use harness_tests::secret::KEY;
 use harness_tests::wire_text::Response;
 use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -117,21 +115,6 @@ fn a_session_has_one_writer_and_can_be_taken_over_openly() {
         1,
         "only the new writer's end is in the log"
     );
-}
-
-/// A web server on loopback with one page; gives its address.
-fn page() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.read(&mut [0; 4_096]);
-            let page = "the page that was asked for\n";
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n";
-            let _ = stream.write_all(format!("{head}content-length: {}\r\n\r\n{page}", page.len()).as_bytes());
-        }
-    });
-    url
 }
 
 /// The model's server: asks for `url` in each of its first three responses, each as soon as the test lets it.

@@ -245,6 +245,9 @@ fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
             screen.note(&format!("go on, {how}: {}", screen.resume()));
             if let (Some(session), Some(id)) = (screen.session_id(), ids.first()) {
                 screen.note(&format!("or answer: harness-host sessions answer {session} {id} ANSWER"));
+                if ids.len() > 1 {
+                    screen.note(&format!("all that waits, and its answers: harness-host sessions pending {session}"));
+                }
             }
             Exit::NeedsAnswer
         }

@@ -49,7 +49,7 @@ pub(crate) fn parse(line: &str, offers: &[Offer], can_edit: bool, now: TimeMs) -
         "p" | "pattern" => OfferKind::Pattern,
         "t" | "tool" | "always" => OfferKind::Tool,
         "c" | "category" => OfferKind::Category,
-        _ => return Err("please answer y, n, n and a reason, or one of the letters; Ctrl-C stops the turn".to_owned()),
+        _ => return Err("please answer y, n, n and a reason, or one of the letters".to_owned()),
     };
     let Some(offer) = offers.iter().find(|offer| offer.kind == kind) else {
         return Err(

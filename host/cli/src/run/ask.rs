@@ -114,7 +114,7 @@ impl TerminalAsker {
                 Ok(Said::Edit) => edited(&asked.arguments, hush).await?.map(|arguments| Answer::Edited { arguments }),
                 Ok(Said::EditPattern(answer)) => edited_pattern(answer, hush).await?,
                 Err(words) => {
-                    err_line(&format!("  {}", lines(&words)));
+                    err_line(&format!("  {}; Ctrl-C stops the turn", lines(&words)));
                     None
                 }
             };

@@ -72,6 +72,8 @@ pub(crate) struct Driver {
     limits: TurnLimits,
     /// Nobody is asked before what goes on by itself has ended.
     settles: bool,
+    /// Nobody can be asked, something waits, and more may come to wait with it: the next event tells.
+    looks_again: bool,
     clock: Arc<dyn Clock>,
     repository: Repository,
     /// What has waited for the first request to the model.
@@ -101,7 +103,7 @@ impl Driver {
         limits: TurnLimits,
     ) -> Result<Self, Failure> {
         let (blobs, clock) = (ports.blobs.clone(), ports.clock.clone());
-        let (settles, repository) = (false, Repository::default());
+        let (settles, looks_again, repository) = (false, false, Repository::default());
         let typed = if asker.is_some() { TypedLines::of_terminal() } else { TypedLines::none() };
         let subscription = session.subscribe(before);
         let (stops, seen, once_requested) = (Stops::new()?, before, None);
@@ -116,6 +118,7 @@ impl Driver {
             is_leaving: false,
             limits,
             settles,
+            looks_again,
             clock,
             repository,
             once_requested,
@@ -362,7 +365,7 @@ impl Driver {
                         }
                         _ => {}
                     }
-                    if self.settles
+                    if (self.settles || self.looks_again)
                         && ended.is_none()
                         && let Some(result) = self.ask_all(screen, &mut stopping).await?
                     {

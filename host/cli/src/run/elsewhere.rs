@@ -97,16 +97,12 @@ async fn send(wiring: &Wiring, settings: &Settings, id: SessionId, given: &Given
 /// The input that it is, by what the session's log says now.
 async fn input(wiring: &Wiring, settings: &Settings, id: SessionId, given: &Given<'_>) -> Result<Event, Failure> {
     let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
-    let ports = wiring.host.ports();
     match given {
-        Given::Answer(args) => {
-            let ports = (ports.blobs.as_ref(), ports.clock.as_ref());
-            Ok(reply::understood(id, &loaded.state, ports, args).await?.into_event())
-        }
+        Given::Answer(args) => Ok(reply::understood(&wiring.host, id, &loaded.state, args).await?.into_event()),
         Given::Message { text, delivery, .. } => {
             let model = loaded.state.context.as_ref().map(|context| &context.model);
             Ok(Event::MessageReceived {
-                message: MessageId::from_bits(u128::from_be_bytes(ports.ids.entropy())),
+                message: MessageId::from_bits(u128::from_be_bytes(wiring.host.ports().ids.entropy())),
                 text: text.clone(),
                 delivery: *delivery,
                 limits: limits_of(settings, model),

@@ -118,8 +118,7 @@ impl Here<'_> {
         match given {
             Given::Answer(args) => {
                 let state = self.session.snapshot().await.map_err(failed)?.state;
-                let ports = (self.host.ports().blobs.as_ref(), self.host.ports().clock.as_ref());
-                let reply = reply::understood(self.session.id(), &state, ports, args).await?;
+                let reply = reply::understood(self.host, self.session.id(), &state, args).await?;
                 reply.give(self.session).await.map_err(failed)?;
                 Ok(None)
             }

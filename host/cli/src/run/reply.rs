@@ -12,9 +12,11 @@ use crate::args::operations::AnswerArgs;
 use crate::failure::Failure;
 use crate::paint::one_line;
 use harness_core::event::{Answer, PlanAnswer};
-use harness_core::{ApprovalId, Digest, Event, PlanId, QuestionId, SessionId, SessionState};
-use harness_engine::ports::{Blobs, Clock};
-use harness_engine::{Session, SessionError};
+use harness_core::{ApprovalId, Digest, Event, PlanId, QuestionId, Sequence, SessionId, SessionState};
+use harness_engine::{Host, Session, SessionError};
+
+/// Events read from the log at once.
+const PAGE_EVENTS_MAX: usize = 500;
 
 /// An answer that was understood.
 pub(super) enum Reply {
@@ -48,12 +50,12 @@ impl Reply {
 
 /// What the answer is, to what the session waits for now.
 pub(super) async fn understood(
+    host: &Host,
     id: SessionId,
     state: &SessionState,
-    (blobs, clock): (&dyn Blobs, &dyn Clock),
     args: &AnswerArgs,
 ) -> Result<Reply, Failure> {
-    let waiting = Waiting::of(state, blobs).await?;
+    let waiting = Waiting::of(state, host.ports().blobs.as_ref()).await?;
     let line = args.answer.join(" ");
     let is_it = |id: &dyn std::fmt::Display| id.to_string() == args.pending;
     if let Some(shown) = waiting.approvals.iter().find(|shown| is_it(&shown.approval)) {
@@ -61,7 +63,12 @@ pub(super) async fn understood(
             Some(text) => text.parse::<Digest>().map_err(|error| Failure::usage(error.to_string()))?,
             None => shown.binds_to,
         };
-        let said = parse(&line, &shown.asked.offers, shown.asked.can_edit, clock.now());
+        if line.trim().is_empty() {
+            return Err(Failure::usage(format!(
+                "there is no answer: give yes, no REASON, or one of those that harness-host sessions pending {id} shows"
+            )));
+        }
+        let said = parse(&line, &shown.asked.offers, shown.asked.can_edit, host.ports().clock.now());
         let answer = match said.map_err(Failure::usage)? {
             // Nobody edits it here: it is meant as it was offered.
             Said::Answer(answer) | Said::EditPattern(answer) => answer,
@@ -81,11 +88,38 @@ pub(super) async fn understood(
     }
     let Some(shown) = waiting.plans.iter().find(|shown| is_it(&shown.plan)) else {
         return Err(Failure::usage(format!(
-            "`{}` does not wait for an answer in this session (any more); harness-host sessions pending {id} lists what does",
+            "`{}` {}; harness-host sessions pending {id} lists what waits",
             one_line(&args.pending, 80),
+            why_not(host, id, &args.pending).await?
         )));
     };
     let answer =
         parse_plan(&line).ok_or_else(|| Failure::usage("a plan is answered yes, yes MODE, no or no FEEDBACK"))?;
     Ok(Reply::Plan(shown.plan, answer))
+}
+
+/// Why something does not wait in a session.
+async fn why_not(host: &Host, id: SessionId, pending: &str) -> Result<String, Failure> {
+    let mut why = "does not wait for an answer in this session".to_owned();
+    let mut after = Sequence::START;
+    loop {
+        let page = host.events(id, after, PAGE_EVENTS_MAX).await;
+        let page = page.map_err(|error| Failure::because("looking for what was asked", &error))?;
+        for logged in &page {
+            after = logged.header.sequence;
+            let (asked, came) = match &logged.event {
+                Some(Event::ApprovalAnswered { approval, .. }) => (approval.to_string(), "answered"),
+                Some(Event::ApprovalWithdrawn { approval, .. }) => (approval.to_string(), "withdrawn"),
+                Some(Event::QuestionAnswered { question, .. }) => (question.to_string(), "answered"),
+                Some(Event::PlanAnswered { plan, .. }) => (plan.to_string(), "answered"),
+                _ => continue,
+            };
+            if asked == pending {
+                why = format!("does not wait for an answer any more: it was {came} as event {after}");
+            }
+        }
+        if page.len() < PAGE_EVENTS_MAX {
+            return Ok(why);
+        }
+    }
 }

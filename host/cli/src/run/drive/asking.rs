@@ -54,8 +54,10 @@ impl Driver {
             let waiting = Waiting::of(&state, self.blobs.as_ref()).await?;
             if self.asker.is_none() {
                 let (asks, ids, pending) = (waiting.in_lines(), waiting.ids(), waiting.for_programs());
-                let may_be_settled = self.settles && is_busy(&state);
+                // A policy answers soon, and what it asks waits as well.
+                let may_be_settled = is_judged(&state) || (self.settles && is_busy(&state));
                 let is_over = !asks.is_empty() && !may_be_settled;
+                self.looks_again = !asks.is_empty() && may_be_settled;
                 screen.count_waiting(&state.messages);
                 return Ok(is_over.then_some(TurnResult::NeedsAnswer { asks, ids, pending }));
             }
@@ -187,6 +189,12 @@ fn is_busy(state: &SessionState) -> bool {
     };
     matches!(turn.phase, Phase::Requesting { .. } | Phase::Waiting { .. })
         || turn.calls().iter().any(|call| runs(&call.stage))
+}
+
+/// Whether a policy is being asked about a call.
+fn is_judged(state: &SessionState) -> bool {
+    let calls = state.turn.iter().flat_map(|turn| turn.calls());
+    calls.into_iter().any(|call| matches!(call.stage, CallStage::Judging { .. }))
 }
 
 /// What the core declined is told, and asked about again if it still waits.

@@ -2,10 +2,13 @@
 //!
 //! One sweep runs the whole program: reads, two edits and one approval, against a server that refuses what
 //! a provider would refuse. The other runs the placing of a manifest that creates, replaces and deletes,
-//! because no built-in tool deletes. Together they pass every point of `crash::POINTS`.
+//! because no built-in tool deletes. Together they pass every point of `crash::POINTS`. A third has everything
+//! wait at once that can wait (`waits`).
 //!
 //! What SIGKILL cannot show, a sync that is missing, the store's own tests show.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod waits;
 
 use harness_engine::crash::POINTS;
 use harness_tests::json_lines;
