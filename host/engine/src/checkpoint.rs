@@ -16,6 +16,7 @@ use harness_core::state::kept::{STATE_FORMAT, decode_items, encode_items};
 use harness_core::{CORE_VERSION, Item, Sequence, SessionId, SessionState, TenantId, TimeMs};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// When checkpoints are made.
@@ -42,7 +43,9 @@ const SEGMENT_BYTES_MAX: usize = 64 << 20;
 /// Segments of one conversation.
 const SEGMENTS_MAX: usize = 1 << 16;
 /// Bytes of segments read at once.
-const READ_BYTES_MAX: usize = 4 << 20;
+const READ_BYTES_MAX: usize = 2 << 20;
+/// Pieces of segments that are decoded at once.
+const DECODING_MAX: usize = 4;
 
 type Hash = [u8; blake3::OUT_LEN];
 
@@ -179,26 +182,35 @@ pub(crate) async fn read(
     if core != CORE_VERSION || format != STATE_FORMAT || state.len() > CHECKPOINT_BYTES_MAX {
         return None;
     }
+    // The conversation is read and decoded meanwhile.
+    let decoding = tokio::task::spawn_blocking(move || decode(session, tip, &state));
     let segments = read_segments(log, session, segments).await?;
-    tokio::task::spawn_blocking(move || decode(session, tip, &state, segments)).await.ok()?
+    let (mut loaded, expected) = decoding.await.ok()??;
+    if expected != conversation(segments.iter().map(|segment| segment.hash)) {
+        return None;
+    }
+    loaded.state.history = segments.iter().flat_map(|segment| segment.items.iter().cloned()).collect();
+    Some((loaded, Kept { segments, at: tip.sequence }))
 }
 
-/// Reads the segments; one piece is decoded while the next one is read.
+/// Reads the segments; pieces are decoded while the next ones are read.
 async fn read_segments(log: &dyn EventLog, session: SessionId, count: u32) -> Option<Vec<Segment>> {
     let mut segments = Vec::new();
-    let mut decoding: Option<tokio::task::JoinHandle<Option<Vec<Segment>>>> = None;
+    let mut decoding = VecDeque::<tokio::task::JoinHandle<Option<Vec<Segment>>>>::new();
     let mut next = 0_u32;
     while next < count {
         let mut page = log.segments(session, next, READ_BYTES_MAX).await.ok()?;
         page.truncate(usize::try_from(count - next).ok()?);
         next = next.checked_add(u32::try_from(page.len()).ok().filter(|read| *read > 0)?)?;
-        if let Some(before) = decoding.take() {
-            segments.extend(before.await.ok()??);
+        if decoding.len() == DECODING_MAX
+            && let Some(first) = decoding.pop_front()
+        {
+            segments.extend(first.await.ok()??);
         }
-        decoding = Some(tokio::task::spawn_blocking(move || page.iter().map(|bytes| segment(bytes)).collect()));
+        decoding.push_back(tokio::task::spawn_blocking(move || page.iter().map(|bytes| segment(bytes)).collect()));
     }
-    if let Some(last) = decoding {
-        segments.extend(last.await.ok()??);
+    for piece in decoding {
+        segments.extend(piece.await.ok()??);
     }
     Some(segments)
 }
@@ -208,16 +220,15 @@ fn segment(bytes: &[u8]) -> Option<Segment> {
     Some(Segment { items: decode_items(body).ok()?, hash })
 }
 
-fn decode(session: SessionId, tip: Tip, state: &[u8], segments: Vec<Segment>) -> Option<(LoadedSession, Kept)> {
+/// The session without its conversation, and the digest of that.
+fn decode(session: SessionId, tip: Tip, state: &[u8]) -> Option<(LoadedSession, String)> {
     let (_, body) = opened(state)?;
     let body: Body<'_> = serde_json::from_slice(body).ok()?;
-    let is_foreign = body.session != session || body.sequence != tip.sequence;
-    if is_foreign || body.conversation != conversation(segments.iter().map(|segment| segment.hash)) {
+    if body.session != session || body.sequence != tip.sequence {
         return None;
     }
-    let history = segments.iter().flat_map(|segment| segment.items.iter().cloned()).collect();
     let loaded = LoadedSession {
-        state: SessionState::decode(body.state.get().as_bytes(), history).ok()?,
+        state: SessionState::decode(body.state.get().as_bytes(), Vec::new()).ok()?,
         tip,
         tenant: body.tenant,
         lineage: body.lineage,
@@ -225,7 +236,7 @@ fn decode(session: SessionId, tip: Tip, state: &[u8], segments: Vec<Segment>) ->
         created: body.created,
         updated: body.updated,
     };
-    Some((loaded, Kept { segments, at: tip.sequence }))
+    Some((loaded, body.conversation))
 }
 
 fn sealed(body: &[u8]) -> Vec<u8> {

@@ -5,20 +5,26 @@ use crate::quantity::{Durations, Quantity};
 use crate::table::{Row, Table};
 use harness_core::envelope::{Lineage, SealContext, seal};
 use harness_core::{Actor, Epoch, Event, SessionId, TenantId, TimeMs, Tip};
-use harness_engine::ports::{EventLog, Ids, Lease, SessionAppend, Takeover};
+use harness_engine::ports::{EventLog, Ids, Lease, Said, SessionAppend, Takeover};
 use harness_engine::system::SystemIds;
 use harness_store::{SqliteStore, this_process};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// Sessions, events of one append, appends of each session.
-const SHAPES: [(u64, usize, usize); 3] = [(1, 1, 1_500), (100, 1, 200), (100, 3, 150)];
+/// Sessions, events of one append, appends of each session, whether one event of each append has words.
+const SHAPES: [(u64, usize, usize, bool); 4] =
+    [(1, 1, 1_500, false), (100, 1, 200, false), (100, 3, 150, false), (100, 3, 150, true)];
+/// Words that can be searched for, of one event.
+const WORDS: usize = 40;
+/// Different words that there are.
+const VOCABULARY: usize = 5_000;
 
 pub(crate) fn measure(shared: &Shared, table: &mut Table) {
-    for (sessions, events, appends) in SHAPES {
-        let place = shared.place(&format!("events-{sessions}-{events}"));
-        let (elapsed, waits) = executor().block_on(run(place.open_store(), sessions, events, appends));
-        let what = format!("{sessions} session(s), {events} event(s) an append, each waits for its commit");
+    for (sessions, events, appends, speaks) in SHAPES {
+        let place = shared.place(&format!("events-{sessions}-{events}-{speaks}"));
+        let (elapsed, waits) = executor().block_on(run(place.open_store(), sessions, events, appends, speaks));
+        let words = if speaks { format!(", {WORDS} words to search for in one of them") } else { String::new() };
+        let what = format!("{sessions} session(s), {events} event(s) an append, each waits for its commit{words}");
         let count = sessions as usize * events * appends;
         let mut row = Row::of("durable events", what, Quantity::rate(count, elapsed));
         if (sessions, events) == (100, 3) {
@@ -29,12 +35,12 @@ pub(crate) fn measure(shared: &Shared, table: &mut Table) {
     }
 }
 
-async fn run(store: SqliteStore, sessions: u64, events: usize, appends: usize) -> (Duration, Durations) {
+async fn run(store: SqliteStore, sessions: u64, events: usize, appends: usize, speaks: bool) -> (Duration, Durations) {
     let mut writers = Vec::new();
     for number in 0..sessions {
         let session = SessionId::from_bits(u128::from(number) + 1);
         let epoch = store.acquire(session, &this_process(), Takeover::IfGone).await.unwrap();
-        writers.push(Writer { store: store.clone(), session, epoch, tip: Tip::START });
+        writers.push(Writer { store: store.clone(), session, epoch, tip: Tip::START, speaks });
     }
     let begin = Instant::now();
     let mut running = JoinSet::new();
@@ -56,6 +62,7 @@ struct Writer {
     session: SessionId,
     epoch: Epoch,
     tip: Tip,
+    speaks: bool,
 }
 
 impl Writer {
@@ -69,7 +76,14 @@ impl Writer {
         };
         let events = vec![Event::SessionRenamed { title: "one small event".to_owned() }; count];
         let (sealed, tip) = seal(self.tip, &context, &events, || SystemIds.entropy());
-        let append = SessionAppend::new(self.session, self.epoch, self.tip, sealed);
+        let mut append = SessionAppend::new(self.session, self.epoch, self.tip, sealed);
+        if self.speaks {
+            // The same words in another order each time.
+            let start = self.session.bits() as usize * 31 + tip.sequence.0 as usize * 17;
+            let word = |number: usize| format!("word{}", (start + number * number) % VOCABULARY);
+            let text = (0..WORDS).map(word).collect::<Vec<_>>().join(" ");
+            append.said.push(Said { sequence: tip.sequence, text });
+        }
         let begin = Instant::now();
         self.store.append(vec![append]).await.unwrap();
         self.tip = tip;

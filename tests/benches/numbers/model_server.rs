@@ -25,6 +25,11 @@ pub(crate) const FILE: &str = "notes";
 pub(crate) const SHORT_FILE: &str = "short";
 /// How the name of a model begins that reads the short file.
 pub(crate) const SHORT: &str = "short";
+/// How the name of a model begins that says something with each call.
+pub(crate) const WORDY: &str = "wordy";
+/// What it says: some sentences. Nobody says the same words in the same order twice, so a number is added.
+const WORDS: &str = "The notes say where the parser reads its limits, and which of them a caller may change. \
+    Next the file beside it has to be read, because the tests name a case there that does not fit what the notes say";
 /// The head of a request is at most so long, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Read at once, in bytes.
@@ -188,8 +193,9 @@ fn answer(noted: &Noted, model: &str, arrived: Instant) -> String {
         script.calls_made += 1;
         let call = script.calls_made;
         let file = file_of(if model.starts_with(SHORT) { SHORT_FILE } else { FILE }, call);
+        let content = if model.starts_with(WORDY) { format!(r#""content":"{WORDS} {call}.","#) } else { String::new() };
         format!(
-            r#"{{"id":"r{call}","choices":[{{"index":0,"delta":{{"tool_calls":[{{"index":0,"id":"call_{call}","type":"function","function":{{"name":"read_file","arguments":"{{\"path\":\"{file}\"}}"}}}}]}},"finish_reason":"tool_calls"}}]}}"#
+            r#"{{"id":"r{call}","choices":[{{"index":0,"delta":{{{content}"tool_calls":[{{"index":0,"id":"call_{call}","type":"function","function":{{"name":"read_file","arguments":"{{\"path\":\"{file}\"}}"}}}}]}},"finish_reason":"tool_calls"}}]}}"#
         )
     } else {
         script.calls_made = 0;

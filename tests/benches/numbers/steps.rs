@@ -2,7 +2,7 @@
 //! its outcome and the events between them durable; at the beginning of a session and after 1,000 steps.
 
 use crate::host::{Bench, Shared, executor, run_turn};
-use crate::model_server::{Gap, SHORT, gaps};
+use crate::model_server::{Gap, SHORT, WORDY, gaps};
 use crate::process::Role;
 use crate::quantity::{Durations, Quantity};
 use crate::table::{Row, Table};
@@ -23,11 +23,12 @@ const LATE: Range<usize> = 975..1_025;
 pub(crate) fn measure(shared: &Shared, table: &mut Table) {
     let mut server = Role::start("model-server", &[]);
     let url: String = server.hear();
-    let (mut early, mut late, mut short) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut early, mut late, mut short, mut wordy) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     executor().block_on(async {
         let bench = shared.place("steps").host(&url);
         for number in 0..FEW_STEPS_SESSIONS {
             early.extend_from_slice(&session(&bench, &url, &format!("few{number}"), EARLY.end).await[EARLY]);
+            wordy.extend_from_slice(&session(&bench, &url, &format!("{WORDY}{number}"), EARLY.end).await[EARLY]);
         }
         for number in 0..LONG_SESSIONS {
             let gaps = session(&bench, &url, &format!("long{number}"), LONG_STEPS).await;
@@ -41,7 +42,9 @@ pub(crate) fn measure(shared: &Shared, table: &mut Table) {
     let at_1000 = durations(&late, |gap| gap.begin);
     let what = "response end to next request, durable, 2 KB read, around step 5";
     table.push(Row::p50_p95("reading step", what, &at_5).hold(Quantity::milliseconds(1.5)));
-    let what = "the same around step 1,000 of one session";
+    let what = "the same where the model says 40 words with each call, which can be searched for";
+    table.push(Row::p50_p95("", what, &durations(&wordy, |gap| gap.begin)).hold(Quantity::milliseconds(1.5)));
+    let what = "without words around step 1,000 of one session";
     table.push(Row::p50_p95("", what, &at_1000).hold(Quantity::milliseconds(1.5)));
     let flat = Quantity::Times(at_1000.percentile(50).number() / at_5.percentile(50).number());
     table.push(Row::of("", "flat: step 1,000 against step 5", flat).hold(Quantity::Times(1.25)));

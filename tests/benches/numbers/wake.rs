@@ -43,7 +43,8 @@ pub(crate) fn measure(shared: &Shared, table: &mut Table) {
             of_size(&bench, table, events, times).await;
         }
         let session = write(&bench, HELD_EVENTS, CLOSED_TIMES).await;
-        let what = format!("the same of a session of {HELD_EVENTS} events that was closed {CLOSED_TIMES} times");
+        let what =
+            format!("rewind a session of {HELD_EVENTS} events to the middle, where it was closed {CLOSED_TIMES} times");
         table.push(Row::p50_p95("wake", what, &rewind(&bench, session, HELD_EVENTS / 2, REFOLDS).await));
     });
 }
