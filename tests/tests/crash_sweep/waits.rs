@@ -103,8 +103,8 @@ fn told(body: &Value) -> Option<String> {
     let messages = body["messages"].as_array()?;
     let of_user = messages.iter().filter(|message| message["role"] == "user");
     let texts = of_user.flat_map(|message| message["content"].as_array().into_iter().flatten());
-    let texts = texts.filter_map(|block| block["text"].as_str()).filter(|text| !text.starts_with("[The session is"));
-    texts.last().map(str::to_owned)
+    let mut texts = texts.filter_map(|block| block["text"].as_str());
+    texts.rfind(|text| !text.starts_with("[The session is")).map(str::to_owned)
 }
 
 fn count(events: &[Value], kind: &str) -> usize {
