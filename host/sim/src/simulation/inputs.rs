@@ -67,7 +67,7 @@ pub(crate) fn context(random: &mut Random) -> Context {
     let is_kept =
         |tool: &ToolSpec| tool.category == Category::Edit || tool.is_of_session() || Some(&tool.name) == other.as_ref();
     let tools = full.tools.iter().filter(|tool| is_kept(tool)).cloned().collect();
-    let modes = if random.one_in(3) { full.modes } else { Vec::new() };
+    let modes = if random.one_in(2) { full.modes } else { Vec::new() };
     let rules = if random.one_in(2) { vec![reads_ask()] } else { Vec::new() };
     Context { tools, modes, rules, approve: ApproveMode::Ask, trust: true, ..full }
 }

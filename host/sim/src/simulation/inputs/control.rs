@@ -100,8 +100,10 @@ pub(crate) fn policy_answer(random: &mut Random, question: &PolicyQuestion) -> P
         11 | 12 => (None, "whatever"),
         _ => (Some(VerdictKind::Deny), "fault"),
     };
+    // Now and then what is asked about as well.
+    let narrower = if random.one_in(2) { 9 } else { random.below(4) };
     let narrowed = match random.below(12) {
-        0 | 1 if question.staged.is_none() => Some(json!({"n": 9}).to_string()),
+        0 | 1 if question.staged.is_none() => Some(json!({"n": narrower}).to_string()),
         2 => Some("[no object]".to_owned()),
         _ => None,
     };

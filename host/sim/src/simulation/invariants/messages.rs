@@ -33,6 +33,13 @@ pub(super) fn a_message_is_delivered_once_in_order_or_expires(seen: &Seen<'_>) -
                 }
                 waiting.retain(|(it, _)| it != message);
             }
+            Event::MessageWithdrawn { message } => {
+                let expires =
+                    |event: &Event| matches!(event, Event::MessageExpired { message: it, .. } if it == message);
+                if !seen.rest_of_batch(index).any(expires) {
+                    return at(format!("{message} was taken back and goes on waiting"));
+                }
+            }
             // What was said elsewhere was said elsewhere.
             Event::SessionImported { .. } => waiting.clear(),
             Event::ModelRequested { attempt: 1, .. } => {
