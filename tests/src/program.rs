@@ -32,6 +32,16 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// An example program of this workspace.
+///
+/// # Panics
+/// If it was not built.
+pub fn example(name: &str) -> PathBuf {
+    let path = target_folder().join("examples").join(name);
+    assert!(path.is_file(), "{} is missing: run `cargo build --workspace --all-targets` first", path.display());
+    path
+}
+
 /// `target/<profile>`, in which this test's executable lies.
 fn target_folder() -> PathBuf {
     let own = std::env::current_exe().expect("the system names the test's executable");

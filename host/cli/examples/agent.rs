@@ -4,7 +4,7 @@
 //! `Ports::over` a `harness_model::Models`, and name the model in the context.
 
 use harness_core::event::{Context, TurnLimits};
-use harness_core::{Grant, Scope, Sequence};
+use harness_core::{Grant, Sequence};
 use harness_engine::ports::{Hands, ModelDelta};
 use harness_engine::{Host, NewSession, Ports, Update};
 use harness_model::offline::Offline;
@@ -21,12 +21,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // The tools: components, each with what it is granted and nothing else.
     let (mut components, mut grants) = (Vec::new(), Vec::new());
-    for name in ["grep", "read_file"].map(str::to_owned) {
+    for name in ["grep", "read_file"] {
         let bytes = std::fs::read(root.join(format!("components/dist/{name}.wasm")))?.into();
-        components.push(Component::read(ComponentSource { name: name.clone(), bytes })?);
-        let capability = "filesystem read /workspace".parse()?;
-        let (scope, source) = (Scope::Session, "example".to_owned());
-        grants.push(Grant { component: name, capability, scope, until: None, source });
+        components.push(Component::read(ComponentSource { name: name.to_owned(), bytes })?);
+        grants.push(Grant::for_session(name, "filesystem read /workspace".parse()?, "example"));
     }
     let workspace = root.join("host/core");
     let (runtime, base) = (Runtime::new(RuntimeSettings::default()), Base::open(&workspace, &[])?);

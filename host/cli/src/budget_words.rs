@@ -76,6 +76,16 @@ pub(crate) fn shown(budget: &Budget, spent: &Spent) -> String {
     parts.map(line).join("\n")
 }
 
+/// Words on a budget in dollars that holds nothing, since what the model in force costs is not known.
+pub(crate) fn without_price(state: &SessionState, turn: &Budget) -> Option<String> {
+    let is_limited = state.budget.cost_micro_usd.or(turn.cost_micro_usd).is_some();
+    let model = state.model().filter(|_| is_limited && state.price().is_none())?;
+    Some(format!(
+        "what {model} costs is not known: a budget in US dollars does not hold for it (one in tokens does; prices are set \
+         with the model, see harness-host config schema)"
+    ))
+}
+
 /// Dollars with as many digits as it takes, two at least.
 fn usd(micro: u64) -> String {
     let text = format!("{:.6}", micro as f64 / MICRO_USD);
@@ -141,6 +151,9 @@ fn round_up(value: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use harness_core::budget::Price;
+    use harness_core::event::Context;
+    use std::sync::Arc;
 
     #[test]
     fn what_is_written_is_what_is_shown() {
@@ -154,6 +167,23 @@ mod tests {
         for wrong in ["tokens", "tokens=many", "cost=-1", "cost=NaN", "money=1", "calls=-1"] {
             assert!(changed(before, [wrong].into_iter()).unwrap_err().message.contains(wrong), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_budget_in_dollars_needs_a_price() {
+        let mut context = Context::new("here/fast".parse().unwrap(), "test");
+        let limited = Budget { cost_micro_usd: Some(1), ..Budget::default() };
+        let with = |context: &Context, budget| SessionState {
+            context: Some(Arc::new(context.clone())),
+            budget,
+            ..SessionState::default()
+        };
+        let nothing = Budget::default();
+        assert!(without_price(&with(&context, limited), &nothing).unwrap().contains("what here/fast costs"));
+        assert!(without_price(&with(&context, nothing), &limited).is_some());
+        assert_eq!(without_price(&with(&context, nothing), &nothing), None);
+        context.price = Some(Price { input_micro_usd: 1, output_micro_usd: 1 });
+        assert_eq!(without_price(&with(&context, limited), &nothing), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod typed;
 mod waiting;
 
 use crate::args::{Cli, RunArgs};
+use crate::budget_words;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::grant_lists::GrantFiles;
@@ -129,8 +130,9 @@ async fn run_with(cli: &Cli, args: &RunArgs, given: Option<&Given<'_>>, screen: 
     screen.session(session.id(), &model, &mode, &workspace, settings.key_place(&model.provider));
     let asker = somebody.then(|| TerminalAsker::new(screen.paint()));
     let limits = limits_of(&settings, Some(&model));
-    if limits.budget.cost_micro_usd.is_some() && settings.price(&model).is_none() {
-        screen.note(&format!("what {model} costs is not known: a budget in US dollars does not hold for it"));
+    let state = session.snapshot().await.map_err(|error| Failure::because("opening the session", &error))?.state;
+    if let Some(words) = budget_words::without_price(&state, &limits.budget) {
+        screen.note(&words);
     }
     let mut driver = Driver::new(session.clone(), before, wiring.host.ports(), asker, limits)?;
     let (prepared, policies) = (installation.components.clone(), modes.clone());

@@ -255,6 +255,11 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// A grant for as long as the session lasts, given at `source`.
+    pub fn for_session(component: impl Into<String>, capability: Capability, source: impl Into<String>) -> Self {
+        Self { component: component.into(), capability, scope: Scope::Session, until: None, source: source.into() }
+    }
+
     /// Its id: the same component and capability from the same source are the same grant.
     pub fn id(&self) -> GrantId {
         let text = self.capability.to_string();

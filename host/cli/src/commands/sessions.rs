@@ -21,6 +21,7 @@ use crate::paint::{lines, one_line};
 use crate::run::Receipt;
 use crate::settings::{self, Said};
 use crate::wiring::{self, Wiring};
+use harness_core::budget::Budget;
 use harness_core::item::{AssistantPart, Item};
 use harness_core::{InboxId, Sequence, SessionId, TimeMs};
 use harness_engine::ports::{Archived, SessionCursor, SessionFilter, SessionStatus, SessionSummary};
@@ -190,18 +191,21 @@ async fn cursor(wiring: &Wiring, text: &str) -> Result<SessionCursor, Failure> {
 
 /// Shows what a session may spend, after setting what is to change.
 async fn budget(wiring: &Wiring, id: SessionId, changes: &[String], json: bool) -> Result<Exit, Failure> {
-    let loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
+    let mut loaded = wiring.host.load(id).await.map_err(|error| Failure::because("reading the session", &error))?;
     let mut budget = loaded.state.budget;
     if !changes.is_empty() {
         budget = budget_words::changed(budget, changes.iter().map(String::as_str))?;
         let set = wiring.host.set_budget(id, budget).await;
         set.map_err(|error| Failure::because("setting the budget", &error))?;
+        loaded.state.budget = budget;
     }
     let spent = &loaded.state.spent;
     if json {
         print_json(&json!({ "session": id, "budget": budget, "spent": spent }))
     } else {
-        print_text(&budget_words::shown(&budget, spent))
+        print_text(&budget_words::shown(&budget, spent))?;
+        let note = budget_words::without_price(&loaded.state, &Budget::default());
+        note.map_or(Ok(Exit::Done), |words| print_text(&words))
     }
 }
 

@@ -219,7 +219,7 @@ impl Driver {
                 screen.note(&self.session.id().to_string());
                 Ok(())
             }
-            Line::Mode(Some(mode)) => refused_is_usage(self.session.choose_mode(*mode).await),
+            Line::Mode(Some(mode)) => self.choose_mode(mode, screen).await,
             Line::Mode(None) => self.tell_mode(screen).await,
             Line::Modes => self.tell_modes(screen).await,
             Line::Budget(changes) => self.budget(changes, screen).await,
@@ -230,6 +230,16 @@ impl Driver {
         };
         told_where_usage(done, screen)?;
         Ok(true)
+    }
+
+    async fn choose_mode(&self, mode: &str, screen: &Screen) -> Result<(), Failure> {
+        refused_is_usage(self.session.choose_mode(mode.to_owned()).await)?;
+        // It may bring a model of its own.
+        let state = self.session.snapshot().await.map_err(told)?.state;
+        if let Some(words) = budget_words::without_price(&state, &self.limits.budget) {
+            screen.note(&words);
+        }
+        Ok(())
     }
 
     async fn tell_mode(&self, screen: &Screen) -> Result<(), Failure> {
@@ -258,6 +268,9 @@ impl Driver {
             refused_is_usage(self.session.set_budget(state.budget).await)?;
         }
         screen.note(&budget_words::shown(&state.budget, &state.spent));
+        if let Some(words) = budget_words::without_price(&state, &self.limits.budget) {
+            screen.note(&words);
+        }
         Ok(())
     }
 

@@ -270,7 +270,7 @@ impl<'a> Parser<'a> {
                 self.at += raw.len();
                 return Ok(true);
             }
-            "esac" | "coproc" => return refused("a keyword stands where it has no fixed meaning"),
+            "esac" | "coproc" | "]]" => return refused("a keyword stands where it has no fixed meaning"),
             "for" | "select" => {
                 self.at += raw.len();
                 self.for_words()?;
@@ -326,6 +326,10 @@ impl<'a> Parser<'a> {
             match self.peek() {
                 Some('\n' | ';') => return Ok(()),
                 None => return refused("a loop has no body"),
+                // Some shells begin the body there.
+                Some(_) if SEPARATORS.contains(&self.raw()) || OPENING.contains(&self.raw()) => {
+                    return refused("a keyword stands where it has no fixed meaning");
+                }
                 Some(_) => self.word().map(|_| ())?,
             }
         }

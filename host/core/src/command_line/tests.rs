@@ -199,6 +199,9 @@ fn what_could_run_more_than_is_seen_is_not_understood() {
         "a > > b",
         "function a-b { c; }",
         "esac",
+        "echo ` ]]`",
+        "for f in a { b; }",
+        "for f in do; do a; done",
         "a\\",
     ];
     for line in lines {
