@@ -43,9 +43,7 @@ async fn asked(session: &Session) -> Option<String> {
         if let Some(pending) = state.pending().first() {
             return Some(pending.rule.to_owned());
         }
-        if state.turn.is_none() {
-            return None;
-        }
+        state.turn.as_ref()?;
         tokio::task::yield_now().await;
     }
 }
