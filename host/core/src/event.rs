@@ -155,12 +155,14 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         expired: bool,
     },
-    /// Input, before the session is opened: what was allowed beyond a session, here or in others, is now this.
+    /// Input, before the session is opened or where another one took something back: what was allowed beyond a session,
+    /// here or in others, is now this.
     AllowancesCarried {
         /// All of it.
         allowances: Vec<Allowance>,
     },
-    /// Input, before the session is opened: what other sessions know of trust is now this.
+    /// Input, before the session is opened or where another one took something back: what other sessions know of trust
+    /// is now this.
     TrustCarried {
         /// Of each key once.
         records: Vec<TrustRecord>,

@@ -52,6 +52,6 @@ pub use verdict::{ApproveMode, Verdict, VerdictKind};
 ///
 /// Version 2: a call that needs an answer or another call goes on with it; in version 1 it ended there.
 ///
-/// Version 3: what comes of modes, policies, hooks, messages, budgets, session tools and trust; logs without them are
-/// decided as before.
+/// Version 3: what comes of modes, policies, hooks, messages, budgets, session tools and trust; yes for the tool, as an
+/// answer to a boundary, is for once. Logs without them are decided as before.
 pub const CORE_VERSION: u32 = 3;

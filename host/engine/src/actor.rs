@@ -4,8 +4,10 @@
 //! commands. Whatever is ready at the same time is appended together. After a failed append it is
 //! finished: what it believed is dropped and the log is read again by the next opener.
 //!
-//! Not here: carrying out (`work`), going back and keeping checkpoints (`keep`), what other processes give (`inbox`).
+//! Not here: carrying out (`work`), going back and keeping checkpoints (`keep`), what other processes give (`inbox`),
+//! what other sessions take back (`follow`).
 
+mod follow;
 mod hearing;
 mod inbox;
 mod keep;
@@ -136,6 +138,10 @@ struct Batch {
     /// What the inputs were in the inbox.
     consumed: Vec<Consumed>,
     replies: Vec<Reply>,
+    /// What other sessions took back is known.
+    is_followed: bool,
+    /// Other sessions have to hear of it.
+    takes_back: bool,
 }
 
 /// Writes a session's first events and starts its writer.
@@ -281,7 +287,7 @@ impl SessionWriter {
                     Wake::Broken { what } => self.stop(what),
                     Wake::Grants { grants, reply } => self.take_grants(&mut batch, grants, reply),
                     Wake::FollowGrants { lists } => self.lists = Some(lists),
-                    other => self.take_wake(&mut batch, other),
+                    other => self.take_wake(&mut batch, other).await,
                 }
             }
             // After a fault what is believed may not be what is durable: nothing more is written.
@@ -412,7 +418,10 @@ impl SessionWriter {
     }
 
     /// Takes a wake for which nothing has to be asked, or everything was.
-    fn take_now(&mut self, batch: &mut Batch, wake: Wake) {
+    async fn take_now(&mut self, batch: &mut Batch, wake: Wake) {
+        if self.follow(batch, follow::Look::before(&wake)).await.is_err() {
+            return;
+        }
         if let Wake::Given { entry } = wake {
             return self.take_given(batch, *entry);
         }
@@ -504,7 +513,9 @@ impl SessionWriter {
         if decision.events.iter().any(|event| matches!(event, Event::KvWritten { .. })) {
             batch.kv.extend(kv);
         }
-        batch.kv.extend(self.carried.writes(self.id, &self.session.state, &decision.events));
+        let carried = self.carried.writes(self.id, &self.session.state, &decision.events);
+        batch.takes_back |= !carried.is_empty() && carried::takes_back(&decision.events);
+        batch.kv.extend(carried);
         batch.blobs.extend(taken.blobs);
         self.add(batch, decision, taken.actor);
         Ok(())
@@ -592,6 +603,7 @@ impl SessionWriter {
     /// Appends a batch's events and contents; gives the end of the log.
     async fn append(&mut self, batch: &mut Batch) -> Result<Tip, AppendError> {
         let (after, tip) = (self.session.tip, self.tip_after(batch));
+        batch.kv.extend(batch.takes_back.then(|| carried::mark(&tip)));
         let append = SessionAppend {
             session: self.id,
             epoch: self.epoch,
@@ -620,7 +632,7 @@ impl SessionWriter {
         if let Some(context) = self.session.state.context.clone() {
             let (kv, state, now) = (self.ports.kv.as_ref(), &self.session.state, self.ports.clock.now());
             let read = Carried::read(kv, self.id, state, &state.workspace, &context, now).await;
-            self.carried = read.map_err(|error| error.to_string())?.0;
+            self.carried.renew(read.map_err(|error| error.to_string())?.0);
         }
         let (replies, mut consumed) = (std::mem::take(&mut batch.replies), std::mem::take(&mut batch.consumed));
         let mut again = Batch { replies, ..Batch::default() };

@@ -232,7 +232,8 @@ impl Session {
         self.tell(Event::TrustSet { key, level }).await
     }
 
-    /// Takes back trust in one key, or in everything.
+    /// Takes back trust in one key, or in everything that any session knows of; for all sessions, those that are open
+    /// from their next input on.
     pub async fn reset_trust(&self, key: Option<TrustKey>) -> Result<(), SessionError> {
         self.tell(Event::TrustReset { key }).await
     }
@@ -242,7 +243,8 @@ impl Session {
         self.tell(Event::WorkReviewed { call, accepted }).await
     }
 
-    /// Takes back what was allowed for later calls; for all sessions, where it was allowed beyond this one.
+    /// Takes back what was allowed for later calls; for all sessions, where it was allowed beyond this one: those that
+    /// are open ask again from their next input on.
     pub async fn forbid(&self, allowance: AllowanceId) -> Result<(), SessionError> {
         self.tell(Event::AllowanceRevoked { allowance, expired: false }).await
     }

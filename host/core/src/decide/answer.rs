@@ -123,7 +123,7 @@ impl Draft<'_> {
         let CallStage::Asked { rule, .. } = &call.stage else { return Err(Refusal::StaleApproval(approval)) };
         let (id, tool) = (call.id, call.tool.clone());
         let allowance = match &answer {
-            Answer::YesForTool if call.parent.is_none() => Some(Allowance::of_tool(tool.clone(), rule.clone())),
+            Answer::YesForTool if may_allow_more(call) => Some(Allowance::of_tool(tool.clone(), rule.clone())),
             Answer::Allow { coverage, scope, until } => allowance(self.state, call, rule, coverage, *scope, *until),
             Answer::Yes | Answer::YesForTool | Answer::No { .. } | Answer::Edited { .. } => None,
         };

@@ -245,7 +245,8 @@ pub struct GitState {
 pub enum Answer {
     /// This once.
     Yes,
-    /// This, and later calls of the same tool in this session.
+    /// This, and later calls of the same tool in this session; this once where a boundary asks, or for a component's
+    /// own call.
     YesForTool,
     /// This, and later calls.
     Allow {

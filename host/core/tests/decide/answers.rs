@@ -100,6 +100,35 @@ fn a_boundary_and_a_component_are_asked_about_each_time() {
 }
 
 #[test]
+fn yes_for_the_tool_is_for_once_where_a_boundary_asks() {
+    let world = check(
+        r#"> create
+         -
+         > open
+         -
+         > prompt go
+         turn 1, request 1.1 items=1 => ask model
+         > call edit edit edit
+         c1 wants edit, c2 wants edit, c3 wants edit, c1 allow default.edit, c1 starts => run c1
+         > report c1 staged .git/hooks/x
+         c1 ask boundary.version-control, a1 asks c1 boundary.version-control
+         > answer a1 tool
+         c1 authorized => put c1 [.git/hooks/x]
+         > put c1 applied
+         c1 returned [.git/hooks/x], c2 allow default.edit, c2 starts => run c2
+         > report c2 staged .git/hooks/y
+         c2 ask boundary.version-control, a2 asks c2 boundary.version-control
+         > answer a2 tool
+         c2 authorized => put c2 [.git/hooks/y]
+         > put c2 applied
+         c2 returned [.git/hooks/y], c3 allow default.edit, c3 starts => run c3
+         > report c3 staged a
+         c3 ask default.edit, a3 asks c3 default.edit"#,
+    );
+    assert_eq!(world.state.allowances, []);
+}
+
+#[test]
 fn what_is_carried_and_what_has_ended_count_from_then_on() {
     check(
         r#"> create

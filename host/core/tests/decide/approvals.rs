@@ -177,7 +177,7 @@ fn mode_all_crosses_no_deny_and_no_boundary() {
          > report c4 staged .GIT/config
          c4 ask boundary.version-control, a1 asks c4 boundary.version-control
          > answer a1 tool
-         allowance edit boundary.version-control, c4 authorized => put c4 [.GIT/config]
+         c4 authorized => put c4 [.GIT/config]
          > put c4 applied
          c4 returned [.GIT/config], c5 allow approve.all, c5 starts => run c5
          > report c5 staged .git/config

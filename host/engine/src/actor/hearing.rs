@@ -6,6 +6,7 @@
 //!
 //! Not here: asking (`policy`).
 
+use super::follow::Look;
 use super::{Batch, SessionWriter, Taken, Wake};
 use crate::inbox;
 use crate::ports::{Consumed, InboxOutcome};
@@ -25,14 +26,18 @@ pub(super) struct Hearing {
 }
 
 impl Wake {
+    /// What a person gives by it.
+    pub(super) fn given(&self) -> Option<Cow<'_, Event>> {
+        match self {
+            Self::Answer { event, .. } => Some(Cow::Borrowed(event.as_ref())),
+            Self::Given { entry } => inbox::read(&entry.entry).ok().map(Cow::Owned),
+            _ => None,
+        }
+    }
+
     /// The message that it brings.
     fn message(&self) -> Option<Cow<'_, Event>> {
-        let event = match self {
-            Self::Answer { event, .. } => Cow::Borrowed(event.as_ref()),
-            Self::Given { entry } => Cow::Owned(inbox::read(&entry.entry).ok()?),
-            _ => return None,
-        };
-        matches!(*event, Event::MessageReceived { .. }).then_some(event)
+        self.given().filter(|event| matches!(**event, Event::MessageReceived { .. }))
     }
 
     /// What it says to the session, if that can be taken.
@@ -50,9 +55,9 @@ impl Wake {
 }
 
 impl SessionWriter {
-    pub(super) fn take_wake(&mut self, batch: &mut Batch, wake: Wake) {
+    pub(super) async fn take_wake(&mut self, batch: &mut Batch, wake: Wake) {
         if let Wake::Prepared { inputs, wake } = wake {
-            return self.take_prepared(batch, inputs, *wake);
+            return self.take_prepared(batch, inputs, *wake).await;
         }
         let delivery = match wake.message().as_deref() {
             Some(Event::MessageReceived { delivery, .. }) => Some(*delivery),
@@ -66,7 +71,7 @@ impl SessionWriter {
             _ => "person".to_owned(),
         };
         match self.work.prepare(wake, &self.session.state) {
-            Some(wake) => self.take_now(batch, wake),
+            Some(wake) => self.take_now(batch, wake).await,
             None => {
                 self.hearing.is_hearing |= delivery.is_some();
                 if delivery == Some(Delivery::Interrupt) && self.session.state.turn.is_some() {
@@ -77,29 +82,33 @@ impl SessionWriter {
         }
     }
 
-    fn take_prepared(&mut self, batch: &mut Batch, inputs: Vec<Event>, wake: Wake) {
+    async fn take_prepared(&mut self, batch: &mut Batch, inputs: Vec<Event>, wake: Wake) {
+        // What was said before the wake may lead to a judgement as well.
+        if self.follow(batch, Look::before(&wake)).await.is_err() {
+            return;
+        }
         let is_busy = self.session.state.turn.is_some() || self.session.state.undoing.is_some();
         if wake.message().is_none() {
             // A turn may have begun while hooks heard of words that are to begin one: these will be refused.
             if !(is_busy && matches!(wake, Wake::Prompt { .. })) {
                 self.take_said(batch, inputs);
             }
-            return self.take_now(batch, wake);
+            return self.take_now(batch, wake).await;
         }
         // A turn that hooks stop over a message stops with the message waiting: before it, the message would begin
         // the next one.
         if is_busy {
-            self.take_now(batch, wake);
+            self.take_now(batch, wake).await;
             self.take_said(batch, inputs);
         } else {
             self.take_said(batch, inputs);
-            self.take_now(batch, wake);
+            self.take_now(batch, wake).await;
         }
         self.hearing.is_hearing = false;
         while !self.hearing.is_hearing
             && let Some(next) = self.hearing.behind.pop_front()
         {
-            self.take_wake(batch, next);
+            Box::pin(self.take_wake(batch, next)).await;
         }
     }
 

@@ -18,6 +18,7 @@ mod policies;
 mod portable;
 mod streams;
 mod system;
+mod taken_back;
 mod turns;
 mod undo;
 mod watched_log;
