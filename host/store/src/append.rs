@@ -91,6 +91,7 @@ pub(crate) fn write(desk: &mut Desk, appends: &[SessionAppend]) -> Result<(), Ap
     for append in appends {
         let row = write_session(&desk.connection, append)?;
         contents.push((row, append.after.sequence, &append.blobs));
+        desk.due_rows = desk.due_rows.saturating_add(append.said.len());
     }
     desk.blobs.store(&desk.connection, desk.blob_quota_bytes, &contents)
 }
@@ -118,7 +119,7 @@ fn write_session(connection: &Connection, append: &SessionAppend) -> Result<i64,
         let key = event_row(row, sequence);
         write_event(connection, key, &event.header_bytes, event.payload.as_ref()).map_err(storage)?;
     }
-    said::write(connection, row, &append.said).map_err(storage)?;
+    said::write_due(connection, row, &append.said).map_err(storage)?;
     if let Some(last) = append.events.last() {
         let end = append.after.sequence.0 + append.events.len() as u64;
         let mut update = connection

@@ -64,7 +64,7 @@ impl Index for SqliteStore {
 }
 
 /// The condition of a filter and the values of its parameters, from `?1` on.
-fn condition(filter: &SessionFilter) -> (String, Vec<Value>) {
+fn condition(connection: &Connection, filter: &SessionFilter) -> rusqlite::Result<(String, Vec<Value>)> {
     let mut conditions = vec!["tip_sequence > 0".to_owned()];
     let mut values: Vec<Value> = Vec::new();
     // `#` stands for the number of the parameter.
@@ -93,22 +93,24 @@ fn condition(filter: &SessionFilter) -> (String, Vec<Value>) {
         if let Some(query) = said::query(search) {
             // Or said in the session's own events, or in those that it shares.
             let in_row = conditions.pop().unwrap_or_default();
-            values.push(query.into());
-            let query = values.len();
+            let due = serde_json::Value::from(said::matching_due(connection, &query)?);
+            values.extend([query.into(), due.to_string().into()]);
+            let [query, due] = [values.len() - 1, values.len()];
             conditions.push(format!(
                 "({in_row} OR summary.session IN (
-                    SELECT said.rowid >> {SEQUENCE_BITS} FROM said WHERE said MATCH ?{query}
-                    UNION SELECT part.session FROM said JOIN part ON part.owner = said.rowid >> {SEQUENCE_BITS}
-                        AND said.rowid & {SESSION_EVENTS_MAX} BETWEEN part.first AND part.last
-                    WHERE said MATCH ?{query}))"
+                    WITH found (id) AS (SELECT rowid FROM said WHERE said MATCH ?{query}
+                        UNION ALL SELECT value FROM json_each(?{due}))
+                    SELECT id >> {SEQUENCE_BITS} FROM found
+                    UNION SELECT part.session FROM found JOIN part ON part.owner = found.id >> {SEQUENCE_BITS}
+                        AND found.id & {SESSION_EVENTS_MAX} BETWEEN part.first AND part.last))"
             ));
         }
     }
-    (conditions.join(" AND "), values)
+    Ok((conditions.join(" AND "), values))
 }
 
 fn list(connection: &Connection, filter: &SessionFilter) -> rusqlite::Result<Vec<SessionSummary>> {
-    let (condition, mut values) = condition(filter);
+    let (condition, mut values) = condition(connection, filter)?;
     let mut sql =
         format!("SELECT {COLUMNS} FROM summary JOIN session ON session.id = summary.session WHERE {condition}");
     if let Some(SessionCursor { updated, session }) = filter.after {
@@ -125,7 +127,7 @@ fn list(connection: &Connection, filter: &SessionFilter) -> rusqlite::Result<Vec
 }
 
 fn count(connection: &Connection, filter: &SessionFilter) -> rusqlite::Result<u64> {
-    let (condition, values) = condition(filter);
+    let (condition, values) = condition(connection, filter)?;
     let sql = format!("SELECT count(*) FROM summary JOIN session ON session.id = summary.session WHERE {condition}");
     let found: i64 = connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0))?;
     Ok(found.unsigned_abs())

@@ -43,5 +43,6 @@ pub use open::{
 #[doc(hidden)]
 pub use open::{FaultOptions, Synchronous};
 pub use process::{is_gone, this_process};
+pub use said::SAID_TURN_ROWS_MAX;
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use store::SqliteStore;

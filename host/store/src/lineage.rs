@@ -173,7 +173,7 @@ fn shrink(desk: &mut Desk, row: i64) -> rusqlite::Result<()> {
     let needed: Option<i64> =
         connection.prepare_cached("SELECT max(last) FROM part WHERE owner = ?1")?.query_row([row], |row| row.get(0))?;
     let needed = needed.unwrap_or(0);
-    for table in ["said WHERE rowid", "payload WHERE id", "event WHERE id"] {
+    for table in ["said WHERE rowid", "said_due WHERE id", "payload WHERE id", "event WHERE id"] {
         let sql = format!("DELETE FROM {table} BETWEEN ?1 AND ?2");
         connection.prepare_cached(&sql)?.execute([event_row(row, needed as u64 + 1), event_row(row + 1, 0) - 1])?;
     }

@@ -73,6 +73,9 @@ pub struct FaultOptions {
     pub vfs: Option<String>,
     /// How often SQLite waits for the disk.
     pub synchronous: Synchronous,
+    /// How long nobody has asked for a change when the writer takes up what can wait; its own time if none.
+    /// Milliseconds.
+    pub quiet_ms: Option<u64>,
 }
 
 /// `PRAGMA synchronous`. Only for tests.

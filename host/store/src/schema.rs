@@ -41,6 +41,18 @@ macro_rules! said_of_payloads {
 /// That, alone.
 pub(crate) const SAID_OF_PAYLOADS: &str = said_of_payloads!();
 
+/// The table of words.
+macro_rules! said_table {
+    () => {
+        "
+    CREATE VIRTUAL TABLE said USING fts5 (text, tokenize = 'unicode61 remove_diacritics 0');
+"
+    };
+}
+
+/// That, alone.
+pub(crate) const SAID_TABLE: &str = said_table!();
+
 /// Step `n` brings a database from version `n` to `n + 1`.
 const STEPS: [&str; SCHEMA_VERSION as usize] = [
     "
@@ -156,7 +168,9 @@ const STEPS: [&str; SCHEMA_VERSION as usize] = [
     CREATE TABLE segment (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 
     -- What was said, by the event's key. Derived from the log.
-    CREATE VIRTUAL TABLE said USING fts5 (text, tokenize = 'unicode61 remove_diacritics 0');
+",
+        said_table!(),
+        "
     INSERT INTO said (said, rank) VALUES ('secure-delete', 1);
 ",
         said_of_payloads!()
@@ -176,6 +190,9 @@ const STEPS: [&str; SCHEMA_VERSION as usize] = [
     ) STRICT;
     CREATE INDEX inbox_unread ON inbox (session, place) WHERE input IS NOT NULL;
     CREATE INDEX inbox_taken ON inbox (session, place) WHERE input IS NULL;
+
+    -- What was said and is not in said yet, by the event's key. Derived from the log.
+    CREATE TABLE said_due (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
 ",
 ];
 
@@ -219,7 +236,7 @@ pub(crate) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
     done
 }
 
-/// The one place where COMMIT is executed.
+/// Commits changes; the one place where that is done.
 pub(crate) fn commit(connection: &Connection) -> rusqlite::Result<()> {
     harness_engine::crash::point("commit.before");
     connection.prepare_cached("COMMIT")?.execute([])?;

@@ -4,7 +4,7 @@ use crate::blobs::BlobFolder;
 use crate::inbox::Mail;
 use crate::open::{self, OpenStoreError, READERS_MAX, StoreOptions};
 use crate::reader::Readers;
-use crate::writer::{Desk, Writer};
+use crate::writer::{Desk, QUIET_MS, Writer};
 use harness_core::SessionId;
 use harness_engine::ports::StoreError;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
@@ -40,6 +40,9 @@ impl SqliteStore {
             busy_timeout_ms: place.options.busy_timeout_ms,
             unnamed: Vec::new(),
             erased: false,
+            // A process that was killed may have left some.
+            due_rows: 1,
+            quiet_ms: place.options.faults.quiet_ms.unwrap_or(QUIET_MS),
         };
         let writer = Writer::start(desk).map_err(OpenStoreError::Thread)?;
         let readers =

@@ -3,16 +3,21 @@
 //!
 //! Promise: nobody is answered before the commit that holds their change is durable, and nobody waits
 //! for company: a group is whatever had queued up during the commit before. A refused change is undone
-//! alone; after a storage error everybody in the group is told so.
+//! alone; after a storage error everybody in the group is told so. Words are made ready for searching after the
+//! answers; that fails for nobody, and a change waits for one turn of it at most.
 //!
 //! Not here: what the changes are.
 
 use crate::blobs::BlobFolder;
+use crate::said::{self, SAID_TURN_ROWS_MAX};
 use crate::schema::{commit, roll_back};
 use harness_core::Digest;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 /// Changes that may wait for the writer; more wait in their callers.
 const QUEUE_CHANGES_MAX: usize = 256;
@@ -26,6 +31,9 @@ const CHECKPOINT_PAGES: i64 = 1_000;
 /// How long erasing waits for readers of an older state before it leaves the write-ahead log to a
 /// later checkpoint. Milliseconds.
 const TRUNCATE_WAIT_MS: u64 = 200;
+/// How long nobody has asked for a change when the writer takes up what can wait: longer than most pauses between
+/// the steps of a turn, as each commit costs the next change the disk's time. Milliseconds.
+pub(crate) const QUIET_MS: u64 = 100;
 
 /// What a change can use: the transaction it is part of, and what is to follow the commit.
 pub(crate) struct Desk {
@@ -37,6 +45,9 @@ pub(crate) struct Desk {
     pub(crate) unnamed: Vec<Digest>,
     /// Whether something was erased that may still stand in the write-ahead log.
     pub(crate) erased: bool,
+    /// Words that are due, as far as this process can tell: 0 once it has seen that there are none.
+    pub(crate) due_rows: usize,
+    pub(crate) quiet_ms: u64,
 }
 
 impl Desk {
@@ -71,14 +82,34 @@ impl Desk {
             }
         }
         if self.erased {
-            let wait = |ms| self.connection.busy_timeout(std::time::Duration::from_millis(ms));
-            let cut = wait(TRUNCATE_WAIT_MS).and_then(|()| checkpoint(&self.connection, "TRUNCATE"));
-            if let Err(error) = wait(self.busy_timeout_ms) {
-                tracing::warn!(%error, "could not set the busy timeout of the session store");
-            }
+            let cut = self.waiting(TRUNCATE_WAIT_MS, |connection| checkpoint(connection, "TRUNCATE"));
             // Otherwise it is tried again after the next commit.
             self.erased = !cut.is_ok_and(|state| !state.is_busy);
         }
+    }
+
+    /// Runs what waits for other processes so long at most, unlike a change.
+    fn waiting<T>(&self, ms: u64, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let wait = |ms| self.connection.busy_timeout(Duration::from_millis(ms));
+        let done = wait(ms).and_then(|()| work(&self.connection));
+        if let Err(error) = wait(self.busy_timeout_ms) {
+            tracing::warn!(%error, "could not set the busy timeout of the session store");
+        }
+        done
+    }
+
+    /// One turn of making words ready for searching. Never waits for another process.
+    fn move_words(&mut self) {
+        self.due_rows = match self.waiting(0, said::move_due) {
+            Ok(0) => 0,
+            Ok(moved) => self.due_rows.saturating_sub(moved).max(1),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => self.due_rows,
+            Err(error) => {
+                tracing::warn!(%error, "could not make words ready for searching: tried again with the next ones");
+                0
+            }
+        };
+        self.keep_log_short();
     }
 
     /// Copies pages from the write-ahead log to the database when there are many. Never waits.
@@ -178,7 +209,9 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn start(desk: Desk) -> std::io::Result<Self> {
         let (queue, changes) = mpsc::channel(QUEUE_CHANGES_MAX);
-        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || run(desk, changes))?;
+        let clock = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let thread =
+            std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || run(desk, changes, &clock))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
@@ -211,8 +244,21 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut desk: Desk, mut changes: mpsc::Receiver<Box<dyn Change>>) {
-    while let Some(first) = changes.blocking_recv() {
+fn run(mut desk: Desk, mut changes: mpsc::Receiver<Box<dyn Change>>, clock: &Runtime) {
+    loop {
+        let quiet = Duration::from_millis(desk.quiet_ms);
+        let next = match desk.due_rows {
+            0 => Ok(changes.blocking_recv()),
+            _ => clock.block_on(async { timeout(quiet, changes.recv()).await }),
+        };
+        let first = match next {
+            Ok(Some(first)) => first,
+            Ok(None) => return,
+            Err(_) => {
+                desk.move_words();
+                continue;
+            }
+        };
         let mut bytes = first.bytes();
         let mut group = vec![first];
         while group.len() < GROUP_CHANGES_MAX
@@ -224,6 +270,9 @@ fn run(mut desk: Desk, mut changes: mpsc::Receiver<Box<dyn Change>>) {
         }
         commit_group(&mut desk, group);
         desk.keep_log_short();
+        if desk.due_rows >= SAID_TURN_ROWS_MAX {
+            desk.move_words();
+        }
     }
 }
 

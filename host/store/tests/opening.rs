@@ -3,8 +3,10 @@
 
 use harness_core::record::KvSpace;
 use harness_core::{InboxId, Scope, Sequence};
-use harness_engine::ports::{Blob, Blobs, EventLog, Inbox, InboxEntry, Index, SessionAppend, UnreadEntry};
-use harness_sim::conformance::{Stores, Writer, session, titles, whole};
+use harness_engine::ports::{
+    Blob, Blobs, EventLog, Inbox, InboxEntry, Index, Said, SessionAppend, SessionFilter, UnreadEntry,
+};
+use harness_sim::conformance::{Stores, Writer, session, summary, titles, whole};
 use harness_store::{
     APPLICATION_ID, DATABASE_FILE, INLINE_BLOB_BYTES_MAX, OpenStoreError, SCHEMA_VERSION, SqliteStore, StoreOptions,
     this_process,
@@ -101,7 +103,7 @@ async fn a_store_of_the_first_version_is_brought_up_and_keeps_what_it_has() {
     // What versions 2 to 4 added.
     let undo =
         "DROP TABLE inbox; DROP TABLE kv; DROP TABLE part; DROP TABLE checkpoint; DROP TABLE segment; DROP TABLE said;
-        DROP INDEX summary_by_parent; ALTER TABLE summary DROP COLUMN archived;
+        DROP TABLE said_due; DROP INDEX summary_by_parent; ALTER TABLE summary DROP COLUMN archived;
         ALTER TABLE summary DROP COLUMN parent; ALTER TABLE summary DROP COLUMN origin;
         ALTER TABLE blob_reference DROP COLUMN since; ALTER TABLE session DROP COLUMN is_gone;
         ALTER TABLE session DROP COLUMN is_erased; PRAGMA user_version = 1";
@@ -116,18 +118,25 @@ async fn a_store_of_the_first_version_is_brought_up_and_keeps_what_it_has() {
 }
 
 #[tokio::test]
-async fn a_store_of_version_3_gets_inboxes_for_the_sessions_it_has() {
+async fn a_store_of_version_3_gets_inboxes_and_due_words_for_the_sessions_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     Writer::acquire(&ports(&store), session(1)).await.append(&["one"]).await.unwrap();
     drop(store);
-    database(folder.path()).execute_batch("DROP TABLE inbox; PRAGMA user_version = 3").unwrap();
+    database(folder.path()).execute_batch("DROP TABLE inbox; DROP TABLE said_due; PRAGMA user_version = 3").unwrap();
     let store = open(folder.path());
     assert_eq!(titles(&store, session(1)).await, whole(&["one"]));
     let entry = InboxEntry { id: InboxId::from_bits(7), principal: "p".to_owned(), input: b"x".to_vec() };
     store.put(session(1), entry.clone()).await.unwrap();
+    let writer = Writer::acquire(&ports(&store), session(1)).await;
+    let (append, _) = writer.batch(&["two"]);
+    let said = vec![Said { sequence: Sequence(2), text: "words of two".to_owned() }];
+    let row = Some(summary(session(1), "t", "/w", 1));
+    store.append(vec![SessionAppend { said, summary: row, ..append }]).await.unwrap();
     drop(store);
     let store = open(folder.path());
+    let search = SessionFilter { search: Some("words".to_owned()), ..SessionFilter::default() };
+    assert_eq!(store.count(search).await, Ok(1));
     assert_eq!(store.unread(session(1), 0, 9).await.unwrap(), [UnreadEntry { place: 1, entry }]);
     let version: i32 = database(folder.path()).pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, SCHEMA_VERSION);

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use harness_core::{Event, Sequence};
-use harness_engine::ports::{AppendError, EventLog, Holder, Lease, LeaseError, Takeover};
+use harness_engine::ports::{
+    AppendError, EventLog, Holder, Index, Lease, LeaseError, Said, SessionAppend, SessionFilter, Takeover,
+};
 use harness_sim::conformance::{self, Stores, Writer, session, titles};
 use harness_store::{SqliteStore, StoreOptions, this_process};
 use std::collections::BTreeMap;
@@ -58,6 +60,7 @@ async fn child_process() {
     match role.as_str() {
         "fighter" => fight(&store).await,
         "holder" => hold(&store).await,
+        "speaker" => speak(&store).await,
         other => panic!("unknown role {other}"),
     }
 }
@@ -91,11 +94,44 @@ async fn hold(store: &SqliteStore) {
     loop {
         let tip = store.tip(session(1)).await.unwrap();
         let (events, next) = conformance::seal(session(1), tip, &[Event::SessionRenamed { title: "held".to_owned() }]);
-        let append = harness_engine::ports::SessionAppend::new(session(1), epoch, tip, events);
+        let append = SessionAppend::new(session(1), epoch, tip, events);
         match store.append(vec![append]).await {
             Ok(()) => say(&next.sequence.to_string()),
             Err(AppendError::Fenced { .. }) => return say("fenced"),
             Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Has words searched for, each time others, until it is killed.
+async fn speak(store: &SqliteStore) {
+    let mut writer = Writer::acquire(&ports(store), session(1)).await;
+    loop {
+        let (append, tip) = writer.batch(&["spoken"]);
+        let said = vec![Said { sequence: tip.sequence, text: format!("the word{} of it", tip.sequence) }];
+        let summary = Some(conformance::summary(session(1), "t", "/w", 1));
+        store.append(vec![SessionAppend { said, summary, ..append }]).await.unwrap();
+        writer.tip = tip;
+        say(&tip.sequence.to_string());
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_process_had_said_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each time words are moved or due when it is killed, as it happens.
+    for acknowledged in [5, 20, harness_store::SAID_TURN_ROWS_MAX] {
+        let mut speaker = child("speaker", folder.path());
+        let mut said = said(&mut speaker);
+        let seen = said.nth(acknowledged).unwrap();
+        speaker.kill().unwrap();
+        let last: u64 = said.last().unwrap_or(seen).parse().unwrap();
+        speaker.wait().unwrap();
+        let store = open(folder.path());
+        for number in 1..=last {
+            let search = Some(format!("word{number} of"));
+            let count = store.count(SessionFilter { search, ..SessionFilter::default() }).await;
+            assert_eq!(count, Ok(1), "word {number} of {last}");
         }
     }
 }

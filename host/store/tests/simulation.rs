@@ -48,7 +48,7 @@ struct Tally {
 }
 
 fn open(dir: &Path, world: &World, name: &str, synchronous: Synchronous) -> Option<SqliteStore> {
-    let faults = FaultOptions { vfs: Some(name.to_owned()), synchronous };
+    let faults = FaultOptions { vfs: Some(name.to_owned()), synchronous, quiet_ms: Some(0) };
     let options = StoreOptions { faults, readers: 1, ..StoreOptions::default() };
     // A disk that failed once may work the next time.
     (0..50).take_while(|_| !world.is_cut()).find_map(|_| SqliteStore::open(dir, options.clone()).ok())
