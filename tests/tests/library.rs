@@ -1,5 +1,7 @@
 //! The library's example: a whole agent in a few lines, which runs.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use harness_tests::program::example;
 use std::path::Path;
 use std::process::Command;
