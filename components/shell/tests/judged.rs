@@ -10,6 +10,7 @@ use bashkit::hooks::HookAction;
 use bashkit::{Bash, ExecutionLimits};
 use harness_core::command_line::{CommandLine, SimpleCommand, Word};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// The commands that ran, with their arguments.
 fn ran(script: &str) -> Vec<Vec<String>> {
@@ -152,8 +153,18 @@ const PIECES: &[&str] = &[
     "-",
 ];
 
+/// Always the same lines, so that nobody's change fails by chance; `PROPTEST_RNG_SEED` chooses others.
+fn config() -> ProptestConfig {
+    let given = ProptestConfig::default();
+    let rng_seed = match given.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(1),
+        fixed @ RngSeed::Fixed(_) => fixed,
+    };
+    ProptestConfig { cases: 50_000, failure_persistence: None, rng_seed, ..given }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 50_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn no_command_runs_that_was_not_found(pieces in prop::collection::vec(prop::sample::select(PIECES), 1..16)) {

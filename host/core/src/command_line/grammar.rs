@@ -43,6 +43,10 @@ pub(super) struct Parser<'a> {
     pub(super) here_documents: Vec<HereDocument>,
     depth: usize,
     commands: &'a mut Vec<SimpleCommand>,
+    /// What closes the compound commands that are open, the innermost last.
+    closing: Vec<&'static str>,
+    /// A command has to come: after a keyword, or as the body of a function.
+    is_incomplete: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -63,7 +67,16 @@ impl<'a> Parser<'a> {
         if text.contains(is_odd) {
             return refused("it has control characters or unusual spaces");
         }
-        Ok(Self { text, at: 0, dialect, here_documents: Vec::new(), depth, commands })
+        Ok(Self {
+            text,
+            at: 0,
+            dialect,
+            here_documents: Vec::new(),
+            depth,
+            commands,
+            closing: Vec::new(),
+            is_incomplete: false,
+        })
     }
 
     pub(super) fn all(&mut self) -> Parsed<()> {
@@ -206,6 +219,17 @@ impl<'a> Parser<'a> {
 
     /// A list of commands. Says whether `esac` ended it.
     fn list(&mut self, until: Until) -> Parsed<bool> {
+        let outer = std::mem::take(&mut self.closing);
+        let ended = self.commands_until(until)?;
+        // Shells read on in ways of their own where something stays open.
+        if !self.closing.is_empty() || self.is_incomplete {
+            return refused("a compound command is not closed");
+        }
+        self.closing = outer;
+        Ok(ended)
+    }
+
+    fn commands_until(&mut self, until: Until) -> Parsed<bool> {
         // Whether something stands before an operator. Where nothing does, shells recover in ways of their own.
         let mut is_complete = false;
         loop {
@@ -239,6 +263,7 @@ impl<'a> Parser<'a> {
                 Some('(') if self.rest().starts_with("((") => return refused("it does arithmetic"),
                 Some('(') => {
                     self.at += 1;
+                    self.is_incomplete = false;
                     self.subshell()?;
                     is_complete = true;
                 }
@@ -259,6 +284,8 @@ impl<'a> Parser<'a> {
 
     fn command(&mut self, until: Until) -> Parsed<bool> {
         let raw = self.raw();
+        self.open_or_close(raw)?;
+        self.is_incomplete = OPENING.contains(&raw);
         match raw {
             _ if SEPARATORS.contains(&raw) => self.at += raw.len(),
             "time" => {
@@ -270,7 +297,7 @@ impl<'a> Parser<'a> {
                 self.at += raw.len();
                 return Ok(true);
             }
-            "esac" | "coproc" | "]]" => return refused("a keyword stands where it has no fixed meaning"),
+            "esac" | "coproc" => return refused("a keyword stands where it has no fixed meaning"),
             "for" | "select" => {
                 self.at += raw.len();
                 self.for_words()?;
@@ -301,9 +328,26 @@ impl<'a> Parser<'a> {
         Ok(false)
     }
 
+    /// Keeps count of compound commands.
+    fn open_or_close(&mut self, keyword: &str) -> Parsed<()> {
+        match keyword {
+            "if" => self.closing.push("fi"),
+            "for" | "select" | "while" | "until" => self.closing.push("done"),
+            "{" => self.closing.push("}"),
+            "fi" | "done" | "}" if self.closing.pop() != Some(keyword) => {
+                return refused("a keyword closes what is not open");
+            }
+            "then" | "elif" | "else" if self.closing.last() != Some(&"fi") => return refused("an `if` is missing"),
+            "do" if self.closing.last() != Some(&"done") => return refused("a loop is missing"),
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// `()` after a function's name.
     fn definition(&mut self) -> Parsed<()> {
         self.at += 1;
+        self.is_incomplete = true;
         self.blanks()?;
         if self.take(")") { Ok(()) } else { refused("a `(` stands where it has no fixed meaning") }
     }
@@ -487,12 +531,13 @@ impl<'a> Parser<'a> {
             self.here_documents.push(document);
             return Ok(());
         }
-        let path = self.word()?;
-        let known = path.known();
         let is_sign = |c: char| c.is_ascii_digit() || c == '-';
         let is_copy = |text: &str| text.chars().all(is_sign);
+        let begins_as_copy = operator.ends_with('&') && self.peek().is_some_and(is_sign);
+        let path = self.word()?;
+        let known = path.known();
         let is_network = known.is_some_and(|path| path.starts_with("/dev/tcp/") || path.starts_with("/dev/udp/"));
-        if operator.ends_with('&') && known.is_some_and(|text| !is_copy(text) && text.starts_with(is_sign)) {
+        if begins_as_copy && !known.is_some_and(is_copy) {
             return refused("a descriptor's number is followed by a word");
         }
         if operator == "<<<"
@@ -526,6 +571,14 @@ impl<'a> Parser<'a> {
 
     /// Notes a command, and those that it runs in its turn.
     fn found(&mut self, command: SimpleCommand) -> Parsed<()> {
+        let is_keyword = |name: &str| SEPARATORS.contains(&name) || OPENING.contains(&name) || name == "]]";
+        let is_set = |name: &str| name.split_once('=').is_some_and(|(name, _)| is_name(name));
+        match command.words.first().and_then(Word::known) {
+            Some(name) if is_keyword(name) => return refused("a keyword stands where it has no fixed meaning"),
+            // Quoted or escaped: a program's name for some shells, an assignment for others.
+            Some(name) if is_set(name) => return refused("a program's name looks like an assignment"),
+            _ => {}
+        }
         if command == SimpleCommand::default() {
             return Ok(());
         }

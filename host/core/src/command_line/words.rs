@@ -60,6 +60,10 @@ impl Parser<'_> {
             self.at += bracket.len();
             return Ok(Word::Known(bracket.to_owned()));
         }
+        // Shells differ in where a brace ends a group.
+        if self.peek() == Some('}') && place == Place::Command {
+            return refused("a word begins with a `}`");
+        }
         while let Some(next) = self.peek() {
             match next {
                 ' ' | '\t' | '\n' | ';' => break,
@@ -221,6 +225,7 @@ impl Parser<'_> {
                 return self.ansi_c(word);
             }
             Some('"') if !is_quoted => return refused("a text is translated"),
+            Some('\\') if !is_quoted => return refused("a `$` stands before a backslash"),
             Some('[') => return refused("it does arithmetic"),
             Some('\\') if rest.starts_with("\\\n") => return refused("a line is continued in the middle of a word"),
             Some(c) if c.is_ascii_alphabetic() || c == '_' => self.at += name_bytes,

@@ -348,6 +348,10 @@ impl Hands for SimPorts {
                 None => None,
                 Some((digest, _)) => match contents.get(digest).await {
                     Ok(Some(bytes)) => Some(bytes.to_vec()),
+                    // A disk that fails to read keeps what it has.
+                    Err(StoreError::Storage(_)) => {
+                        return ApplyResult::Failed { message: "not read".to_owned() };
+                    }
                     Ok(None) | Err(_) => {
                         self.outside().wrong(format!("contents of {call} are not kept: {digest}"));
                         return ApplyResult::Failed { message: "not kept".to_owned() };
