@@ -160,8 +160,7 @@ impl Draft<'_> {
             return Ok(ModeVoice::denies(format!("mode.{}.tools", mode.name), words));
         }
         let Some(policy) = mode.policy else { return Ok(ModeVoice::Silent) };
-        let subject = policy_subject(&call.tool, &call.arguments, staged);
-        let Some(answer) = self.state.policy_answer(policy, subject) else { return Ok(ModeVoice::Unasked) };
+        let Some(answer) = self.state.policy_answer_about(policy, call, staged) else { return Ok(ModeVoice::Unasked) };
         let rule_of = |answer: &PolicyAnswer| format!("mode.{}.{}", mode.name, answer.rule);
         let makes_no_sense = |answer: &PolicyAnswer| answer.narrowed.as_ref().is_some_and(|it| !is_object(it));
         let senseless = || {

@@ -1,7 +1,8 @@
 //! Modes in the state: which one is in force, what its policy said, what the model is still to be told.
 //!
 //! Promise: what a policy said counts only in the step in which it was said, and only from the component that is in
-//! force.
+//! force. What it said of a call by narrowing its arguments counts for the arguments that are left, until it speaks of
+//! those.
 
 use super::{Call, CallStage, SessionState};
 use crate::budget::Price;
@@ -95,6 +96,20 @@ impl SessionState {
         self.answers.iter().rev().find(|answer| answer.policy == policy && answer.subject == subject)
     }
 
+    /// What the policy in force said last of a call, on its arguments or on what it staged.
+    pub(crate) fn policy_answer_about<'a>(
+        &'a self,
+        policy: Digest,
+        call: &'a Call,
+        staged: Option<&Manifest>,
+    ) -> Option<&'a PolicyAnswer> {
+        let subject = policy_subject(&call.tool, &call.arguments, staged);
+        let by_narrowing = call.narrowing.as_deref();
+        by_narrowing
+            .filter(|answer| answer.policy == policy && answer.subject == subject)
+            .or_else(|| self.policy_answer(policy, subject))
+    }
+
     /// The calls that wait for the policy.
     pub fn judging(&self) -> impl Iterator<Item = &Call> {
         let calls = self.turn.iter().flat_map(|turn| turn.calls());
@@ -152,15 +167,24 @@ impl SessionState {
                 turn.call_mut(*call)?.stage = CallStage::Judging { subject: *subject };
             }
             Event::PolicyAnswered { answers } => {
+                // It has spoken of these arguments now: that counts for all that have them.
+                for call in self.turn.iter_mut().flat_map(|turn| turn.calls_mut()) {
+                    let is_newer = |it: &PolicyAnswer, said: &PolicyAnswer| {
+                        it.subject == said.subject && it.policy == said.policy
+                    };
+                    call.narrowing = call.narrowing.take().filter(|said| !answers.iter().any(|it| is_newer(it, said)));
+                }
                 self.answers.extend(answers.iter().cloned());
                 let surplus = self.answers.len().saturating_sub(POLICY_ANSWERS_MAX);
                 self.answers.drain(..surplus);
             }
             Event::ArgumentsReplaced { call, arguments, by } => {
+                let narrowing = if by == BY_PERSON { None } else { self.narrowing(*call, arguments) };
                 let turn = self.turn.as_mut().ok_or("no turn is under way")?;
                 let call = turn.call_mut(*call)?;
                 call.arguments = arguments.as_str().into();
                 call.replaced_by = Some(by.clone());
+                call.narrowing = narrowing;
                 if by == BY_PERSON {
                     // It begins anew: what it did with the other arguments is dropped.
                     call.reported = None;
@@ -171,6 +195,14 @@ impl SessionState {
             _ => return Err("it is not about modes"),
         }
         Ok(())
+    }
+
+    /// What the policy in force said of a call that it now narrows to these arguments, as said of these.
+    fn narrowing(&self, call: CallId, arguments: &str) -> Option<Box<PolicyAnswer>> {
+        let call = self.turn.as_ref()?.call(call)?;
+        let said = self.policy_answer_about(self.mode()?.policy?, call, None)?;
+        let subject = policy_subject(&call.tool, arguments, None);
+        Some(Box::new(PolicyAnswer { subject, narrowed: None, ..said.clone() }))
     }
 
     /// What policies said in the step before is over.

@@ -10,6 +10,7 @@ use crate::grant::Capability;
 use crate::ids::{ApprovalId, CallId, Digest, PlanId, QuestionId, TurnId};
 use crate::item::{Effects, ModelRef, ToolResult, Usage};
 use crate::limits::NESTED_PATHS_SHOWN_MAX;
+use crate::mode::PolicyAnswer;
 use crate::outcome::{CallUsage, Outcome, Reply, Resume};
 use crate::record::CallRecord;
 use crate::trust::TrustKey;
@@ -141,6 +142,8 @@ pub struct Call {
     pub nested_paths: Vec<String>,
     /// Who gave it other arguments than the model did: a rule's id, or `person`.
     pub replaced_by: Option<String>,
+    /// What the policy said of its arguments by narrowing them to these; none once it has spoken of them again.
+    pub narrowing: Option<Box<PolicyAnswer>>,
     /// What a person, or trust, stood up for when it was allowed.
     pub vouched: Option<TrustKey>,
     /// It was started as one of the session's own tools.
@@ -335,6 +338,13 @@ impl Turn {
         self.calls().iter().find(|call| call.id == id)
     }
 
+    pub(super) fn calls_mut(&mut self) -> &mut [Call] {
+        match &mut self.phase {
+            Phase::Calling { calls, .. } => calls,
+            _ => &mut [],
+        }
+    }
+
     pub(super) fn call_mut(&mut self, id: CallId) -> Result<&mut Call, &'static str> {
         let Phase::Calling { calls, .. } = &mut self.phase else { return Err("no calls are under way") };
         let call = calls.iter_mut().find(|call| call.id == id).ok_or("there is no such call")?;
@@ -393,6 +403,7 @@ impl Turn {
                     nested: 0,
                     nested_paths: Vec::new(),
                     replaced_by: None,
+                    narrowing: None,
                     vouched: None,
                     is_of_session: false,
                 });

@@ -380,3 +380,36 @@ fn nor_to_what_the_policy_gave_arguments_for_that_make_no_sense() {
          c1 deny mode.plan.narrowed, c1 denied!, request 2.1 items=4 => ask model",
     );
 }
+
+#[test]
+fn who_is_asked_about_narrower_arguments_is_still_asked_after_a_crash() {
+    let script = |also: &str, opened_with: &str, after: &str| {
+        format!(
+            "> create
+             -
+             > open mode=plan:p
+             mode plan (start)
+             > prompt hi
+             turn 1, request 1.1 items=2 => ask model
+             {also}> call run={{\"n\":1}}
+             c1 wants run {{\"n\":1}}, c1 judging => judge c1
+             > policy c1 ask narrow={{\"n\":0}}
+             c1 is {{\"n\":0}} by mode.plan.rule, c1 ask mode.plan.rule, a1 asks c1 mode.plan.rule
+             > open mode=plan:{opened_with}
+             {after}"
+        )
+    };
+    check(&script("", "p", "-"));
+    // Nor is it taken for what the policy said of another call that has these arguments.
+    check(&script("> policy run={\"n\":0} allow\n-\n", "p", "-"));
+    // What it says of them later counts.
+    check(&script(
+        "",
+        "p",
+        "-
+         > policy run={\"n\":0} allow
+         a1 withdrawn, c1 allow mode.plan.rule, c1 starts => run c1",
+    ));
+    // Another policy has not spoken of them.
+    check(&script("", "q", "a1 withdrawn, c1 judging => judge c1"));
+}

@@ -11,11 +11,9 @@ struct Waiting {
     approvals: BTreeMap<ApprovalId, CallId>,
     questions: BTreeMap<QuestionId, CallId>,
     plans: BTreeMap<PlanId, CallId>,
-    /// The approvals that waited when a person allowed some tool for later calls, trust rose, or a policy spoke again:
-    /// one who opens the session next may see that nobody needs to be asked any more.
+    /// The approvals that waited when a person allowed some tool for later calls, or trust rose: one who opens the
+    /// session next may see that nobody needs to be asked any more.
     loosened: BTreeSet<u128>,
-    /// The calls that a policy is asked about: a person may be asked again after it.
-    judging: BTreeSet<CallId>,
 }
 
 impl Waiting {
@@ -48,10 +46,7 @@ impl Waiting {
             Event::AllowanceGranted { .. }
             | Event::AllowancesCarried { .. }
             | Event::TrustCarried { .. }
-            | Event::TrustLevelChanged { .. }
-            | Event::PolicyAnswered { .. } => self.loosen(),
-            Event::PolicyAsked { call, .. } => drop(self.judging.insert(*call)),
-            Event::CallJudged { call, .. } | Event::CallEnded { call, .. } => drop(self.judging.remove(call)),
+            | Event::TrustLevelChanged { .. } => self.loosen(),
             Event::PlanSubmitted { plan, call, .. } => drop(self.plans.insert(*plan, *call)),
             Event::PlanAnswered { plan, .. } | Event::PlanWithdrawn { plan } => drop(self.plans.remove(plan)),
             // What was under way elsewhere is over.
@@ -92,12 +87,7 @@ pub(super) fn what_waits_for_a_person_still_waits_after_a_crash(seen: &Seen<'_>)
         // Only another context may have made asking a person needless.
         let is_same = matches!(seen.log.get(from), Some(Event::SessionOpened { context: None, .. }));
         let Some(before) = waited.get(from) else { continue };
-        let is_judged = |id: &u128| {
-            let call = before.approvals.iter().find(|(approval, _)| approval.bits() == *id).map(|(_, call)| call);
-            call.is_some_and(|call| now.judging.contains(call))
-        };
-        let may_go = |id: &u128| now.loosened.contains(id) || is_judged(id);
-        if is_same && !before.all().difference(&now.all()).all(may_go) {
+        if is_same && !before.all().difference(&now.all()).all(|id| now.loosened.contains(id)) {
             return Err(format!("{before:?} waited before event {}, {found:?} do after", from + 1));
         }
     }
