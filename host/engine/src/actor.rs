@@ -104,7 +104,7 @@ struct SessionWriter {
     epoch: Epoch,
     ports: Ports,
     session: LoadedSession,
-    updates: broadcast::Sender<Live>,
+    updates: broadcast::Sender<Arc<Live>>,
     work: Work,
     /// Where the configuration's grants are looked up when calls start.
     lists: Option<Arc<dyn GrantLists>>,
@@ -311,7 +311,7 @@ impl SessionWriter {
             tracing::error!(session = %self.id, %fault, "the session's writer stopped");
         }
         self.release().await;
-        let _ = self.updates.send(Live::Closed);
+        let _ = self.updates.send(Arc::new(Live::Closed));
         if let Some(reply) = closer {
             let _ = reply.send(());
         }
@@ -586,7 +586,7 @@ impl SessionWriter {
         });
         for event in batch.logged {
             // Without subscribers there is nobody to tell.
-            let _ = self.updates.send(Live::Event(event));
+            let _ = self.updates.send(Arc::new(Live::Event(event)));
         }
         for reply in batch.replies {
             let _ = reply.send(Ok(()));

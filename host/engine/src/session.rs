@@ -65,7 +65,8 @@ pub enum Update {
     },
 }
 
-/// What the writer sends to subscribers.
+/// What the writer sends to subscribers, each behind a pointer: a session keeps room for many, and may have no
+/// subscriber at all.
 #[derive(Debug, Clone)]
 pub(crate) enum Live {
     Event(Arc<LoggedEvent>),
@@ -116,7 +117,7 @@ pub struct Session {
     pub(crate) id: SessionId,
     pub(crate) wakes: mpsc::Sender<Wake>,
     // Weak, so that the stream of a writer that is gone ends for everybody.
-    pub(crate) updates: broadcast::WeakSender<Live>,
+    pub(crate) updates: broadcast::WeakSender<Arc<Live>>,
     pub(crate) fault: Arc<OnceLock<String>>,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) blobs: Arc<dyn Blobs>,
@@ -345,7 +346,7 @@ pub struct Subscription {
     session: SessionId,
     log: Arc<dyn EventLog>,
     /// None once nothing more can come.
-    live: Option<broadcast::Receiver<Live>>,
+    live: Option<broadcast::Receiver<Arc<Live>>>,
     fault: Arc<OnceLock<String>>,
     next_after: Sequence,
     /// The last event told that ends a response: pieces of that response come too late.
@@ -368,16 +369,22 @@ impl Subscription {
             let Some(live) = &mut self.live else {
                 return Ok(Update::Closed { fault: self.fault.get().cloned() });
             };
-            match live.recv().await {
-                Ok(Live::Event(event)) if event.header.sequence <= self.next_after => {}
-                Ok(Live::Event(event)) if event.header.sequence == self.next_after.next() => {
-                    return Ok(self.take(event));
+            let live = match live.recv().await {
+                Ok(live) => Arc::unwrap_or_clone(live),
+                Err(broadcast::error::RecvError::Closed) => Live::Closed,
+                Err(broadcast::error::RecvError::Lagged(_)) => {
+                    self.caught_up = false;
+                    continue;
                 }
-                Ok(Live::Event(_)) | Err(broadcast::error::RecvError::Lagged(_)) => self.caught_up = false,
-                Ok(Live::Delta { request, .. }) if request < self.response_end => {}
-                Ok(Live::Delta { offset_bytes, delta, .. }) => return Ok(Update::Delta { offset_bytes, delta }),
-                Ok(Live::Progress { call, progress }) => return Ok(Update::Progress { call, progress }),
-                Ok(Live::Closed) | Err(broadcast::error::RecvError::Closed) => self.live = None,
+            };
+            match live {
+                Live::Event(event) if event.header.sequence <= self.next_after => {}
+                Live::Event(event) if event.header.sequence == self.next_after.next() => return Ok(self.take(event)),
+                Live::Event(_) => self.caught_up = false,
+                Live::Delta { request, .. } if request < self.response_end => {}
+                Live::Delta { offset_bytes, delta, .. } => return Ok(Update::Delta { offset_bytes, delta }),
+                Live::Progress { call, progress } => return Ok(Update::Progress { call, progress }),
+                Live::Closed => self.live = None,
             }
         }
     }

@@ -27,7 +27,7 @@ pub(crate) struct Told {
     /// The session's writer.
     pub(crate) wakes: mpsc::Sender<Wake>,
     /// Its subscribers.
-    pub(crate) updates: broadcast::Sender<Live>,
+    pub(crate) updates: broadcast::Sender<Arc<Live>>,
     /// Those who come while a response is in flight.
     pub(crate) in_flight: Arc<Mutex<InFlight>>,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Work {
     schemas: Arc<Schemas>,
     policy: Arc<dyn Policy>,
     wakes: mpsc::Sender<Wake>,
-    updates: broadcast::Sender<Live>,
+    updates: broadcast::Sender<Arc<Live>>,
     in_flight: Arc<Mutex<InFlight>>,
     /// The context, and the same with another model.
     other_model: Option<(Arc<Context>, Arc<Context>)>,
@@ -204,7 +204,7 @@ impl Work {
                     ModelDelta::Reasoning { text } => so_far.reasoning.push(text),
                     ModelDelta::ToolCall { .. } | ModelDelta::ToolArguments { .. } => so_far.text.push(""),
                 };
-                let _ = updates.send(Live::Delta { request: last, offset_bytes, delta });
+                let _ = updates.send(Arc::new(Live::Delta { request: last, offset_bytes, delta }));
             };
             let answered = AssertUnwindSafe(model.respond(ask, &sink)).catch_unwind().await;
             let result = answered.unwrap_or_else(|_| Err(broken_model()));
@@ -248,7 +248,7 @@ impl Work {
         let granted = state.granted(call, self.ports.clock.now());
         let updates = self.updates.clone();
         // Without subscribers there is nobody to tell.
-        let progress = move |progress| drop(updates.send(Live::Progress { call, progress }));
+        let progress = move |progress| drop(updates.send(Arc::new(Live::Progress { call, progress })));
         let begun = CallRequest::new(self.session, call, tool, arguments);
         let ask = CallRequest { granted, resume, progress: Arc::new(progress), ..begun };
         let hands = Arc::clone(&self.hands);

@@ -160,8 +160,7 @@ impl Draft<'_> {
             ModeVoice::Silent => None,
             ModeVoice::Unasked => return self.ask_policy(id, None),
             ModeVoice::Says { answer, narrowed } => {
-                let is_other = |it: &Narrowed| *it.arguments != *self.call(id).map_or("", |call| &call.arguments);
-                if let Some(Narrowed { arguments, by }) = narrowed.filter(is_other) {
+                if let Some(Narrowed { arguments, by }) = narrowed {
                     self.emit(Event::ArgumentsReplaced { call: id, arguments, by })?;
                 }
                 answer

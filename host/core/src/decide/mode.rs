@@ -25,7 +25,7 @@ pub(super) enum ModeVoice {
     Says {
         /// Its voice; none where its policy has no opinion.
         answer: Option<ModeAnswer>,
-        /// The only arguments that may be run, and the rule that says so.
+        /// The only arguments that may be run, where the call has others, and the rule that says so.
         narrowed: Option<Narrowed>,
     },
 }
@@ -172,7 +172,8 @@ impl Draft<'_> {
         }
         // Changes are what they are: only arguments can be narrowed.
         let is_denied = |answer: &PolicyAnswer| answer.verdict == Some(VerdictKind::Deny);
-        let narrowed = answer.narrowed.clone().filter(|_| staged.is_none() && !is_denied(answer));
+        let is_less = |arguments: &String| **arguments != *call.arguments;
+        let narrowed = answer.narrowed.clone().filter(|it| staged.is_none() && !is_denied(answer) && is_less(it));
         // Nor may they be narrowed to what was denied.
         let about = narrowed.as_deref().map(|arguments| policy_subject(&call.tool, arguments, None));
         match about.and_then(|subject| self.state.policy_answer(policy, subject)) {

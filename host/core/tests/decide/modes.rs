@@ -413,3 +413,23 @@ fn who_is_asked_about_narrower_arguments_is_still_asked_after_a_crash() {
     // Another policy has not spoken of them.
     check(&script("", "q", "a1 withdrawn, c1 judging => judge c1"));
 }
+
+#[test]
+fn a_policy_that_narrows_to_what_is_already_asked_about_changes_nothing() {
+    check(
+        "> create
+         -
+         > open mode=plan:p
+         mode plan (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model
+         > call run={\"n\":1}
+         c1 wants run {\"n\":1}, c1 judging => judge c1
+         > policy c1 ask narrow={\"n\":1}
+         c1 ask mode.plan.rule, a1 asks c1 mode.plan.rule
+         > policy c1 ask narrow={\"n\":1}
+         -
+         > open mode=plan:p
+         -",
+    );
+}
