@@ -4,7 +4,7 @@
 //! actions that are enough; `HARNESS_SIM_SEED=N` plays that seed alone.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for a person")]
 
-use harness_sim::simulation::{Coverage, Failure, World, play_seed, sweep};
+use harness_sim::simulation::{World, sweep};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -37,17 +37,11 @@ fn asked() -> Result<Asked, String> {
             _ => return Err(format!("what is {name}? {USAGE}")),
         }
     }
-    Ok(asked)
-}
-
-fn run(asked: &Asked) -> Result<Coverage, Box<Failure>> {
-    match std::env::var("HARNESS_SIM_SEED").ok().and_then(|text| text.parse().ok()) {
-        Some(seed) => {
-            let mut coverage = Coverage::default();
-            play_seed(asked.world, seed, &mut coverage).map(|()| coverage)
-        }
-        None => sweep(asked.world, asked.from..asked.from.saturating_add(asked.seeds), asked.threads),
+    if let Ok(seed) = std::env::var("HARNESS_SIM_SEED") {
+        asked.from = seed.parse().map_err(|error| format!("HARNESS_SIM_SEED is {seed}: {error}"))?;
+        asked.seeds = 1;
     }
+    Ok(asked)
 }
 
 fn main() -> ExitCode {
@@ -59,7 +53,7 @@ fn main() -> ExitCode {
         }
     };
     let started = Instant::now();
-    match run(&asked) {
+    match sweep(asked.world, asked.from..asked.from.saturating_add(asked.seeds), asked.threads) {
         Ok(coverage) => {
             let seconds = started.elapsed().as_secs_f64();
             print!("{coverage}");

@@ -4,6 +4,7 @@ use crate::host::{Place, Shared, executor, run_turn};
 use crate::process::{Role, memory_mebibytes, say};
 use crate::quantity::Quantity;
 use crate::table::{Row, Table};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Open sessions in one process, each after one turn.
@@ -11,21 +12,40 @@ const SIZES: [usize; 4] = [1, 100, 1_000, 10_000];
 /// How long the process is left alone before it is looked at.
 const SETTLE_MS: u64 = 300;
 
+/// What a process takes, in MiB.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Taken {
+    /// Resident, pages of the program's own file included.
+    resident: f64,
+    /// Of that what no file backs, so that the system cannot simply drop it.
+    own: f64,
+}
+
+impl Taken {
+    fn now() -> Self {
+        Self { resident: memory_mebibytes("VmRSS"), own: memory_mebibytes("RssAnon") }
+    }
+}
+
 pub(crate) fn measure(shared: &Shared, table: &mut Table) {
     let mut server = Role::start("model-server", &[]);
     let url: String = server.hear();
     let mut words = shared.place("memory").to_words();
     words.push(url);
-    let (opened, after): (f64, Vec<f64>) = Role::start("memory", &words).hear();
+    let (opened, after): (Taken, Vec<Taken>) = Role::start("memory", &words).hear();
     let what = "resident memory with one open session, nothing asked yet";
-    table.push(Row::of("idle", what, Quantity::Mebibytes(opened)).hold(Quantity::Mebibytes(30.0)));
+    table.push(Row::of("idle", what, Quantity::Mebibytes(opened.resident)).hold(Quantity::Mebibytes(30.0)));
     let used = after[0];
     let what = "the same after one turn with a tool call";
-    table.push(Row::of("", what, Quantity::Mebibytes(used)).hold(Quantity::Mebibytes(30.0)));
-    for (count, resident) in SIZES.into_iter().zip(after).skip(1) {
+    table.push(Row::of("", what, Quantity::Mebibytes(used.resident)).hold(Quantity::Mebibytes(30.0)));
+    for (when, taken) in [("before", opened), ("after", used)] {
+        let what = format!("of it {when} that turn, not pages of the program's file");
+        table.push(Row::of("", what, Quantity::Mebibytes(taken.own)));
+    }
+    for (count, taken) in SIZES.into_iter().zip(after).skip(1) {
         let what = format!("with {count} open sessions, each after one turn with a tool call");
-        table.push(Row::of("", what, Quantity::Mebibytes(resident)));
-        let each = Quantity::Mebibytes((resident - used) / (count - 1) as f64);
+        table.push(Row::of("", what, Quantity::Mebibytes(taken.resident)));
+        let each = Quantity::Mebibytes((taken.resident - used.resident) / (count - 1) as f64);
         table.push(Row::of("", "of that each beyond the first", each).hold(Quantity::Mebibytes(0.5)));
     }
 }
@@ -36,7 +56,7 @@ pub(crate) fn child(words: &[String]) {
     let found = executor().block_on(async {
         let settled = || async {
             tokio::time::sleep(Duration::from_millis(SETTLE_MS)).await;
-            memory_mebibytes("VmRSS")
+            Taken::now()
         };
         let bench = place.host(url);
         let first = bench.create("first-1").await;

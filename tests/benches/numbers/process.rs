@@ -83,7 +83,8 @@ impl Drop for Role {
     }
 }
 
-/// Memory of this process, in MiB: resident now (`VmRSS`) or at most so far (`VmHWM`).
+/// Memory of this process, in MiB: resident now (`VmRSS`), of that not backed by a file (`RssAnon`), or at most so far
+/// (`VmHWM`).
 pub(crate) fn memory_mebibytes(field: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
