@@ -12,6 +12,7 @@ mod crashes;
 mod display;
 mod durability;
 mod failures;
+mod hooks;
 mod inbox;
 mod messages;
 mod policies;

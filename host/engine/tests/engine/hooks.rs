@@ -1,0 +1,201 @@
+//! Hooks take part at their points in their order, and what they say is in the log in that order.
+
+use crate::world::{World, context, finish, prompt, settle};
+use async_trait::async_trait;
+use harness_core::event::{Context, TurnEnd, TurnLimits};
+use harness_core::message::Delivery;
+use harness_core::mode::{HookAnswer, HookPoint, HookWish, PolicyAnswer, PolicyQuestion};
+use harness_core::{ApproveMode, Digest, Event, Item, Sequence, SessionId};
+use harness_engine::ports::{HookOccasion, Policy, Takeover};
+use harness_engine::{Host, NewSession, Session};
+use harness_sim::gate::Gate;
+use harness_sim::scripted_model::{Reply, ScriptedModel};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+const READ: (&str, &str) = ("read_file", r#"{"path":"a.txt"}"#);
+
+/// What a test's hooks say at each point, in their order.
+#[derive(Default)]
+struct Hooks {
+    said: BTreeMap<HookPoint, Vec<HookAnswer>>,
+    /// Where they never come back.
+    hanging: Option<HookPoint>,
+    heard: Mutex<Vec<HookPoint>>,
+}
+
+fn says(component: &str, wish: HookWish, note: &str) -> HookAnswer {
+    let (component, digest) = (component.to_owned(), Digest::of(component.as_bytes()));
+    HookAnswer { component, digest, wish, note: note.to_owned(), fault: None }
+}
+
+fn notes(component: &str, note: &str) -> HookAnswer {
+    says(component, HookWish::GoOn, note)
+}
+
+fn stops(component: &str, reason: &str) -> HookAnswer {
+    says(component, HookWish::Stop { reason: reason.to_owned() }, "")
+}
+
+impl Hooks {
+    fn at(mut self, point: HookPoint, said: impl IntoIterator<Item = HookAnswer>) -> Self {
+        self.said.entry(point).or_default().extend(said);
+        self
+    }
+
+    fn heard(&self) -> Vec<HookPoint> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Policy for Hooks {
+    async fn judge(&self, _question: PolicyQuestion) -> PolicyAnswer {
+        unreachable!("there is no mode")
+    }
+
+    fn has_hooks(&self, point: HookPoint) -> bool {
+        self.said.contains_key(&point) || self.hanging == Some(point)
+    }
+
+    async fn run_hooks(&self, occasion: HookOccasion) -> Vec<HookAnswer> {
+        self.heard.lock().unwrap().push(occasion.point);
+        if self.hanging == Some(occasion.point) {
+            return std::future::pending().await;
+        }
+        self.said.get(&occasion.point).cloned().unwrap_or_default()
+    }
+}
+
+fn host(world: &World, hooks: &Arc<Hooks>) -> Host {
+    world.host.clone().with_policy(Arc::clone(hooks) as _)
+}
+
+async fn create(world: &World, hooks: &Arc<Hooks>) -> Session {
+    let new = NewSession { workspace: "/work".to_owned(), title: None };
+    let hands = Arc::clone(&world.hands) as _;
+    host(world, hooks).create(new, context(ApproveMode::Edits), Vec::new(), hands).await.unwrap()
+}
+
+async fn open(world: &World, hooks: &Arc<Hooks>, id: SessionId) -> Session {
+    let (told, hands): (Context, _) = (context(ApproveMode::Edits), Arc::clone(&world.hands) as _);
+    host(world, hooks).open(id, told, Vec::new(), hands, Takeover::Force).await.unwrap()
+}
+
+async fn events(world: &World, id: SessionId) -> Vec<Event> {
+    let logged = world.host.events(id, Sequence::START, usize::MAX).await.unwrap();
+    logged.into_iter().map(|logged| logged.event.unwrap()).collect()
+}
+
+/// The words of people, and of what stands in their place, in a request.
+fn told(world: &World, request: usize) -> Vec<String> {
+    let requests = world.model.requests();
+    let items = requests[request].items.iter();
+    let texts = items.filter_map(|item| match item.as_ref() {
+        Item::User { text } => Some(text.clone()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+const POINTS: [HookPoint; 8] = [
+    HookPoint::SessionStart,
+    HookPoint::Prompt,
+    HookPoint::BeforeStep,
+    HookPoint::AfterStep,
+    HookPoint::BeforeCall,
+    HookPoint::AfterCall,
+    HookPoint::Stop,
+    HookPoint::SessionEnd,
+];
+
+#[tokio::test]
+async fn what_hooks_of_one_point_say_is_in_the_log_in_their_order_and_one_that_broke_does_not_matter_to_the_others() {
+    for point in POINTS {
+        let world = World::tape([Reply::calls(&[READ]), Reply::text("done")]);
+        let broken = HookAnswer { fault: Some("it trapped".to_owned()), ..notes("second", "") };
+        let silent = notes("third", "");
+        let said = [notes("first", "one"), broken.clone(), silent, notes("fourth", "two")];
+        let hooks = Arc::new(Hooks::default().at(point, said));
+        let session = create(&world, &hooks).await;
+        let id = session.id();
+        prompt(&session).await;
+        assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done, "{point:?}");
+        settle().await;
+        session.close().await;
+        let events = events(&world, id).await;
+        let times = if point == HookPoint::BeforeStep || point == HookPoint::AfterStep { 2 } else { 1 };
+        let mut found = 0;
+        for (index, event) in events.iter().enumerate() {
+            let Event::HooksAnswered { point: at, call, answers } = event else { continue };
+            found += 1;
+            assert_eq!(*at, point);
+            let of_call = matches!(point, HookPoint::BeforeCall | HookPoint::AfterCall);
+            assert_eq!(call.is_some(), of_call, "{point:?}");
+            // Who wants and says nothing leaves no trace.
+            assert_eq!(*answers, [notes("first", "one"), broken.clone(), notes("fourth", "two")], "{point:?}");
+            let added: Vec<_> = events[index + 1..]
+                .iter()
+                .map_while(|event| match event {
+                    Event::NoteAdded { by, text, .. } => Some((by.as_str(), text.as_str())),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(added, [("first", "one"), ("fourth", "two")], "{point:?}");
+        }
+        assert_eq!((found, hooks.heard().len()), (times, times), "{point:?}");
+        // A broken hook denies nothing.
+        assert_eq!(world.hands.executed().len(), 1, "{point:?}");
+        assert_eq!(world.host.replay(id).await.unwrap().difference, None, "{point:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_that_stops_counts_and_those_after_it_are_heard() {
+    for point in [HookPoint::Prompt, HookPoint::BeforeStep, HookPoint::AfterStep, HookPoint::BeforeCall] {
+        let world = World::tape([Reply::calls(&[READ]), Reply::text("never said")]);
+        let said = [stops("first", "one"), notes("second", "heard"), stops("third", "two")];
+        let session = create(&world, &Arc::new(Hooks::default().at(point, said.clone()))).await;
+        prompt(&session).await;
+        let end = TurnEnd::Stopped { by: "first".to_owned(), words: "one".to_owned() };
+        assert_eq!(finish(&session).await.unwrap(), end, "{point:?}");
+        settle().await;
+        let id = session.id();
+        let events = events(&world, id).await;
+        let answers: Vec<_> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::HooksAnswered { answers, .. } => Some(answers.clone()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(answers, [said], "{point:?}");
+        assert!(world.hands.executed().is_empty(), "{point:?}");
+        let asked = usize::from(matches!(point, HookPoint::AfterStep | HookPoint::BeforeCall));
+        assert_eq!(world.model.requests().len(), asked, "{point:?}");
+        assert_eq!(world.host.replay(id).await.unwrap().difference, None, "{point:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_that_never_come_back_hold_nothing_up_for_good_and_the_log_names_them() {
+    for point in POINTS {
+        let world = World::tape([Reply::calls(&[READ]), Reply::text("done")]);
+        let session = create(&world, &Arc::new(Hooks { hanging: Some(point), ..Hooks::default() })).await;
+        let id = session.id();
+        prompt(&session).await;
+        assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done, "{point:?}");
+        if point == HookPoint::Stop {
+            tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+        }
+        session.close().await;
+        let broke = events(&world, id).await.into_iter().filter(|event| match event {
+            Event::HooksAnswered { point: at, answers, .. } => {
+                *at == point && answers[0].fault.is_some() && answers[0].wish == HookWish::GoOn
+            }
+            _ => false,
+        });
+        assert!(broke.count() >= 1, "{point:?}");
+        assert_eq!(world.hands.executed().len(), 1, "{point:?}");
+    }
+}
