@@ -297,7 +297,7 @@ pub enum Event {
         step: u32,
         /// The attempt, from 1.
         attempt: u32,
-        /// How many items of history the request holds.
+        /// How many items of history the request holds, not counting what hooks of `before_step` add.
         items: u64,
         /// What was set aside for it.
         #[serde(default, skip_serializing_if = "Reservation::is_empty")]
@@ -348,6 +348,10 @@ pub enum Event {
         by: String,
         /// The words.
         text: String,
+        /// Where the request that is out has yet to be made and holds them: what is set aside for it, the words included.
+        /// None where the next request holds them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reserved: Option<Reservation>,
     },
     /// A message is part of the conversation.
     MessageDelivered {

@@ -616,7 +616,7 @@ impl DisplayState {
                 let shown = ProposalShown { at, by: name(by) };
                 put_shown!(self, touched, proposals, name(mode), shown, NOTES_SHOWN_MAX, Part::Proposal, notes);
             }
-            Event::NoteAdded { by, text } => {
+            Event::NoteAdded { by, text, .. } => {
                 let shown = NoteShown { at, by: name(by), text: words(text) };
                 put_shown!(self, touched, notes, at, shown, NOTES_SHOWN_MAX, Part::Note, notes);
             }

@@ -161,7 +161,13 @@ impl SessionState {
                 self.mode.clone_from(mode);
                 self.note(text);
             }
-            Event::NoteAdded { text, .. } => self.note(text),
+            Event::NoteAdded { text, reserved: None, .. } => self.note(text),
+            // The request that is out reads it, and what else is still to be told.
+            Event::NoteAdded { text, reserved: Some(_), .. } => {
+                self.tell_notes();
+                self.note(text);
+                self.tell_notes();
+            }
             Event::PolicyAsked { call, subject } => {
                 let turn = self.turn.as_mut().ok_or("no turn is under way")?;
                 turn.call_mut(*call)?.stage = CallStage::Judging { subject: *subject };

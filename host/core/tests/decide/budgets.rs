@@ -150,3 +150,28 @@ fn a_request_that_is_made_again_is_a_step() {
          limit budget.turn.steps=2",
     );
 }
+
+#[test]
+fn what_hooks_add_to_a_request_is_set_aside_too() {
+    // Six bytes are two tokens. What was never asked costs nothing.
+    let script = |budget: u32, after: &str| {
+        format!(
+            "{BARE}> budget b.tokens={budget}
+             -
+             > prompt tokens=100
+             turn 1, request 1.1 items=1 tokens=104 => ask model
+             > hook-before note six by
+             {after}"
+        )
+    };
+    check(&script(105, "hooks notes six by at once tokens=106, limit budget.session.tokens=105 => cancel model"));
+    // Usage that is not known counts as all of it.
+    check(&script(
+        211,
+        "hooks notes six by at once tokens=106
+         > fail disconnected
+         repeat 2 => wait 455
+         > retry
+         limit budget.session.tokens=211",
+    ));
+}

@@ -444,7 +444,7 @@ fn busy(number: u64) -> Event {
             delivery: Delivery::Queue,
             limits: Default::default(),
         },
-        4 => Event::NoteAdded { by: long.clone(), text: long },
+        4 => Event::NoteAdded { by: long.clone(), text: long, reserved: None },
         5 => Event::ApprovalAsked {
             approval: ApprovalId::from_bits(id),
             call,

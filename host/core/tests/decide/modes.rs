@@ -246,6 +246,56 @@ fn a_hook_stops_what_was_said_before_it_is_asked_and_what_was_answered_before_it
 }
 
 #[test]
+fn what_a_hook_says_before_a_step_is_in_the_request_of_that_step() {
+    let world = check(
+        "> create
+         -
+         > open
+         -
+         > prompt hi
+         turn 1, request 1.1 items=1 => ask model
+         > hook note for the next
+         hooks notes for the next
+         > hook-before note mind the gap
+         hooks notes mind the gap at once
+         > call read
+         c1 wants read, c1 allow default.read, c1 starts => run c1
+         > hook-before note too late for this one
+         hooks notes too late for this one
+         > report c1 returned
+         c1 returned, request 2.1 items=6 => ask model
+         > hook-after note what follows
+         hooks notes what follows
+         > say done
+         done
+         > prompt on
+         turn 2, request 1.1 items=9 => ask model",
+    );
+    let texts: Vec<String> = world
+        .state
+        .history
+        .iter()
+        .map(|item| match item.as_ref() {
+            Item::User { text } => text.clone(),
+            Item::Assistant { .. } => "model".to_owned(),
+            Item::ToolResults { .. } => "results".to_owned(),
+        })
+        .collect();
+    let expected = [
+        "hi",
+        "for the next",
+        "mind the gap",
+        "model",
+        "results",
+        "too late for this one",
+        "model",
+        "what follows",
+        "on",
+    ];
+    assert_eq!(texts, expected);
+}
+
+#[test]
 fn a_mode_that_a_hook_proposes_judges_what_waits_once_a_person_chose_it() {
     check(
         "> create

@@ -23,7 +23,7 @@
 //! > say WORDS used=INPUT+OUTPUT | model MODEL price=INPUT+OUTPUT        a million tokens
 //! > open mode=NAME[:POLICY][>LEADS-TO][[TOOL,…]] | mode NAME | modes MODE… | model MODEL
 //! > policy c1|TOOL=ARGUMENTS allow|ask|deny|abstain [narrow=ARGUMENTS] [by=POLICY]
-//! > hook stop WORDS | hook mode NAME | hook note WORDS | hook-after …   at a prompt; after a step
+//! > hook stop WORDS | hook mode NAME | hook note WORDS   at a prompt; hook-before …, hook-after … a step; hook-end … a turn
 //! > grant CAPABILITY | revoke CAPABILITY     lent to the component `editor` by the user
 //! > archive on | off | fork N WORDS | import PATH | rewind N     at the event N; by N inputs
 //! > answer a1 yes | tool | no WORDS | wrong   `wrong` binds to another digest
@@ -285,6 +285,9 @@ impl World {
             "hook-end" => Event::HooksAnswered { point: HookPoint::Stop, call: None, answers: vec![hook(&words)] },
             "hook-after" => {
                 Event::HooksAnswered { point: HookPoint::AfterStep, call: None, answers: vec![hook(&words)] }
+            }
+            "hook-before" => {
+                Event::HooksAnswered { point: HookPoint::BeforeStep, call: None, answers: vec![hook(&words)] }
             }
             "grant" => Event::GrantGiven { grant: grant(rest) },
             "revoke" => Event::GrantRevoked { grant: grant(rest).id() },
@@ -549,12 +552,7 @@ impl World {
         match event {
             Event::TurnStarted { number, .. } => format!("turn {number}"),
             Event::ModelRequested { step, attempt, items, reserved } => {
-                let reserved = match reserved {
-                    Reservation { tokens: 0, cost_micro_usd: 0 } => String::new(),
-                    Reservation { tokens, cost_micro_usd: 0 } => format!(" tokens={tokens}"),
-                    Reservation { tokens, cost_micro_usd } => format!(" tokens={tokens} cost={cost_micro_usd}"),
-                };
-                format!("request {step}.{attempt} items={items}{reserved}")
+                format!("request {step}.{attempt} items={items}{}", set_aside(*reserved))
             }
             Event::RetryScheduled { attempt, asked_by_provider, .. } => {
                 format!("repeat {attempt}{}", if *asked_by_provider { " as asked" } else { "" })
@@ -645,7 +643,10 @@ impl World {
             Event::ArgumentsReplaced { call, arguments, by } => {
                 format!("{} is {arguments} by {by}", self.call_name(*call))
             }
-            Event::NoteAdded { by, text } => format!("{by} notes {text}"),
+            Event::NoteAdded { by, text, reserved } => {
+                let at_once = reserved.map_or(String::new(), |it| format!(" at once{}", set_aside(it)));
+                format!("{by} notes {text}{at_once}")
+            }
             input => panic!("{} is an input", input.kind()),
         }
     }

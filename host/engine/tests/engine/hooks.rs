@@ -199,3 +199,76 @@ async fn hooks_that_never_come_back_hold_nothing_up_for_good_and_the_log_names_t
         assert_eq!(world.hands.executed().len(), 1, "{point:?}");
     }
 }
+
+#[tokio::test]
+async fn what_is_said_before_a_step_is_in_the_request_of_that_step() {
+    let world = World::tape([Reply::calls(&[READ]), Reply::text("done")]);
+    let said = [notes("first", "mind the gap"), notes("second", "and the door")];
+    let session = create(&world, &Arc::new(Hooks::default().at(HookPoint::BeforeStep, said))).await;
+    prompt(&session).await;
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    assert_eq!(told(&world, 0), ["go on", "mind the gap", "and the door"]);
+    assert_eq!(told(&world, 1), ["go on", "mind the gap", "and the door", "mind the gap", "and the door"]);
+    assert!(world.model.problems().is_empty(), "{:?}", world.model.problems());
+    let id = session.id();
+    assert_eq!(world.host.load(id).await.unwrap().state, session.snapshot().await.unwrap().state);
+    assert_eq!(world.host.replay(id).await.unwrap().difference, None);
+}
+
+/// Killed before and after the append that says what hooks said before a step.
+#[tokio::test]
+async fn hooks_before_a_step_are_heard_again_by_whoever_opens_the_session_after_a_crash() {
+    use crate::watched_log::Fate;
+    for (fate, times) in [(Fate::DieBefore, 1), (Fate::DieAfter, 2)] {
+        let world = World::tape([]);
+        let hooks = Arc::new(Hooks::default().at(HookPoint::BeforeStep, [notes("first", "mind the gap")]));
+        let session = create(&world, &hooks).await;
+        world.log.plan(2, fate.clone());
+        prompt(&session).await;
+        world.log.died().await;
+        assert!(world.model.requests().is_empty(), "nothing is asked before it is durable");
+        let world = world.again(ScriptedModel::tape([Reply::text("done")]));
+        let session = open(&world, &hooks, session.id()).await;
+        assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+        let expected = [vec!["go on"], vec!["mind the gap"; times]].concat();
+        assert_eq!(told(&world, 0), expected, "{fate:?}");
+        assert_eq!(world.model.requests().len(), 1);
+    }
+}
+
+/// Says a note before each step, once it may.
+struct Parked(Gate);
+
+#[async_trait]
+impl Policy for Parked {
+    async fn judge(&self, _question: PolicyQuestion) -> PolicyAnswer {
+        unreachable!("there is no mode")
+    }
+
+    fn has_hooks(&self, point: HookPoint) -> bool {
+        point == HookPoint::BeforeStep
+    }
+
+    async fn run_hooks(&self, _occasion: HookOccasion) -> Vec<HookAnswer> {
+        self.0.pass().await;
+        vec![notes("parked", "mind the gap")]
+    }
+}
+
+#[tokio::test]
+async fn a_turn_is_stopped_while_hooks_before_a_step_are_heard() {
+    let gate = Gate::closed();
+    let world = World::tape([Reply::text("as you wish")]);
+    let host = world.host.clone().with_policy(Arc::new(Parked(gate.clone())));
+    let new = NewSession { workspace: "/work".to_owned(), title: None };
+    let hands = Arc::clone(&world.hands) as _;
+    let session = host.create(new, context(ApproveMode::Edits), Vec::new(), hands).await.unwrap();
+    prompt(&session).await;
+    gate.reached(1).await;
+    session.say("rather this", Delivery::Interrupt, TurnLimits::default()).await.unwrap();
+    gate.reached(2).await;
+    gate.open();
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    assert_eq!(world.model.requests().len(), 1, "the first was never made");
+    assert_eq!(told(&world, 0), ["go on", "rather this", "mind the gap"]);
+}

@@ -154,3 +154,12 @@ pub(crate) fn provider_problem(history: &[Arc<Item>]) -> Option<String> {
     }
     (!open.is_empty()).then(|| format!("{open:?} were never answered"))
 }
+
+/// What a request has set aside; nothing where nothing is.
+pub(crate) fn set_aside(reserved: Reservation) -> String {
+    match reserved {
+        Reservation { tokens: 0, cost_micro_usd: 0 } => String::new(),
+        Reservation { tokens, cost_micro_usd: 0 } => format!(" tokens={tokens}"),
+        Reservation { tokens, cost_micro_usd } => format!(" tokens={tokens} cost={cost_micro_usd}"),
+    }
+}

@@ -98,6 +98,8 @@ impl Purses {
             Event::BudgetSet { budget } => self.session.budget = *budget,
             // What it may spend here somebody here says.
             Event::SessionImported { .. } => (self.turn, self.session.budget) = (None, Budget::default()),
+            // The request that is out holds it too.
+            Event::NoteAdded { reserved: Some(reserved), .. } => self.reserved = *reserved,
             Event::ModelRequested { reserved, .. } => {
                 self.reserved = *reserved;
                 self.add(|purse| purse.steps += 1);
