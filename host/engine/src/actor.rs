@@ -513,15 +513,18 @@ impl SessionWriter {
         }
     }
 
-    /// Decides on one input and adds what follows to the batch. What has come to its end by then is said first.
+    /// Decides on one input and adds what follows to the batch. What has come to its end by then is said first, and
+    /// the log says the same time for all of it.
     fn take(&mut self, batch: &mut Batch, taken: Taken) -> Result<(), Refusal> {
-        for event in carried::expired(&self.session.state, self.ports.clock.now()) {
-            self.take_one(batch, Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None })?;
+        let now = self.ports.clock.now();
+        carried::check_end(&taken.event, now)?;
+        for event in carried::expired(&self.session.state, now) {
+            self.take_one(batch, Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None }, now)?;
         }
-        self.take_one(batch, taken)
+        self.take_one(batch, taken, now)
     }
 
-    fn take_one(&mut self, batch: &mut Batch, taken: Taken) -> Result<(), Refusal> {
+    fn take_one(&mut self, batch: &mut Batch, taken: Taken, now: TimeMs) -> Result<(), Refusal> {
         let kv = self.kv_of(&taken.event);
         let decision = decide(&mut self.session.state, self.id, taken.event)?;
         if decision.events.iter().any(|event| matches!(event, Event::KvWritten { .. })) {
@@ -531,17 +534,17 @@ impl SessionWriter {
         batch.takes_back |= !carried.is_empty() && carried::takes_back(&decision.events);
         batch.kv.extend(carried);
         batch.blobs.extend(taken.blobs);
-        self.add(batch, decision, taken.actor);
+        self.add(batch, decision, taken.actor, now);
         Ok(())
     }
 
     /// Adds what follows from an input to the batch.
-    fn add(&mut self, batch: &mut Batch, decision: Decision, actor: Actor) {
+    fn add(&mut self, batch: &mut Batch, decision: Decision, actor: Actor, time: TimeMs) {
         let context = SealContext {
             tenant: self.session.tenant.clone(),
             session: self.id,
             lineage: self.session.lineage,
-            time: self.ports.clock.now(),
+            time,
             actor,
         };
         let (sealed, tip) = seal(self.tip_after(batch), &context, &decision.events, || self.ports.ids.entropy());
