@@ -1,14 +1,19 @@
 //! Messages while a turn is under way, with crashes in between.
 
 use crate::watched_log::Fate;
-use crate::world::{World, finish, prompt, settle, until};
+use crate::world::{World, context, finish, prompt, responses, settle, until};
 use harness_core::event::{TurnEnd, TurnLimits};
 use harness_core::message::Delivery;
-use harness_core::{ApproveMode, Item};
+use harness_core::{ApproveMode, Event, Item, MessageId, Sequence, SessionId};
+use harness_engine::Session;
+use harness_engine::ports::{InboxOutcome, InboxReceipt, Takeover};
 use harness_sim::gate::Gate;
 use harness_sim::scripted_model::{Reply, ScriptedModel};
+use std::sync::Arc;
 
 const READ: (&str, &str) = ("read_file", r#"{"path":"a.txt"}"#);
+const EDIT: (&str, &str) = ("append_file", r#"{"path":"a.txt","content":"+"}"#);
+const RUN: (&str, &str) = ("run_command", r#"{"path":"b.txt","content":"!"}"#);
 
 fn said(items: &[std::sync::Arc<Item>]) -> Vec<String> {
     let texts = items.iter().filter_map(|item| match item.as_ref() {
@@ -82,4 +87,116 @@ async fn an_interrupting_message_stops_the_request_and_is_answered() {
     let state = session.snapshot().await.unwrap().state;
     assert_eq!(state.final_text().as_deref(), Some("as you wish"));
     assert!(session.withdraw(message).await.is_err(), "it was delivered");
+}
+
+async fn take_over(world: &World, id: SessionId) -> Session {
+    let (told, hands) = (context(ApproveMode::Edits), Arc::clone(&world.hands) as _);
+    world.host.open(id, told, Vec::new(), hands, Takeover::Force).await.unwrap()
+}
+
+async fn events(world: &World, id: SessionId) -> Vec<Event> {
+    let logged = world.host.events(id, Sequence::START, usize::MAX).await.unwrap();
+    logged.into_iter().map(|logged| logged.event.unwrap()).collect()
+}
+
+/// Where the only event of a kind stands in a log.
+fn at(kinds: &[&str], kind: &str) -> usize {
+    assert_eq!(kinds.iter().filter(|found| **found == kind).count(), 1, "{kind}: {kinds:?}");
+    kinds.iter().position(|found| *found == kind).unwrap()
+}
+
+/// A message from another process.
+async fn send(world: &World, id: SessionId, number: u128, text: &str, delivery: Delivery) -> InboxReceipt {
+    let (message, limits) = (MessageId::from_bits(number), TurnLimits::default());
+    let sent = Event::MessageReceived { message, text: text.to_owned(), delivery, limits };
+    world.host.send(id, sent).await.unwrap()
+}
+
+/// The event that what was sent became.
+async fn accepted(world: &World, sent: &InboxReceipt) -> usize {
+    match world.host.taken(sent, 60_000).await.unwrap().outcome {
+        Some(InboxOutcome::Accepted { sequence }) => usize::try_from(sequence.0).unwrap() - 1,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Edits and runs something; answers once it was told anything else.
+fn editor() -> ScriptedModel {
+    ScriptedModel::by(|request| {
+        Some(if responses(request) == 0 { Reply::calls(&[EDIT, RUN]) } else { Reply::text("as you wish") })
+    })
+}
+
+/// What holds once an interrupting message came while changes were being put in place.
+async fn is_put_and_told(world: &World, session: &Session, sent: &InboxReceipt, case: &str) {
+    assert_eq!(finish(session).await.unwrap(), TurnEnd::Done, "{case}");
+    assert_eq!((world.file("a.txt").as_str(), world.file("b.txt").as_str()), ("alpha+", "beta"), "{case}");
+    let id = session.id();
+    let (kinds, events) = (world.kinds(id).await, events(world, id).await);
+    let received = accepted(world, sent).await;
+    assert_eq!(kinds[received], "message_received", "{case}");
+    let order = [received, at(&kinds, "changes_put"), at(&kinds, "message_delivered")];
+    assert!(order.is_sorted(), "{case}: {order:?} {kinds:?}");
+    let between: Vec<_> = events[order[1]..order[2]]
+        .iter()
+        .filter_map(|event| match event {
+            Event::CallEnded { is_error: false, changes, .. } => Some(format!("{} changes", changes.entries().len())),
+            Event::TurnEnded { end, .. } => Some(end.word().to_owned()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(between, ["1 changes", "interrupted"], "{case}");
+    let requests = world.model.requests();
+    let last = requests.last().unwrap();
+    assert_eq!(said(&last.items), ["go on", "rather this"], "{case}");
+    let state = session.snapshot().await.unwrap().state;
+    assert_eq!((state.messages.len(), state.turns), (0, 2), "{case}");
+    assert_eq!(world.host.replay(id).await.unwrap().difference, None, "{case}");
+}
+
+#[tokio::test]
+async fn an_interrupting_message_lets_changes_be_put_in_place_and_is_the_next_prompt() {
+    let world = World::new(editor());
+    let session = world.create(ApproveMode::Edits).await;
+    let gate = Gate::closed();
+    world.hands.hold_puts(&gate);
+    prompt(&session).await;
+    gate.reached(1).await;
+    let other = world.again(ScriptedModel::tape([]));
+    let sent = send(&other, session.id(), 1, "rather this", Delivery::Interrupt).await;
+    accepted(&other, &sent).await;
+    settle().await;
+    let kinds = world.kinds(session.id()).await;
+    assert!(!kinds.contains(&"message_delivered") && !kinds.contains(&"turn_ended"), "{kinds:?}");
+    gate.open();
+    is_put_and_told(&world, &session, &sent, "no crash").await;
+    assert_eq!(world.hands.put_calls().len(), 1);
+}
+
+#[tokio::test]
+async fn nor_does_a_crash_over_that_lose_the_changes_or_the_message() {
+    for fate in [Fate::DieBefore, Fate::DieAfter, Fate::Fail, Fate::FailAfter] {
+        for at in 1..=2 {
+            let world = World::new(editor());
+            let session = world.create(ApproveMode::Edits).await;
+            let gate = Gate::closed();
+            world.hands.hold_puts(&gate);
+            prompt(&session).await;
+            gate.reached(1).await;
+            world.log.plan(at, fate.clone());
+            let other = world.again(ScriptedModel::tape([]));
+            // The first append takes the message, the second says that the changes are in place.
+            let sent = send(&other, session.id(), 1, "rather this", Delivery::Interrupt).await;
+            settle().await;
+            gate.open();
+            settle().await;
+            let world = world.again(editor());
+            let hold = Gate::closed();
+            world.hands.hold_puts(&hold);
+            let session = take_over(&world, session.id()).await;
+            settle().await;
+            hold.open();
+            is_put_and_told(&world, &session, &sent, &format!("{fate:?} at {at}")).await;
+        }
+    }
 }
