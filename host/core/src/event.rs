@@ -70,7 +70,8 @@ pub enum Event {
         files: ForkFiles,
     },
     /// Input: the session was taken in from a file; the first event of its own. The events before it were written
-    /// elsewhere: what they granted, allowed or had under way is not in force here.
+    /// elsewhere: what they granted, allowed or had under way is not in force here, and what was said and not delivered
+    /// there waits there alone.
     SessionImported {
         /// The session that was exported.
         origin: SessionId,
@@ -358,7 +359,7 @@ pub enum Event {
         /// Which.
         message: MessageId,
     },
-    /// A message will never be delivered.
+    /// A message will never be delivered: a person took it back.
     MessageExpired {
         /// Which.
         message: MessageId,

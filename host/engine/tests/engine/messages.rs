@@ -200,3 +200,111 @@ async fn nor_does_a_crash_over_that_lose_the_changes_or_the_message() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_message_expires_where_it_is_taken_back_before_it_was_delivered() {
+    for delivery in [Delivery::Steer, Delivery::Queue] {
+        let gate = Gate::closed();
+        let world = World::tape([Reply::calls(&[READ]).behind(&gate), Reply::text("done")]);
+        let session = world.create(ApproveMode::Ask).await;
+        let id = session.id();
+        prompt(&session).await;
+        gate.reached(1).await;
+        let ours = session.say("never mind", delivery, TurnLimits::default()).await.unwrap();
+        let other = world.again(ScriptedModel::tape([]));
+        let theirs = MessageId::from_bits(1);
+        let sent = send(&other, id, 1, "nor this", delivery).await;
+        accepted(&other, &sent).await;
+        session.withdraw(ours).await.unwrap();
+        let taken_back = other.host.send(id, Event::MessageWithdrawn { message: theirs }).await.unwrap();
+        let at = accepted(&other, &taken_back).await;
+        assert!(session.withdraw(theirs).await.is_err(), "once");
+        gate.open();
+        assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+        let events = events(&world, id).await;
+        assert_eq!(events[at], Event::MessageWithdrawn { message: theirs });
+        let expired: Vec<_> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::MessageExpired { message, reason } => Some((*message, reason.as_str())),
+                Event::MessageDelivered { message } => Some((*message, "delivered")),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(expired, [(ours, "withdrawn"), (theirs, "withdrawn")], "{delivery:?}");
+        let state = session.snapshot().await.unwrap().state;
+        assert_eq!((said(&state.history), state.turns), (vec!["go on".to_owned()], 1));
+        assert!(state.messages.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_interrupting_message_that_is_taken_back_in_time_has_stopped_the_turn_and_begins_none() {
+    let world = World::new(editor());
+    let session = world.create(ApproveMode::Edits).await;
+    let gate = Gate::closed();
+    world.hands.hold_puts(&gate);
+    prompt(&session).await;
+    gate.reached(1).await;
+    let message = session.say("rather this", Delivery::Interrupt, TurnLimits::default()).await.unwrap();
+    session.withdraw(message).await.unwrap();
+    gate.open();
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Interrupted);
+    settle().await;
+    let state = session.snapshot().await.unwrap().state;
+    assert_eq!((state.turns, said(&state.history)), (1, vec!["go on".to_owned()]));
+    let kinds = world.kinds(session.id()).await;
+    assert!(at(&kinds, "message_expired") < at(&kinds, "changes_put"), "{kinds:?}");
+}
+
+#[tokio::test]
+async fn what_is_delivered_in_the_append_under_way_cannot_be_taken_back() {
+    let gate = Gate::closed();
+    let world = World::tape([Reply::calls(&[READ]).behind(&gate), Reply::text("done")]);
+    let session = world.create(ApproveMode::Ask).await;
+    prompt(&session).await;
+    gate.reached(1).await;
+    let message = session.say("also this", Delivery::Steer, TurnLimits::default()).await.unwrap();
+    // The response's append passes, that of the report delivers the message.
+    let held = Gate::closed();
+    world.log.plan(2, Fate::Hold(held.clone()));
+    gate.open();
+    held.reached(1).await;
+    let taking = session.clone();
+    let taking = tokio::spawn(async move { taking.withdraw(message).await });
+    settle().await;
+    held.open();
+    assert!(taking.await.unwrap().is_err());
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    let kinds = world.kinds(session.id()).await;
+    assert_eq!((at(&kinds, "message_delivered") > 0, kinds.contains(&"message_expired")), (true, false));
+}
+
+#[tokio::test]
+async fn a_message_that_is_taken_back_while_its_host_dies_is_delivered_or_expires_and_never_both() {
+    for (fate, is_durable) in
+        [(Fate::DieBefore, false), (Fate::DieAfter, true), (Fate::Fail, false), (Fate::FailAfter, true)]
+    {
+        let gate = Gate::closed();
+        let world = World::tape([Reply::text("never").behind(&gate)]);
+        let session = world.create(ApproveMode::Edits).await;
+        let id = session.id();
+        prompt(&session).await;
+        gate.reached(1).await;
+        let message = session.say("never mind", Delivery::Queue, TurnLimits::default()).await.unwrap();
+        world.log.plan(1, fate.clone());
+        let taking = session.clone();
+        let taking = tokio::spawn(async move { taking.withdraw(message).await });
+        settle().await;
+        let world = world.again(ScriptedModel::by(|_| Some(Reply::text("done"))));
+        let session = take_over(&world, id).await;
+        assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done, "{fate:?}");
+        settle().await;
+        let kinds = world.kinds(id).await;
+        let count = |kind: &str| kinds.iter().filter(|found| **found == kind).count();
+        let expected = if is_durable { (1, 0) } else { (0, 1) };
+        assert_eq!((count("message_expired"), count("message_delivered")), expected, "{fate:?}");
+        assert_eq!(session.withdraw(message).await.is_err(), true, "{fate:?}");
+        taking.abort();
+    }
+}
