@@ -1,6 +1,7 @@
 //! Hooks take part at their points in their order, and what they say is in the log in that order.
 
-use crate::world::{World, context, finish, prompt, settle};
+use crate::policies::{Listener, halted, listened};
+use crate::world::{World, context, finish, prompt, settle, until};
 use async_trait::async_trait;
 use harness_core::event::{Context, TurnEnd, TurnLimits};
 use harness_core::message::Delivery;
@@ -271,4 +272,109 @@ async fn a_turn_is_stopped_while_hooks_before_a_step_are_heard() {
     assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
     assert_eq!(world.model.requests().len(), 1, "the first was never made");
     assert_eq!(told(&world, 0), ["go on", "rather this", "mind the gap"]);
+}
+
+/// What was said, in the order in which it entered the conversation.
+async fn said(session: &Session) -> Vec<String> {
+    let items = session.snapshot().await.unwrap().state.history;
+    let texts = items.iter().filter_map(|item| match item.as_ref() {
+        Item::User { text } => Some(text.clone()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+#[tokio::test]
+async fn what_is_queued_waits_where_a_hook_stops_a_prompt_and_goes_on_in_order_once_a_person_speaks() {
+    let gate = Gate::closed();
+    let replies = [Reply::text("never").behind(&gate), Reply::text("one"), Reply::text("two"), Reply::text("three")];
+    let world = World::tape(replies);
+    let listener = Listener::new();
+    let (_, session) = listened(&world, &listener).await;
+    prompt(&session).await;
+    gate.reached(1).await;
+    for text in ["first", "second"] {
+        session.say(text, Delivery::Queue, TurnLimits::default()).await.unwrap();
+    }
+    session.interrupt().await.unwrap();
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Interrupted);
+    let waiting = async |session: &Session| session.snapshot().await.unwrap().state.messages.len();
+    session.prompt("halt", TurnLimits::default()).await.unwrap();
+    assert_eq!(finish(&session).await.unwrap(), halted());
+    assert_eq!((waiting(&session).await, world.model.requests().len()), (2, 1));
+    session.prompt("well then", TurnLimits::default()).await.unwrap();
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    settle().await;
+    assert_eq!(said(&session).await, ["go on", "halt", "well then", "first", "second"]);
+    assert_eq!((waiting(&session).await, session.snapshot().await.unwrap().state.turns), (0, 5));
+    assert_eq!(listener.heard(), ["go on", "first", "second", "halt", "well then"], "each is heard once");
+}
+
+#[tokio::test]
+async fn an_interrupting_message_that_a_hook_stops_ends_both_turns_and_begins_nothing_that_is_queued() {
+    let gate = Gate::closed();
+    let world = World::tape([Reply::text("never").behind(&gate), Reply::text("one"), Reply::text("two")]);
+    let (_, session) = listened(&world, &Listener::new()).await;
+    prompt(&session).await;
+    gate.reached(1).await;
+    session.say("later", Delivery::Queue, TurnLimits::default()).await.unwrap();
+    session.say("halt now", Delivery::Interrupt, TurnLimits::default()).await.unwrap();
+    assert_eq!(finish(&session).await.unwrap(), halted());
+    settle().await;
+    let state = session.snapshot().await.unwrap().state;
+    assert_eq!((state.messages.len(), state.turns, world.model.requests().len()), (1, 2, 1));
+    session.prompt("well then", TurnLimits::default()).await.unwrap();
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    settle().await;
+    assert_eq!(said(&session).await, ["go on", "halt now", "well then", "later"]);
+}
+
+#[tokio::test]
+async fn what_hooks_say_at_the_end_of_a_session_is_its_last_event_and_comes_before_the_next_words() {
+    let world = World::tape([Reply::text("one"), Reply::text("two")]);
+    let hooks = Arc::new(Hooks::default().at(HookPoint::SessionEnd, [notes("last", "it is late")]));
+    let session = create(&world, &hooks).await;
+    let id = session.id();
+    prompt(&session).await;
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    assert!(hooks.heard().is_empty());
+    session.close().await;
+    let kinds = world.kinds(id).await;
+    assert_eq!(kinds[kinds.len() - 2..], ["hooks_answered", "note_added"]);
+    let session = open(&world, &hooks, id).await;
+    prompt(&session).await;
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    assert_eq!(told(&world, 1), ["go on", "it is late", "go on"]);
+    // Whoever is fenced or breaks ends nothing.
+    let other = world.again(ScriptedModel::tape([]));
+    open(&other, &Arc::default(), id).await;
+    assert!(session.rename("mine").await.is_err());
+    session.close().await;
+    assert_eq!(hooks.heard(), [HookPoint::SessionEnd]);
+}
+
+#[tokio::test]
+async fn a_hook_that_stops_at_the_end_of_a_session_ends_the_turn_and_what_is_queued_waits() {
+    const RUN: (&str, &str) = ("run_command", r#"{"path":"a.txt","content":"!"}"#);
+    let world = World::tape([Reply::calls(&[RUN])]);
+    let hooks = Arc::new(Hooks::default().at(HookPoint::SessionEnd, [stops("last", "time to go")]));
+    let session = create(&world, &hooks).await;
+    let id = session.id();
+    prompt(&session).await;
+    until(&session, "approval_asked").await;
+    session.say("later", Delivery::Queue, TurnLimits::default()).await.unwrap();
+    session.close().await;
+    let world = world.again(ScriptedModel::tape([Reply::text("one"), Reply::text("two")]));
+    let session = open(&world, &hooks, id).await;
+    settle().await;
+    let state = session.snapshot().await.unwrap().state;
+    let end = TurnEnd::Stopped { by: "last".to_owned(), words: "time to go".to_owned() };
+    assert_eq!((state.turn, state.last_end, state.messages.len()), (None, Some(end), 1));
+    assert!(world.kinds(id).await.contains(&"approval_withdrawn"));
+    prompt(&session).await;
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    settle().await;
+    assert_eq!(said(&session).await, ["go on", "go on", "later"]);
+    assert!(world.hands.executed().is_empty());
+    assert_eq!(world.host.replay(id).await.unwrap().difference, None);
 }
