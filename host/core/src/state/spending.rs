@@ -127,7 +127,8 @@ impl SessionState {
                     self.known_tokens = (tokens, history + usize::from(!parts.is_empty()));
                 }
                 self.add(|spent| {
-                    *spent = if is_known { spent.with_usage(*usage) } else { spent.with_reservation(reserved) };
+                    *spent =
+                        if is_known { spent.with_usage(*usage, reserved) } else { spent.with_reservation(reserved) };
                     spent.work_ms = spent.work_ms.saturating_add(*time_ms);
                 });
             }

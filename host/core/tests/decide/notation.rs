@@ -20,7 +20,7 @@
 //! > undo c1 c2 of PATH…
 //! > message steer|queue|interrupt WORDS | withdraw m1
 //! > budget b.tokens=N b.cost=N b.work=N b.fuel=N b.calls=N b.steps=N   of the session; in a prompt of the turn
-//! > say WORDS used=INPUT+OUTPUT | model MODEL price=INPUT+OUTPUT        a million tokens
+//! > say WORDS used=INPUT+OUTPUT | call … used=… cost=MICRO-USD | model MODEL price=INPUT+OUTPUT        a million tokens
 //! > open mode=NAME[:POLICY][>LEADS-TO][[TOOL,…]] | mode NAME | modes MODE… | model MODEL
 //! > policy c1|TOOL=ARGUMENTS allow|ask|deny|abstain [narrow=ARGUMENTS] [by=POLICY]
 //! > hook stop WORDS | hook mode NAME | hook note WORDS   at a prompt; hook-before …, hook-after … a step; hook-end … a turn
@@ -217,15 +217,17 @@ impl World {
             }
             "say" => {
                 let parts = vec![AssistantPart::Text { text: rest.to_owned() }];
-                let mut event = responded(entropy, parts, ModelStop::EndOfTurn);
-                let used = words.iter().find_map(|word| word.strip_prefix("used=")?.split_once('+'));
-                if let (Some((input, output)), Event::ModelResponded { usage, .. }) = (used, &mut event) {
-                    (usage.input_tokens, usage.output_tokens) = (input.parse().unwrap(), output.parse().unwrap());
-                }
-                event
+                using(&words, responded(entropy, parts, ModelStop::EndOfTurn))
             }
             "cut" => responded(entropy, vec![AssistantPart::Text { text: rest.to_owned() }], ModelStop::OutputLimit),
-            "call" => responded(entropy, calls(&words), ModelStop::ToolCalls),
+            "call" => {
+                let of_calls: Vec<&str> = words
+                    .iter()
+                    .copied()
+                    .filter(|word| !word.starts_with("used=") && !word.starts_with("cost="))
+                    .collect();
+                using(&words, responded(entropy, calls(&of_calls), ModelStop::ToolCalls))
+            }
             "fail" => failed(entropy, &words),
             "retry" => Event::RetryDue,
             "interrupt" => Event::InterruptRequested,

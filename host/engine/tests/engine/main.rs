@@ -6,6 +6,7 @@
 mod approvals;
 mod asks;
 mod branches;
+mod budgets;
 mod checkpoints;
 mod components;
 mod crashes;

@@ -163,3 +163,13 @@ pub(crate) fn set_aside(reserved: Reservation) -> String {
         Reservation { tokens, cost_micro_usd } => format!(" tokens={tokens} cost={cost_micro_usd}"),
     }
 }
+
+/// A response that took what `used=INPUT+OUTPUT` and `cost=MICRO-USD` among these words say.
+pub(crate) fn using(words: &[&str], mut response: Event) -> Event {
+    let used = words.iter().find_map(|word| word.strip_prefix("used=")?.split_once('+'));
+    if let (Some((input, output)), Event::ModelResponded { usage, .. }) = (used, &mut response) {
+        (usage.input_tokens, usage.output_tokens) = (input.parse().unwrap(), output.parse().unwrap());
+        usage.cost_micro_usd = words.iter().find_map(|word| word.strip_prefix("cost=")?.parse().ok());
+    }
+    response
+}

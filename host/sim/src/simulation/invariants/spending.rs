@@ -111,7 +111,10 @@ impl Purses {
                 self.add(|purse| {
                     let (tokens, cost) = match *usage == Usage::default() {
                         true => (reserved.tokens, reserved.cost_micro_usd),
-                        false => (usage.input_tokens + usage.output_tokens, usage.cost_micro_usd.unwrap_or(0)),
+                        false => {
+                            let cost = usage.cost_micro_usd.unwrap_or(reserved.cost_micro_usd);
+                            (usage.input_tokens + usage.output_tokens, cost)
+                        }
                     };
                     (purse.tokens, purse.cost) = (purse.tokens + tokens, purse.cost + cost);
                     purse.work_ms += time_ms;
