@@ -304,7 +304,7 @@ async fn a_message_that_is_taken_back_while_its_host_dies_is_delivered_or_expire
         let count = |kind: &str| kinds.iter().filter(|found| **found == kind).count();
         let expected = if is_durable { (1, 0) } else { (0, 1) };
         assert_eq!((count("message_expired"), count("message_delivered")), expected, "{fate:?}");
-        assert_eq!(session.withdraw(message).await.is_err(), true, "{fate:?}");
+        assert!(session.withdraw(message).await.is_err(), "{fate:?}");
         taking.abort();
     }
 }
