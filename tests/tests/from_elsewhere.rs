@@ -74,6 +74,23 @@ impl Two {
         terminal
     }
 
+    /// The same, once it was told a line and shows this; and its session.
+    fn at_terminal_told(&self, line: &str, shows: &str) -> (Terminal, String) {
+        let terminal = self.at_terminal();
+        terminal.line(line);
+        terminal.wait_for(shows);
+        let session = self.session();
+        (terminal, session)
+    }
+
+    /// One that asks for an approval and takes nothing: with its session and the approval.
+    fn at_stopped_terminal(&self) -> (Terminal, String, String) {
+        let (terminal, session) = self.at_terminal_told("edit", ALLOW);
+        let approval = self.pending(&session)[0]["approval"].as_str().unwrap().to_owned();
+        terminal.signal(libc::SIGSTOP);
+        (terminal, session, approval)
+    }
+
     /// The other one, killed at a crash point or not.
     fn command(&self, words: &[&str], crash_at: Option<u64>) -> std::process::Command {
         let mut command = self.place.program();
@@ -83,6 +100,12 @@ impl Two {
             command.env("HARNESS_HOST_CRASH_TRACE", self.place.root().join(format!("trace-{number}")));
         }
         command
+    }
+
+    /// The crash point at which it was killed.
+    fn killed_at(&self, number: u64) -> String {
+        let trace = std::fs::read_to_string(self.place.root().join(format!("trace-{number}"))).unwrap();
+        trace.lines().last().unwrap().to_owned()
     }
 
     fn run(&self, words: &[&str]) -> Ran {
@@ -127,10 +150,7 @@ fn end(ran: &Ran, code: i32) -> Value {
 #[test]
 fn what_a_terminal_asks_is_answered_by_another_process() {
     let two = Two::new();
-    let mut terminal = two.at_terminal();
-    terminal.line("edit");
-    terminal.wait_for(ALLOW);
-    let session = two.session();
+    let (mut terminal, session) = two.at_terminal_told("edit", ALLOW);
     let pending = two.pending(&session);
     let (approval, binds_to) = (pending[0]["approval"].as_str().unwrap(), pending[0]["binds_to"].as_str().unwrap());
     let other = format!("sha256:{}", "0".repeat(64));
@@ -175,10 +195,7 @@ fn what_a_terminal_asks_is_answered_by_another_process() {
 #[test]
 fn a_question_at_a_terminal_is_answered_by_another_process() {
     let two = Two::new();
-    let mut terminal = two.at_terminal();
-    terminal.line("ask");
-    terminal.wait_for("number or words");
-    let session = two.session();
+    let (mut terminal, session) = two.at_terminal_told("ask", "number or words");
     let question = two.pending(&session)[0]["question"].as_str().unwrap().to_owned();
     let wrong = two.run(&["sessions", "answer", &session, &question, "blue"]);
     assert!(wrong.code == Some(2) && wrong.stderr.contains("one of the choices"), "{wrong:?}");
@@ -229,12 +246,7 @@ fn messages_reach_a_turn_that_another_process_runs() {
 /// A session whose terminal asks for an approval and takes nothing; an answer and a message that were given to it.
 fn left() -> (Two, String, [String; 2]) {
     let two = Two::new();
-    let mut terminal = two.at_terminal();
-    terminal.line("edit");
-    terminal.wait_for(ALLOW);
-    let session = two.session();
-    let approval = two.pending(&session)[0]["approval"].as_str().unwrap().to_owned();
-    terminal.signal(libc::SIGSTOP);
+    let (mut terminal, session, approval) = two.at_stopped_terminal();
     let given = [
         vec!["sessions", "answer", "--json", "--wait", "0", &session, &approval, "yes"],
         vec!["sessions", "say", "--json", "--wait", "0", "--queue", &session, "and then"],
@@ -284,8 +296,7 @@ fn what_a_killed_process_did_not_take_is_taken_once_over_kills_at_every_point() 
         let mut ran = open(Some(number));
         let killed = ran.signal == Some(SIGKILL);
         if killed {
-            let trace = std::fs::read_to_string(two.place.root().join(format!("trace-{number}"))).unwrap();
-            names.insert(trace.lines().last().unwrap().to_owned());
+            names.insert(two.killed_at(number));
             // Once more, somewhere else.
             ran = open(Some(number % 7 + 1));
         }
@@ -322,11 +333,8 @@ fn what_a_killed_process_did_not_take_is_taken_once_over_kills_at_every_point() 
 #[test]
 fn a_sender_that_is_killed_gave_all_of_it_or_nothing() {
     let two = Two::new();
-    let mut terminal = two.at_terminal();
-    terminal.line("hello");
-    terminal.wait_for("You said hello.");
+    let (mut terminal, session) = two.at_terminal_told("hello", "You said hello.");
     terminal.wait_for_prompt();
-    let session = two.session();
     terminal.signal(libc::SIGSTOP);
     let mut expected = vec!["hello".to_owned()];
     for number in 1..=SWEEP_POINTS_MAX {
@@ -338,8 +346,7 @@ fn a_sender_that_is_killed_gave_all_of_it_or_nothing() {
             expected.push(text);
             break;
         }
-        let trace = std::fs::read_to_string(two.place.root().join(format!("trace-{number}"))).unwrap();
-        if trace.lines().last() == Some("commit.after") {
+        if two.killed_at(number) == "commit.after" {
             expected.push(text);
         }
     }
@@ -356,12 +363,7 @@ fn a_sender_that_is_killed_gave_all_of_it_or_nothing() {
 #[test]
 fn whoever_waits_for_a_process_that_dies_goes_on_alone() {
     let two = Two::new();
-    let mut terminal = two.at_terminal();
-    terminal.line("edit");
-    terminal.wait_for(ALLOW);
-    let session = two.session();
-    let approval = two.pending(&session)[0]["approval"].as_str().unwrap().to_owned();
-    terminal.signal(libc::SIGSTOP);
+    let (mut terminal, session, approval) = two.at_stopped_terminal();
     let words = ["sessions", "answer", "--wait", "60", &session, &approval, "yes"];
     let mut command = two.command(&words, None);
     let waiting = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -106,11 +106,12 @@ pub fn left(budget: &Budget, spent: &Spent) -> BudgetLeft {
 }
 
 impl Spent {
-    /// With a request whose usage is known.
-    pub fn with_usage(mut self, usage: Usage) -> Self {
+    /// With a request whose usage is known; it cost what was set aside where nobody says.
+    pub fn with_usage(mut self, usage: Usage, reserved: Reservation) -> Self {
         let tokens = usage.input_tokens.saturating_add(usage.output_tokens);
         self.tokens = self.tokens.saturating_add(tokens);
-        self.cost_micro_usd = self.cost_micro_usd.saturating_add(usage.cost_micro_usd.unwrap_or(0));
+        let cost = usage.cost_micro_usd.unwrap_or(reserved.cost_micro_usd);
+        self.cost_micro_usd = self.cost_micro_usd.saturating_add(cost);
         self
     }
 

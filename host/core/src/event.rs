@@ -70,7 +70,8 @@ pub enum Event {
         files: ForkFiles,
     },
     /// Input: the session was taken in from a file; the first event of its own. The events before it were written
-    /// elsewhere: what they granted, allowed or had under way is not in force here.
+    /// elsewhere: what they granted, allowed or had under way is not in force here, and what was said and not delivered
+    /// there waits there alone.
     SessionImported {
         /// The session that was exported.
         origin: SessionId,
@@ -297,7 +298,7 @@ pub enum Event {
         step: u32,
         /// The attempt, from 1.
         attempt: u32,
-        /// How many items of history the request holds.
+        /// How many items of history the request holds, not counting what hooks of `before_step` add.
         items: u64,
         /// What was set aside for it.
         #[serde(default, skip_serializing_if = "Reservation::is_empty")]
@@ -348,13 +349,17 @@ pub enum Event {
         by: String,
         /// The words.
         text: String,
+        /// Where the request that is out has yet to be made and holds them: what is set aside for it, the words included.
+        /// None where the next request holds them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reserved: Option<Reservation>,
     },
     /// A message is part of the conversation.
     MessageDelivered {
         /// Which.
         message: MessageId,
     },
-    /// A message will never be delivered.
+    /// A message will never be delivered: a person took it back.
     MessageExpired {
         /// Which.
         message: MessageId,

@@ -71,6 +71,8 @@ pub(crate) enum Wake {
     Policy { answer: Box<PolicyAnswer> },
     /// Hooks wanted something.
     Hooks { answered: Box<Event> },
+    /// Hooks wanted something before a request is made, which waits for that.
+    BeforeStep { request: u64, answered: Box<Event> },
     /// What had to be asked before a wake is taken was asked.
     Prepared { inputs: Vec<Event>, wake: Box<Wake> },
     /// Something was left in a state that only opening the session again can mend.
@@ -138,6 +140,8 @@ struct Batch {
     /// What the inputs were in the inbox.
     consumed: Vec<Consumed>,
     replies: Vec<Reply>,
+    /// The request that is made once this is durable: hooks were heard before it.
+    heard_before: Option<u64>,
     /// What other sessions took back is known.
     is_followed: bool,
     /// Other sessions have to hear of it.
@@ -404,7 +408,8 @@ impl SessionWriter {
                 Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None }
             }
             Wake::Hooks { answered } => Taken { actor: Actor::Host, event: *answered, blobs: Vec::new(), reply: None },
-            Wake::Given { .. }
+            Wake::BeforeStep { .. }
+            | Wake::Given { .. }
             | Wake::Grants { .. }
             | Wake::Prepared { .. }
             | Wake::FollowGrants { .. }
@@ -424,6 +429,15 @@ impl SessionWriter {
         }
         if let Wake::Given { entry } = wake {
             return self.take_given(batch, *entry);
+        }
+        if let Wake::BeforeStep { request, answered } = wake {
+            // What was said of a step that is not made any more counts for nothing.
+            if self.work.is_out(request) {
+                batch.heard_before = Some(request);
+                let taken = Taken { actor: Actor::Host, event: *answered, blobs: Vec::new(), reply: None };
+                self.take_or_decline(batch, taken);
+            }
+            return;
         }
         let Some(taken) = self.input_of(wake) else { return };
         self.take_or_decline(batch, taken);
@@ -499,15 +513,18 @@ impl SessionWriter {
         }
     }
 
-    /// Decides on one input and adds what follows to the batch. What has come to its end by then is said first.
+    /// Decides on one input and adds what follows to the batch. What has come to its end by then is said first, and
+    /// the log says the same time for all of it.
     fn take(&mut self, batch: &mut Batch, taken: Taken) -> Result<(), Refusal> {
-        for event in carried::expired(&self.session.state, self.ports.clock.now()) {
-            self.take_one(batch, Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None })?;
+        let now = self.ports.clock.now();
+        carried::check_end(&taken.event, now)?;
+        for event in carried::expired(&self.session.state, now) {
+            self.take_one(batch, Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None }, now)?;
         }
-        self.take_one(batch, taken)
+        self.take_one(batch, taken, now)
     }
 
-    fn take_one(&mut self, batch: &mut Batch, taken: Taken) -> Result<(), Refusal> {
+    fn take_one(&mut self, batch: &mut Batch, taken: Taken, now: TimeMs) -> Result<(), Refusal> {
         let kv = self.kv_of(&taken.event);
         let decision = decide(&mut self.session.state, self.id, taken.event)?;
         if decision.events.iter().any(|event| matches!(event, Event::KvWritten { .. })) {
@@ -517,17 +534,17 @@ impl SessionWriter {
         batch.takes_back |= !carried.is_empty() && carried::takes_back(&decision.events);
         batch.kv.extend(carried);
         batch.blobs.extend(taken.blobs);
-        self.add(batch, decision, taken.actor);
+        self.add(batch, decision, taken.actor, now);
         Ok(())
     }
 
     /// Adds what follows from an input to the batch.
-    fn add(&mut self, batch: &mut Batch, decision: Decision, actor: Actor) {
+    fn add(&mut self, batch: &mut Batch, decision: Decision, actor: Actor, time: TimeMs) {
         let context = SealContext {
             tenant: self.session.tenant.clone(),
             session: self.id,
             lineage: self.session.lineage,
-            time: self.ports.clock.now(),
+            time,
             actor,
         };
         let (sealed, tip) = seal(self.tip_after(batch), &context, &decision.events, || self.ports.ids.entropy());
@@ -557,6 +574,7 @@ impl SessionWriter {
     /// Makes a batch durable, then tells everybody, then acts.
     async fn commit(&mut self, batch: Batch) -> Result<(), AppendError> {
         if batch.sealed.is_empty() && batch.consumed.is_empty() {
+            self.make_request(batch.heard_before);
             return Ok(());
         }
         let mut batch = batch;
@@ -594,10 +612,18 @@ impl SessionWriter {
         for command in batch.commands {
             self.work.start(command, &self.session.state, tip.sequence);
         }
+        self.make_request(batch.heard_before);
         if let Some(end) = ended {
             self.work.tell_end(&end, &self.session.state);
         }
         Ok(())
+    }
+
+    /// Makes the request before which hooks were heard. Everything believed is durable.
+    fn make_request(&mut self, heard_before: Option<u64>) {
+        if let Some(request) = heard_before {
+            self.work.make_request(request, &self.session.state, self.session.tip.sequence);
+        }
     }
 
     /// Appends a batch's events and contents; gives the end of the log.
@@ -650,7 +676,7 @@ impl SessionWriter {
                 inbox::renumber(&mut consumed, logged.header.sequence, sequence);
             }
         }
-        *batch = Batch { consumed, ..again };
+        *batch = Batch { consumed, heard_before: batch.heard_before, ..again };
         Ok(())
     }
 }

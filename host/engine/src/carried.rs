@@ -3,6 +3,8 @@
 //! Promise: what is kept is written in the same append as the event that says so, one key for each session that says
 //! it, so that concurrent sessions never overwrite each other; what cannot be read back counts for nothing. Whoever
 //! takes something back leaves a mark in the same append, by which every other open session notices with one read.
+//! What was allowed until a time is taken out before the first input that, by the log's own times, came then or later:
+//! from then on nothing is judged and nothing begins by it. What began before goes on, also after a crash.
 //!
 //! Not here: what it means (the core), when a session looks (`actor::follow`).
 
@@ -16,7 +18,7 @@ use harness_core::limits::{ALLOWANCES_MAX, TRUST_KEYS_MAX};
 use harness_core::record::{KvSpace, KvWrite};
 use harness_core::trust::{TrustRecord, merge};
 use harness_core::verdict::Allowance;
-use harness_core::{AllowanceId, Event, Scope, SessionId, SessionState, TimeMs, Tip};
+use harness_core::{AllowanceId, Event, Refusal, Scope, SessionId, SessionState, TimeMs, Tip};
 use std::collections::BTreeMap;
 
 /// The space of what persons allowed. No component is called so: their names have no colon.
@@ -231,6 +233,17 @@ impl Host {
             }
         }
         Ok(merge(&records))
+    }
+}
+
+/// Whether an answer says yes until a time that is still to come: it may have been on its way for long.
+pub(crate) fn check_end(input: &Event, now: TimeMs) -> Result<(), Refusal> {
+    match input {
+        Event::ApprovalAnswered { answer: Answer::Allow { until: Some(until), .. }, .. } if *until <= now => {
+            let words = "the time until which this was allowed has ended: answer once, or until a later time";
+            Err(Refusal::Answer(words.to_owned()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -14,15 +14,19 @@ use futures_util::future::join_all;
 use harness_core::event::Changes;
 use harness_core::item::{AssistantPart, Category, Effects};
 use harness_core::mode::{HookAnswer, HookPoint, HookWish, PolicyAnswer, PolicyQuestion};
-use harness_core::{CallId, Event, SessionState, VerdictKind};
+use harness_core::{CallId, Digest, Event, SessionState, VerdictKind};
 use serde_json::{Value, json};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// One question to a policy, or one point's hooks, take at most this long; the port's own deadlines are shorter.
+/// One question to a policy takes at most this long; the port's own deadline is shorter.
 const ANSWER_WAIT_MS_MAX: u64 = 30_000;
+/// All hooks of one point take at most this long; as many as there may be can each run into the port's own deadline.
+const HOOKS_WAIT_MS_MAX: u64 = 240_000;
+/// Whose fault it is where nobody knows which hook's it is.
+const ALL_HOOKS: &str = "hooks";
 /// A text in what a hook is told, in characters.
 const HOOK_TEXT_CHARS_MAX: usize = 8_000;
 
@@ -72,18 +76,21 @@ pub(crate) async fn judge(policy: &dyn Policy, question: PolicyQuestion) -> Poli
 
 /// Runs one point's hooks. Only answers that want or say something.
 pub(crate) async fn run_hooks(policy: &dyn Policy, occasion: HookOccasion) -> Vec<HookAnswer> {
-    let point = occasion.point;
     let asked = AssertUnwindSafe(policy.run_hooks(occasion)).catch_unwind();
-    let mut answers = match tokio::time::timeout(Duration::from_millis(ANSWER_WAIT_MS_MAX), asked).await {
+    let mut answers = match tokio::time::timeout(Duration::from_millis(HOOKS_WAIT_MS_MAX), asked).await {
         Ok(Ok(answers)) => answers,
-        Ok(Err(_)) | Err(_) => {
-            tracing::error!(?point, "hooks broke or took too long and are left out");
-            Vec::new()
-        }
+        Ok(Err(_)) => vec![all_broke("BUG: the code that runs hooks broke")],
+        Err(_) => vec![all_broke("BUG: the code that runs hooks did not come back")],
     };
     answers.truncate(harness_core::limits::ANSWERS_MAX);
     answers.retain(|answer| answer.wish != HookWish::GoOn || !answer.note.is_empty() || answer.fault.is_some());
     answers
+}
+
+/// What is said of a point's hooks whose answers are not there: it is in the log that they were to be heard.
+fn all_broke(what: &str) -> HookAnswer {
+    let (component, digest, fault) = (ALL_HOOKS.to_owned(), Digest::ZERO, Some(what.to_owned()));
+    HookAnswer { component, digest, wish: HookWish::GoOn, note: String::new(), fault }
 }
 
 /// What the hooks of one point are told in this state.

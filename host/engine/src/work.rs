@@ -140,7 +140,11 @@ impl Work {
 
     /// Whether the result of this request or wait is still waited for; it is not any more.
     pub(crate) fn finish_request(&mut self, request: u64) -> bool {
-        request == self.requests && self.request.take().is_some()
+        let is_out = self.is_out(request);
+        if is_out {
+            self.request = None;
+        }
+        is_out
     }
 
     /// From now on nobody waits for the request or wait that is out, though it is only stopped once that is durable:
@@ -171,28 +175,44 @@ impl Work {
         self.requests
     }
 
+    /// Asks the model once hooks before the step were heard. What they want or say goes to the writer first, which
+    /// comes back with [`Self::make_request`].
     fn call_model(&mut self, state: &SessionState, last: Sequence) {
+        let request = self.next_request();
+        if !self.policy.has_hooks(HookPoint::BeforeStep) {
+            return self.send_request(request, None, state, last);
+        }
+        let step = state.turn.as_ref().map_or(0, |turn| turn.steps.saturating_add(1));
+        let occasion = policy::occasion(state, HookPoint::BeforeStep, serde_json::json!({ "step": step }));
+        self.send_request(request, Some(occasion), state, last);
+    }
+
+    /// Whether this request is the one that is out.
+    pub(crate) fn is_out(&self, request: u64) -> bool {
+        request == self.requests && self.request.is_some()
+    }
+
+    /// Asks the model what it is to be asked now that hooks were heard, if that is still wanted.
+    pub(crate) fn make_request(&mut self, request: u64, state: &SessionState, last: Sequence) {
+        if self.is_out(request) {
+            self.send_request(request, None, state, last);
+        }
+    }
+
+    fn send_request(&mut self, request: u64, before: Option<HookOccasion>, state: &SessionState, last: Sequence) {
         let Some(context) = self.context_of(state) else { return };
-        let before = self.policy.has_hooks(HookPoint::BeforeStep).then(|| {
-            let step = state.turn.as_ref().map_or(0, |turn| turn.steps.saturating_add(1));
-            policy::occasion(state, HookPoint::BeforeStep, serde_json::json!({ "step": step }))
-        });
         let (policy, clock) = (Arc::clone(&self.policy), Arc::clone(&self.ports.clock));
         let output_tokens_max = state.turn.as_ref().and_then(|turn| turn.limits.output_tokens_max);
         let items = state.history.clone();
         let ask = ModelRequest { session: self.session, context, items, output_tokens_max };
-        let request = self.next_request();
         let (model, wakes, updates) = (Arc::clone(&self.ports.model), self.wakes.clone(), self.updates.clone());
         let in_flight = Arc::clone(&self.in_flight);
         let task = tokio::spawn(async move {
             if let Some(occasion) = before
                 && let Some(answered) = before_step(policy.as_ref(), occasion).await
             {
-                let stops = is_stop(&answered);
-                let _ = wakes.send(Wake::Hooks { answered: Box::new(answered) }).await;
-                if stops {
-                    return;
-                }
+                let _ = wakes.send(Wake::BeforeStep { request, answered: Box::new(answered) }).await;
+                return;
             }
             let started = clock.now();
             let begin = InFlight { request: last, ..InFlight::default() };
@@ -316,10 +336,6 @@ impl Drop for Work {
 
 async fn before_step(policy: &dyn Policy, occasion: HookOccasion) -> Option<Event> {
     policy::hooks_answered(HookPoint::BeforeStep, None, policy::run_hooks(policy, occasion).await)
-}
-
-fn is_stop(answered: &Event) -> bool {
-    matches!(answered, Event::HooksAnswered { answers, .. } if stop_of(answers).is_some())
 }
 
 /// The first wish to stop, as rule and words.

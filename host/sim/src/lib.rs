@@ -9,6 +9,7 @@ pub mod gate;
 pub mod grant_lists;
 pub mod http_server;
 pub mod ids;
+pub mod log_between;
 pub mod memory_store;
 pub mod native_hand;
 pub mod provider;

@@ -592,21 +592,23 @@ impl Kv for MemoryStore {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::conformance::{self, Stores};
 
+    /// An empty store for a case.
+    pub(crate) fn empty() -> Stores {
+        let store = MemoryStore::new();
+        store.set_blob_quota(conformance::BLOB_QUOTA_BYTES);
+        let alive = Holder { machine: "here".to_owned(), pid: 1, process_start: 1 };
+        let gone = Holder { pid: 2, ..alive.clone() };
+        store.set_gone(gone.clone());
+        let damaged = store.clone();
+        Stores::of(Arc::new(store), alive, gone, move |digest| damaged.damage_blob(digest))
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn keeps_the_promises_of_the_ports() {
-        conformance::run_all(|| {
-            let store = MemoryStore::new();
-            store.set_blob_quota(conformance::BLOB_QUOTA_BYTES);
-            let alive = Holder { machine: "here".to_owned(), pid: 1, process_start: 1 };
-            let gone = Holder { pid: 2, ..alive.clone() };
-            store.set_gone(gone.clone());
-            let damaged = store.clone();
-            Stores::of(Arc::new(store), alive, gone, move |digest| damaged.damage_blob(digest))
-        })
-        .await;
+        conformance::run_all(empty).await;
     }
 }

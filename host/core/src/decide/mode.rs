@@ -252,9 +252,18 @@ impl Draft<'_> {
         };
         let (point, answers, before) = (*point, answers.clone(), self.state.mode.clone());
         self.emit(input)?;
+        let is_requesting = |state: &SessionState| {
+            state.turn.as_ref().is_some_and(|turn| matches!(turn.phase, Phase::Requesting { .. }))
+        };
+        // The engine makes the request only once these hooks were heard.
+        let is_before_request = point == HookPoint::BeforeStep && is_requesting(self.state);
+        let mut has_added = false;
         for answer in answers {
             if !answer.note.is_empty() {
-                self.emit(Event::NoteAdded { by: answer.component.clone(), text: answer.note })?;
+                let (by, text) = (answer.component.clone(), answer.note);
+                let reserved = is_before_request.then(|| self.state.reservation_with(&text));
+                has_added |= reserved.is_some();
+                self.emit(Event::NoteAdded { by, text, reserved })?;
             }
             match answer.wish {
                 // The state knows of it by the input.
@@ -271,6 +280,10 @@ impl Draft<'_> {
         let waits = point == HookPoint::AfterStep && matches!(turn.phase, Phase::Requesting { .. });
         if turn.stopping.is_some() && !waits {
             return self.stop_calls();
+        }
+        if has_added && let Err(end) = self.reserve_beside(0) {
+            self.command(Command::CancelModel);
+            return self.end_turn(end);
         }
         if self.state.mode == before { Ok(()) } else { self.judge_again() }
     }

@@ -344,7 +344,7 @@ impl DisplayState {
         }
         let (is_known, reserved) = (usage != Usage::default(), self.tally.reserved);
         let add = |spent: &mut Spent| {
-            *spent = if is_known { spent.with_usage(usage) } else { spent.with_reservation(reserved) };
+            *spent = if is_known { spent.with_usage(usage, reserved) } else { spent.with_reservation(reserved) };
             spent.work_ms = spent.work_ms.saturating_add(time_ms);
         };
         self.spend(add, touched);
@@ -616,7 +616,8 @@ impl DisplayState {
                 let shown = ProposalShown { at, by: name(by) };
                 put_shown!(self, touched, proposals, name(mode), shown, NOTES_SHOWN_MAX, Part::Proposal, notes);
             }
-            Event::NoteAdded { by, text } => {
+            Event::NoteAdded { by, text, reserved } => {
+                self.tally.reserved = reserved.unwrap_or(self.tally.reserved);
                 let shown = NoteShown { at, by: name(by), text: words(text) };
                 put_shown!(self, touched, notes, at, shown, NOTES_SHOWN_MAX, Part::Note, notes);
             }

@@ -161,7 +161,13 @@ impl SessionState {
                 self.mode.clone_from(mode);
                 self.note(text);
             }
-            Event::NoteAdded { text, .. } => self.note(text),
+            Event::NoteAdded { text, reserved: None, .. } => self.note(text),
+            // The request that is out reads it, and what else is still to be told.
+            Event::NoteAdded { text, reserved: Some(_), .. } => {
+                self.tell_notes();
+                self.note(text);
+                self.tell_notes();
+            }
             Event::PolicyAsked { call, subject } => {
                 let turn = self.turn.as_mut().ok_or("no turn is under way")?;
                 turn.call_mut(*call)?.stage = CallStage::Judging { subject: *subject };
@@ -169,9 +175,8 @@ impl SessionState {
             Event::PolicyAnswered { answers } => {
                 // It has spoken of these arguments now: that counts for all that have them.
                 for call in self.turn.iter_mut().flat_map(|turn| turn.calls_mut()) {
-                    let is_newer = |it: &PolicyAnswer, said: &PolicyAnswer| {
-                        it.subject == said.subject && it.policy == said.policy
-                    };
+                    let is_newer =
+                        |it: &PolicyAnswer, said: &PolicyAnswer| it.subject == said.subject && it.policy == said.policy;
                     call.narrowing = call.narrowing.take().filter(|said| !answers.iter().any(|it| is_newer(it, said)));
                 }
                 self.answers.extend(answers.iter().cloned());

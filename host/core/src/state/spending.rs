@@ -61,6 +61,11 @@ impl SessionState {
 
     /// What is set aside for the next request; nothing where neither tokens nor money are limited.
     pub fn reservation(&self) -> Reservation {
+        self.reservation_with("")
+    }
+
+    /// The same where it is to hold these words too.
+    pub(crate) fn reservation_with(&self, words: &str) -> Reservation {
         let limits = self.turn.as_ref().map(|turn| turn.limits);
         let is_limited = |budget: &Budget| budget.tokens.is_some() || budget.cost_micro_usd.is_some();
         if !is_limited(&self.budget) && !limits.is_some_and(|limits| is_limited(&limits.budget)) {
@@ -68,7 +73,7 @@ impl SessionState {
         }
         let (known, items) = self.known_tokens;
         let new: u64 = self.history.iter().skip(items).map(|item| bytes_of(item)).sum();
-        let notes: u64 = self.notes.iter().map(|note| note.len() as u64).sum();
+        let notes = self.notes.iter().map(|note| note.len() as u64).sum::<u64>() + words.len() as u64;
         // What the model is told besides the conversation is in what is known.
         let told = if items > 0 { 0 } else { self.told_bytes() };
         let input = known.saturating_add((new + notes + told).div_ceil(BYTES_OF_A_TOKEN));
@@ -110,10 +115,9 @@ impl SessionState {
         let reserved = self.turn.as_ref().map(|turn| turn.reserved).unwrap_or_default();
         let history = self.history.len();
         match event {
+            Event::NoteAdded { reserved: Some(reserved), .. } => self.set_aside(*reserved),
             Event::ModelRequested { reserved, .. } => {
-                if let Some(turn) = &mut self.turn {
-                    turn.reserved = *reserved;
-                }
+                self.set_aside(*reserved);
                 self.add(|spent| spent.steps = spent.steps.saturating_add(1));
             }
             Event::ModelResponded { usage, time_ms, parts, .. } => {
@@ -123,7 +127,8 @@ impl SessionState {
                     self.known_tokens = (tokens, history + usize::from(!parts.is_empty()));
                 }
                 self.add(|spent| {
-                    *spent = if is_known { spent.with_usage(*usage) } else { spent.with_reservation(reserved) };
+                    *spent =
+                        if is_known { spent.with_usage(*usage, reserved) } else { spent.with_reservation(reserved) };
                     spent.work_ms = spent.work_ms.saturating_add(*time_ms);
                 });
             }
@@ -147,6 +152,12 @@ impl SessionState {
                 spent.work_ms = spent.work_ms.saturating_add(usage.time_us.div_ceil(1_000));
             }),
             _ => {}
+        }
+    }
+
+    fn set_aside(&mut self, reserved: Reservation) {
+        if let Some(turn) = &mut self.turn {
+            turn.reserved = reserved;
         }
     }
 

@@ -150,3 +150,127 @@ fn a_request_that_is_made_again_is_a_step() {
          limit budget.turn.steps=2",
     );
 }
+
+#[test]
+fn what_hooks_add_to_a_request_is_set_aside_too() {
+    // Six bytes are two tokens. What was never asked costs nothing.
+    let script = |budget: u32, after: &str| {
+        format!(
+            "{BARE}> budget b.tokens={budget}
+             -
+             > prompt tokens=100
+             turn 1, request 1.1 items=1 tokens=104 => ask model
+             > hook-before note six by
+             {after}"
+        )
+    };
+    check(&script(105, "hooks notes six by at once tokens=106, limit budget.session.tokens=105 => cancel model"));
+    // Usage that is not known counts as all of it.
+    check(&script(
+        211,
+        "hooks notes six by at once tokens=106
+         > fail disconnected
+         repeat 2 => wait 455
+         > retry
+         limit budget.session.tokens=211",
+    ));
+}
+
+#[test]
+fn what_a_response_took_beyond_what_was_set_aside_is_all_that_a_budget_is_overshot_by() {
+    // Of the turn: the response is taken, its calls are answered, and nothing is asked any more.
+    check(&format!(
+        "{BARE}> prompt tokens=100 b.tokens=130
+         turn 1, request 1.1 items=1 tokens=108 => ask model
+         > call nothing used=4000+1
+         c1 wants nothing, c1 failed!, limit budget.turn.tokens=130
+         > prompt tokens=100 b.tokens=9000
+         turn 2, request 1.1 items=4 tokens=4130 => ask model
+         > say done used=10+1
+         done"
+    ));
+    // Of the session, raised to go on: what was overshot counts.
+    check(&format!(
+        "{BARE}> budget b.tokens=130
+         -
+         > prompt tokens=100
+         turn 1, request 1.1 items=1 tokens=104 => ask model
+         > call nothing used=4000+1
+         c1 wants nothing, c1 failed!, limit budget.session.tokens=130
+         > budget b.tokens=4001
+         -
+         > prompt tokens=100
+         turn 2, limit budget.session.tokens=4001
+         > budget b.tokens=9000
+         -
+         > prompt tokens=100
+         turn 3, request 1.1 items=5 tokens=4129 => ask model"
+    ));
+}
+
+#[test]
+fn a_response_whose_cost_nobody_says_costs_what_was_set_aside() {
+    let script = |cost: u32, after: &str| {
+        format!(
+            "{BARE}> model test/dear price=1000000+2000000
+             -
+             > budget b.cost={cost}
+             -
+             > prompt tokens=100
+             turn 1, request 1.1 items=1 tokens=104 cost=204 => ask model
+             > call nothing used=4+1{after}"
+        )
+    };
+    check(&script(420, "\nc1 wants nothing, c1 failed!, limit budget.session.cost-micro-usd=420"));
+    check(&script(420, " cost=6\nc1 wants nothing, c1 failed!, request 2.1 items=3 tokens=126 cost=226 => ask model"));
+}
+
+#[test]
+fn a_budget_of_the_turn_and_one_of_the_session_each_stop_and_the_tighter_one_is_named() {
+    for (of_turn, of_session, named) in [(1, 2, "turn"), (2, 1, "session")] {
+        check(&format!(
+            "> create
+             -
+             > open
+             -
+             > budget b.steps={of_session}
+             -
+             > prompt hi b.steps={of_turn}
+             turn 1, request 1.1 items=1 => ask model
+             > call read
+             c1 wants read, c1 allow default.read, c1 starts => run c1
+             > report c1 returned
+             c1 returned, limit budget.{named}.steps=1
+             > budget b.steps=9
+             -
+             > prompt go on
+             turn 2, request 1.1 items=4 => ask model"
+        ));
+    }
+}
+
+#[test]
+fn what_waits_does_not_begin_after_a_budget_was_crossed_and_goes_on_once_it_was_raised() {
+    check(
+        "> create
+         -
+         > open
+         -
+         > budget b.steps=1
+         -
+         > prompt hi
+         turn 1, request 1.1 items=1 => ask model
+         > message queue later
+         -
+         > call read
+         c1 wants read, c1 allow default.read, c1 starts => run c1
+         > report c1 returned
+         c1 returned, limit budget.session.steps=1
+         > budget b.steps=9
+         -
+         > prompt go on
+         turn 2, request 1.1 items=4 => ask model
+         > say done
+         done, m1 delivered, turn 3, request 1.1 items=6 => ask model",
+    );
+}

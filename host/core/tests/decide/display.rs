@@ -149,6 +149,9 @@ fn check_agrees(shown: &DisplayState, state: &SessionState) {
     for budget in shown.spending.budgets.iter().filter(|it| it.name == "session.tokens") {
         assert_eq!((budget.spent, Some(budget.maximum)), (state.spent.tokens, state.budget.tokens));
     }
+    for budget in shown.spending.budgets.iter().filter(|it| it.name == "session.cost_micro_usd") {
+        assert_eq!((budget.spent, Some(budget.maximum)), (state.spent.cost_micro_usd, state.budget.cost_micro_usd));
+    }
     let open = state.turn.iter().flat_map(|turn| turn.calls()).filter(|call| !call.is_ended());
     for call in open {
         assert!(shown.calls.contains_key(&call.id) || shown.dropped.calls > 0, "{call:?} is under way");
@@ -444,7 +447,7 @@ fn busy(number: u64) -> Event {
             delivery: Delivery::Queue,
             limits: Default::default(),
         },
-        4 => Event::NoteAdded { by: long.clone(), text: long },
+        4 => Event::NoteAdded { by: long.clone(), text: long, reserved: None },
         5 => Event::ApprovalAsked {
             approval: ApprovalId::from_bits(id),
             call,

@@ -1,16 +1,28 @@
 //! Modes: entered, judged by, changed; hooks.
 
-use crate::notation::check;
+use crate::notation::{World, check};
 use harness_core::Item;
 
 /// What the model was told in a person's place.
-fn told(world: &crate::notation::World) -> Vec<String> {
+fn told(world: &World) -> Vec<String> {
     let items = world.state.history.iter();
     let texts = items.filter_map(|item| match item.as_ref() {
         Item::User { text } if text.starts_with('[') => Some(text.clone()),
         _ => None,
     });
     texts.collect()
+}
+
+/// Runs a script in the first turn of a session whose mode has the policy `p`.
+#[track_caller]
+fn judged(script: &str) -> World {
+    let start = "> create
+         -
+         > open mode=plan:p
+         mode plan (start)
+         > prompt hi
+         turn 1, request 1.1 items=2 => ask model\n";
+    check(&[start, script].concat())
 }
 
 #[test]
@@ -43,14 +55,8 @@ fn a_session_begins_in_the_first_mode_and_the_model_is_told() {
 
 #[test]
 fn a_policy_is_asked_before_a_call_runs_and_before_its_changes_are_put_in_place() {
-    check(
-        "> create
-         -
-         > open mode=plan:p
-         mode plan (start)
-         > prompt hi
-         turn 1, request 1.1 items=2 => ask model
-         > call edit={\"a\":1}
+    judged(
+        "> call edit={\"a\":1}
          c1 wants edit {\"a\":1}, c1 judging => judge c1
          > policy c1 allow by=another
          -
@@ -65,14 +71,8 @@ fn a_policy_is_asked_before_a_call_runs_and_before_its_changes_are_put_in_place(
 
 #[test]
 fn an_answer_that_comes_with_the_response_costs_no_wait() {
-    check(
-        "> create
-         -
-         > open mode=plan:p
-         mode plan (start)
-         > prompt hi
-         turn 1, request 1.1 items=2 => ask model
-         > policy read={} allow
+    judged(
+        "> policy read={} allow
          -
          > call read
          c1 wants read, c1 allow mode.plan.rule, c1 starts => run c1
@@ -85,14 +85,8 @@ fn an_answer_that_comes_with_the_response_costs_no_wait() {
 
 #[test]
 fn narrower_arguments_are_what_is_approved_and_run_and_the_model_is_told() {
-    let world = check(
-        "> create
-         -
-         > open mode=plan:p
-         mode plan (start)
-         > prompt hi
-         turn 1, request 1.1 items=2 => ask model
-         > call run={\"all\":1}
+    let world = judged(
+        "> call run={\"all\":1}
          c1 wants run {\"all\":1}, c1 judging => judge c1
          > policy c1 ask narrow={\"one\":1}
          c1 is {\"one\":1} by mode.plan.rule, c1 ask mode.plan.rule, a1 asks c1 mode.plan.rule
@@ -106,14 +100,8 @@ fn narrower_arguments_are_what_is_approved_and_run_and_the_model_is_told() {
 
 #[test]
 fn arguments_that_make_no_sense_are_a_no() {
-    check(
-        "> create
-         -
-         > open mode=plan:p
-         mode plan (start)
-         > prompt hi
-         turn 1, request 1.1 items=2 => ask model
-         > call run
+    judged(
+        "> call run
          c1 wants run, c1 judging => judge c1
          > policy c1 allow narrow=[1]
          c1 deny mode.plan.narrowed, c1 denied!, request 2.1 items=4 => ask model",
@@ -184,14 +172,8 @@ fn another_mode_or_policy_judges_what_waits() {
 
 #[test]
 fn a_policy_that_was_asked_is_asked_again_after_a_crash() {
-    check(
-        "> create
-         -
-         > open mode=plan:p
-         mode plan (start)
-         > prompt hi
-         turn 1, request 1.1 items=2 => ask model
-         > call edit
+    judged(
+        "> call edit
          c1 wants edit, c1 judging => judge c1
          > open same
          c1 judging => judge c1
@@ -264,6 +246,56 @@ fn a_hook_stops_what_was_said_before_it_is_asked_and_what_was_answered_before_it
 }
 
 #[test]
+fn what_a_hook_says_before_a_step_is_in_the_request_of_that_step() {
+    let world = check(
+        "> create
+         -
+         > open
+         -
+         > prompt hi
+         turn 1, request 1.1 items=1 => ask model
+         > hook note for the next
+         hooks notes for the next
+         > hook-before note mind the gap
+         hooks notes mind the gap at once
+         > call read
+         c1 wants read, c1 allow default.read, c1 starts => run c1
+         > hook-before note too late for this one
+         hooks notes too late for this one
+         > report c1 returned
+         c1 returned, request 2.1 items=6 => ask model
+         > hook-after note what follows
+         hooks notes what follows
+         > say done
+         done
+         > prompt on
+         turn 2, request 1.1 items=9 => ask model",
+    );
+    let texts: Vec<String> = world
+        .state
+        .history
+        .iter()
+        .map(|item| match item.as_ref() {
+            Item::User { text } => text.clone(),
+            Item::Assistant { .. } => "model".to_owned(),
+            Item::ToolResults { .. } => "results".to_owned(),
+        })
+        .collect();
+    let expected = [
+        "hi",
+        "for the next",
+        "mind the gap",
+        "model",
+        "results",
+        "too late for this one",
+        "model",
+        "what follows",
+        "on",
+    ];
+    assert_eq!(texts, expected);
+}
+
+#[test]
 fn a_mode_that_a_hook_proposes_judges_what_waits_once_a_person_chose_it() {
     check(
         "> create
@@ -327,14 +359,8 @@ fn where_a_policy_abstains_the_other_voices_decide() {
 
 #[test]
 fn a_call_that_waits_for_a_person_goes_by_what_its_policy_said_last() {
-    check(
-        "> create
-         -
-         > open mode=plan:p
-         mode plan (start)
-         > prompt hi
-         turn 1, request 1.1 items=2 => ask model
-         > call run
+    judged(
+        "> call run
          c1 wants run, c1 judging => judge c1
          > policy c1 ask
          c1 ask mode.plan.rule, a1 asks c1 mode.plan.rule
@@ -347,14 +373,8 @@ fn a_call_that_waits_for_a_person_goes_by_what_its_policy_said_last() {
 
 #[test]
 fn arguments_are_not_narrowed_to_what_was_denied() {
-    check(
-        "> create
-         -
-         > open mode=plan:p
-         mode plan (start)
-         > prompt hi
-         turn 1, request 1.1 items=2 => ask model
-         > policy run={\"n\":9} deny
+    judged(
+        "> policy run={\"n\":9} deny
          -
          > call run={\"n\":1}
          c1 wants run {\"n\":1}, c1 judging => judge c1
@@ -365,14 +385,8 @@ fn arguments_are_not_narrowed_to_what_was_denied() {
 
 #[test]
 fn nor_to_what_the_policy_gave_arguments_for_that_make_no_sense() {
-    check(
-        "> create
-         -
-         > open mode=plan:p
-         mode plan (start)
-         > prompt hi
-         turn 1, request 1.1 items=2 => ask model
-         > policy run={\"n\":9} allow narrow=[1]
+    judged(
+        "> policy run={\"n\":9} allow narrow=[1]
          -
          > call run={\"n\":1}
          c1 wants run {\"n\":1}, c1 judging => judge c1
@@ -385,13 +399,7 @@ fn nor_to_what_the_policy_gave_arguments_for_that_make_no_sense() {
 fn who_is_asked_about_narrower_arguments_is_still_asked_after_a_crash() {
     let script = |also: &str, opened_with: &str, after: &str| {
         format!(
-            "> create
-             -
-             > open mode=plan:p
-             mode plan (start)
-             > prompt hi
-             turn 1, request 1.1 items=2 => ask model
-             {also}> call run={{\"n\":1}}
+            "{also}> call run={{\"n\":1}}
              c1 wants run {{\"n\":1}}, c1 judging => judge c1
              > policy c1 ask narrow={{\"n\":0}}
              c1 is {{\"n\":0}} by mode.plan.rule, c1 ask mode.plan.rule, a1 asks c1 mode.plan.rule
@@ -399,11 +407,11 @@ fn who_is_asked_about_narrower_arguments_is_still_asked_after_a_crash() {
              {after}"
         )
     };
-    check(&script("", "p", "-"));
+    judged(&script("", "p", "-"));
     // Nor is it taken for what the policy said of another call that has these arguments.
-    check(&script("> policy run={\"n\":0} allow\n-\n", "p", "-"));
+    judged(&script("> policy run={\"n\":0} allow\n-\n", "p", "-"));
     // What it says of them later counts.
-    check(&script(
+    judged(&script(
         "",
         "p",
         "-
@@ -411,7 +419,7 @@ fn who_is_asked_about_narrower_arguments_is_still_asked_after_a_crash() {
          a1 withdrawn, c1 allow mode.plan.rule, c1 starts => run c1",
     ));
     // Another policy has not spoken of them.
-    check(&script("", "q", "a1 withdrawn, c1 judging => judge c1"));
+    judged(&script("", "q", "a1 withdrawn, c1 judging => judge c1"));
 }
 
 #[test]

@@ -20,10 +20,10 @@
 //! > undo c1 c2 of PATH…
 //! > message steer|queue|interrupt WORDS | withdraw m1
 //! > budget b.tokens=N b.cost=N b.work=N b.fuel=N b.calls=N b.steps=N   of the session; in a prompt of the turn
-//! > say WORDS used=INPUT+OUTPUT | model MODEL price=INPUT+OUTPUT        a million tokens
+//! > say WORDS used=INPUT+OUTPUT | call … used=… cost=MICRO-USD | model MODEL price=INPUT+OUTPUT        a million tokens
 //! > open mode=NAME[:POLICY][>LEADS-TO][[TOOL,…]] | mode NAME | modes MODE… | model MODEL
 //! > policy c1|TOOL=ARGUMENTS allow|ask|deny|abstain [narrow=ARGUMENTS] [by=POLICY]
-//! > hook stop WORDS | hook mode NAME | hook note WORDS | hook-after …   at a prompt; after a step
+//! > hook stop WORDS | hook mode NAME | hook note WORDS   at a prompt; hook-before …, hook-after … a step; hook-end … a turn
 //! > grant CAPABILITY | revoke CAPABILITY     lent to the component `editor` by the user
 //! > archive on | off | fork N WORDS | import PATH | rewind N     at the event N; by N inputs
 //! > answer a1 yes | tool | no WORDS | wrong   `wrong` binds to another digest
@@ -217,15 +217,17 @@ impl World {
             }
             "say" => {
                 let parts = vec![AssistantPart::Text { text: rest.to_owned() }];
-                let mut event = responded(entropy, parts, ModelStop::EndOfTurn);
-                let used = words.iter().find_map(|word| word.strip_prefix("used=")?.split_once('+'));
-                if let (Some((input, output)), Event::ModelResponded { usage, .. }) = (used, &mut event) {
-                    (usage.input_tokens, usage.output_tokens) = (input.parse().unwrap(), output.parse().unwrap());
-                }
-                event
+                using(&words, responded(entropy, parts, ModelStop::EndOfTurn))
             }
             "cut" => responded(entropy, vec![AssistantPart::Text { text: rest.to_owned() }], ModelStop::OutputLimit),
-            "call" => responded(entropy, calls(&words), ModelStop::ToolCalls),
+            "call" => {
+                let of_calls: Vec<&str> = words
+                    .iter()
+                    .copied()
+                    .filter(|word| !word.starts_with("used=") && !word.starts_with("cost="))
+                    .collect();
+                using(&words, responded(entropy, calls(&of_calls), ModelStop::ToolCalls))
+            }
             "fail" => failed(entropy, &words),
             "retry" => Event::RetryDue,
             "interrupt" => Event::InterruptRequested,
@@ -285,6 +287,9 @@ impl World {
             "hook-end" => Event::HooksAnswered { point: HookPoint::Stop, call: None, answers: vec![hook(&words)] },
             "hook-after" => {
                 Event::HooksAnswered { point: HookPoint::AfterStep, call: None, answers: vec![hook(&words)] }
+            }
+            "hook-before" => {
+                Event::HooksAnswered { point: HookPoint::BeforeStep, call: None, answers: vec![hook(&words)] }
             }
             "grant" => Event::GrantGiven { grant: grant(rest) },
             "revoke" => Event::GrantRevoked { grant: grant(rest).id() },
@@ -549,12 +554,7 @@ impl World {
         match event {
             Event::TurnStarted { number, .. } => format!("turn {number}"),
             Event::ModelRequested { step, attempt, items, reserved } => {
-                let reserved = match reserved {
-                    Reservation { tokens: 0, cost_micro_usd: 0 } => String::new(),
-                    Reservation { tokens, cost_micro_usd: 0 } => format!(" tokens={tokens}"),
-                    Reservation { tokens, cost_micro_usd } => format!(" tokens={tokens} cost={cost_micro_usd}"),
-                };
-                format!("request {step}.{attempt} items={items}{reserved}")
+                format!("request {step}.{attempt} items={items}{}", set_aside(*reserved))
             }
             Event::RetryScheduled { attempt, asked_by_provider, .. } => {
                 format!("repeat {attempt}{}", if *asked_by_provider { " as asked" } else { "" })
@@ -645,7 +645,10 @@ impl World {
             Event::ArgumentsReplaced { call, arguments, by } => {
                 format!("{} is {arguments} by {by}", self.call_name(*call))
             }
-            Event::NoteAdded { by, text } => format!("{by} notes {text}"),
+            Event::NoteAdded { by, text, reserved } => {
+                let at_once = reserved.map_or(String::new(), |it| format!(" at once{}", set_aside(it)));
+                format!("{by} notes {text}{at_once}")
+            }
             input => panic!("{} is an input", input.kind()),
         }
     }

@@ -98,7 +98,10 @@ pub(crate) fn input(state: &SessionState, number: usize, (kind, a, b, c): Move) 
         },
         35 => Event::BudgetSet { budget: budget(a, b) },
         26 | 27 => policy(state, a, b),
-        28 => Event::HooksAnswered { point: HookPoint::Prompt, call: None, answers: vec![hook(a, b)] },
+        28 => {
+            let points = [HookPoint::Prompt, HookPoint::BeforeStep, HookPoint::AfterStep, HookPoint::Stop];
+            Event::HooksAnswered { point: points[usize::from(c) % 4], call: None, answers: vec![hook(a, b)] }
+        }
         29 if a < 128 => Event::ModeChosen { mode: ["plan", "build", "none"][usize::from(b) % 3].into() },
         29 => Event::ModesChanged { modes: modes(b) },
         30 => Event::ModelChosen { model: "test/other".parse().unwrap(), price: None },

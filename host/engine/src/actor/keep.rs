@@ -105,7 +105,7 @@ impl SessionWriter {
         let (past, _) = load_to(log.as_ref(), self.id, to).await?;
         let decision = decide_rewind(&mut self.session.state, to, past.state)?;
         let mut batch = Batch::default();
-        self.add(&mut batch, decision, Actor::Principal("person".to_owned()));
+        self.add(&mut batch, decision, Actor::Principal("person".to_owned()), self.ports.clock.now());
         // Waking must not have to read what was left behind.
         self.keep.due = Some(self.session.tip.sequence.next());
         self.commit(batch).await.map_err(|error| SessionError::Closed(Some(error.to_string())))?;

@@ -3,12 +3,10 @@
 use crate::world::{World, finish};
 use async_trait::async_trait;
 use harness_core::event::TurnLimits;
-use harness_core::{ApproveMode, Sequence, SessionId, SessionState, Tip};
-use harness_engine::ports::{
-    Ancestor, AppendError, Checkpoint, EventLog, SessionAppend, StoreError, StoredEvent, Takeover,
-};
+use harness_core::{ApproveMode, Sequence, SessionId, SessionState};
+use harness_engine::ports::{Checkpoint, EventLog, StoreError, StoredEvent, Takeover};
 use harness_engine::{CheckpointPolicy, Host, Ports, Session, SessionError};
-use harness_sim::memory_store::MemoryStore;
+use harness_sim::log_between::{Between, LogBetween};
 use harness_sim::scripted_model::{Reply, ScriptedModel};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,51 +22,53 @@ type TwistBytes = fn(Vec<u8>) -> Vec<u8>;
 
 /// A log whose checkpoints are twisted, and that counts the events it is read.
 struct TwistedLog {
-    store: MemoryStore,
     twist: Twist,
     segment: TwistBytes,
     events_read: AtomicU64,
 }
 
 #[async_trait]
-impl EventLog for TwistedLog {
-    async fn append(&self, appends: Vec<SessionAppend>) -> Result<(), AppendError> {
-        self.store.append(appends).await
-    }
+impl Between for TwistedLog {
     async fn read(
         &self,
+        log: &dyn EventLog,
         session: SessionId,
         after: Sequence,
         events_max: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        let read = self.store.read(session, after, events_max).await?;
+        let read = log.read(session, after, events_max).await?;
         self.events_read.fetch_add(read.len() as u64, Ordering::Relaxed);
         Ok(read)
     }
-    async fn tip(&self, session: SessionId) -> Result<Tip, StoreError> {
-        self.store.tip(session).await
+
+    async fn checkpoint(
+        &self,
+        log: &dyn EventLog,
+        session: SessionId,
+        up_to: Sequence,
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        Ok(log.checkpoint(session, up_to).await?.and_then(self.twist))
     }
-    async fn erase_payload(&self, session: SessionId, sequence: Sequence) -> Result<(), StoreError> {
-        self.store.erase_payload(session, sequence).await
-    }
-    async fn lineage(&self, session: SessionId) -> Result<Vec<Ancestor>, StoreError> {
-        self.store.lineage(session).await
-    }
-    async fn checkpoint(&self, session: SessionId, up_to: Sequence) -> Result<Option<Checkpoint>, StoreError> {
-        Ok(self.store.checkpoint(session, up_to).await?.and_then(self.twist))
-    }
-    async fn segments(&self, session: SessionId, first: u32, bytes_max: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        let segments = self.store.segments(session, first, bytes_max).await?;
+
+    async fn segments(
+        &self,
+        log: &dyn EventLog,
+        session: SessionId,
+        first: u32,
+        bytes_max: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let segments = log.segments(session, first, bytes_max).await?;
         Ok(segments.into_iter().map(self.segment).collect())
     }
 }
 
 /// The state that a host over a twisted log loads, and how many events it read for it.
 async fn load_with(world: &World, id: SessionId, twist: Twist, segment: TwistBytes) -> (SessionState, u64) {
-    let log = Arc::new(TwistedLog { store: world.store.clone(), twist, segment, events_read: AtomicU64::new(0) });
-    let ports = Ports { log: Arc::clone(&log) as _, ..world.host.ports().clone() };
+    let twisted = Arc::new(TwistedLog { twist, segment, events_read: AtomicU64::new(0) });
+    let log = Arc::new(LogBetween::new(Arc::clone(&twisted), Arc::new(world.store.clone())));
+    let ports = Ports { log, ..world.host.ports().clone() };
     let loaded = Host::new(ports, world.holder.clone(), "test").load(id).await.unwrap();
-    (loaded.state, log.events_read.load(Ordering::Relaxed))
+    (loaded.state, twisted.events_read.load(Ordering::Relaxed))
 }
 
 /// The fold of the whole log.

@@ -172,17 +172,17 @@ async fn what_hooks_note_reaches_the_model_and_what_they_propose_a_person_choose
 }
 
 /// Stops at words with "halt", takes long over words with "slow", and notes the rest.
-struct Listener {
+pub(crate) struct Listener {
     slow: tokio::sync::Semaphore,
     heard: std::sync::Mutex<Vec<String>>,
 }
 
 impl Listener {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { slow: tokio::sync::Semaphore::new(0), heard: std::sync::Mutex::default() })
     }
 
-    fn heard(&self) -> Vec<String> {
+    pub(crate) fn heard(&self) -> Vec<String> {
         self.heard.lock().unwrap().clone()
     }
 }
@@ -209,7 +209,7 @@ impl Policy for Listener {
     }
 }
 
-async fn listened(world: &World, listener: &Arc<Listener>) -> (Host, Session) {
+pub(crate) async fn listened(world: &World, listener: &Arc<Listener>) -> (Host, Session) {
     let host = world.host.clone().with_policy(Arc::clone(listener) as _);
     let new = NewSession { workspace: "/work".to_owned(), title: None };
     let hands = Arc::clone(&world.hands) as _;
@@ -217,7 +217,7 @@ async fn listened(world: &World, listener: &Arc<Listener>) -> (Host, Session) {
     (host, session)
 }
 
-fn halted() -> TurnEnd {
+pub(crate) fn halted() -> TurnEnd {
     TurnEnd::Stopped { by: "listener".to_owned(), words: "halted".to_owned() }
 }
 

@@ -1,13 +1,15 @@
 //! A session as a file, and back.
 
 use crate::checkpoints::{refold, replies, turn};
-use crate::world::World;
+use crate::world::{World, finish};
 use harness_core::envelope::{SealContext, seal};
-use harness_core::event::ForkFiles;
+use harness_core::event::{ForkFiles, ModelFailureKind, TurnEnd, TurnLimits};
+use harness_core::message::Delivery;
 use harness_core::{ApproveMode, Event, Sequence, SessionId, Tip};
 use harness_engine::ports::{Blobs, EventLog, Index, SessionFilter};
 use harness_engine::{ImportAs, ImportError, ImportLimits, OpenError};
-use harness_sim::scripted_model::ScriptedModel;
+use harness_sim::gate::Gate;
+use harness_sim::scripted_model::{Reply, ScriptedModel};
 use std::io::Cursor;
 
 /// A world with a session of some turns that was forked and went on, and the fork's file.
@@ -254,4 +256,29 @@ async fn a_file_whose_changes_lead_out_of_the_workspace_is_refused() {
         let refused = import(&other, &with_more(&file, &[event]), ImportAs::New).await.unwrap_err().to_string();
         assert!(refused.contains("out of the workspace"), "{path}: {refused}");
     }
+}
+
+#[tokio::test]
+async fn what_waits_to_be_delivered_waits_where_it_was_said_and_not_in_what_is_made_of_the_file() {
+    // After a failure nothing begins by itself.
+    let gate = Gate::closed();
+    let world = World::tape([Reply::failure(ModelFailureKind::Refused).behind(&gate)]);
+    let session = world.create(ApproveMode::Edits).await;
+    let id = session.id();
+    session.prompt("go on", TurnLimits::default()).await.unwrap();
+    gate.reached(1).await;
+    let message = session.say("later", Delivery::Queue, TurnLimits::default()).await.unwrap();
+    gate.open();
+    assert!(matches!(finish(&session).await.unwrap(), TurnEnd::Failed { .. }));
+    session.close().await;
+    let other = World::tape([Reply::text("hello")]);
+    let here = import(&other, &export(&world, id).await, ImportAs::New).await.unwrap();
+    let session = other.open(here, ApproveMode::Edits).await.unwrap();
+    assert!(session.withdraw(message).await.is_err());
+    turn(&session).await;
+    let state = session.snapshot().await.unwrap().state;
+    assert_eq!((state.messages.len(), state.last_end), (0, Some(TurnEnd::Done)));
+    let kinds = other.kinds(here).await;
+    assert!(!kinds.iter().any(|kind| ["message_delivered", "message_expired"].contains(kind)), "{kinds:?}");
+    assert_eq!(world.host.load(id).await.unwrap().state.messages.len(), 1, "there it waits");
 }

@@ -1,12 +1,10 @@
 //! A log that a test can hold up, break and kill at any append.
 
 use async_trait::async_trait;
-use harness_core::{Sequence, SessionId, Tip};
-use harness_engine::ports::{
-    Ancestor, AppendError, Checkpoint, EventLog, Import, SessionAppend, StoreError, StoredEvent,
-};
+use harness_core::{Sequence, SessionId};
+use harness_engine::ports::{AppendError, EventLog, SessionAppend, StoreError, StoredEvent};
 use harness_sim::gate::Gate;
-use harness_sim::memory_store::MemoryStore;
+use harness_sim::log_between::Between;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -27,7 +25,6 @@ pub(crate) enum Fate {
 
 #[derive(Default)]
 pub(crate) struct WatchedLog {
-    store: MemoryStore,
     plan: Mutex<Plan>,
     dead: Gate,
     instead: Mutex<Option<SessionId>>,
@@ -40,10 +37,6 @@ struct Plan {
 }
 
 impl WatchedLog {
-    pub(crate) fn new(store: MemoryStore) -> Self {
-        Self { store, ..Self::default() }
-    }
-
     /// Appends since the last plan was made.
     pub(crate) fn appends(&self) -> u64 {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner).appends
@@ -81,64 +74,37 @@ impl WatchedLog {
 }
 
 #[async_trait]
-impl EventLog for WatchedLog {
-    async fn append(&self, appends: Vec<SessionAppend>) -> Result<(), AppendError> {
+impl Between for WatchedLog {
+    async fn append(&self, log: &dyn EventLog, appends: Vec<SessionAppend>) -> Result<(), AppendError> {
         let broken = Err(AppendError::Storage("the disk is gone".to_owned()));
         match self.next() {
-            None => self.store.append(appends).await,
+            None => log.append(appends).await,
             Some(Fate::DieBefore) => {
                 self.dead.pass().await;
                 broken
             }
             Some(Fate::DieAfter) => {
-                self.store.append(appends).await?;
+                log.append(appends).await?;
                 self.dead.pass().await;
                 broken
             }
             Some(Fate::Fail) => broken,
-            Some(Fate::FailAfter) => self.store.append(appends).await.and(broken),
+            Some(Fate::FailAfter) => log.append(appends).await.and(broken),
             Some(Fate::Hold(gate)) => {
                 gate.pass().await;
-                self.store.append(appends).await
+                log.append(appends).await
             }
         }
     }
 
     async fn read(
         &self,
+        log: &dyn EventLog,
         session: SessionId,
         after: Sequence,
         events_max: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let instead = *self.instead.lock().unwrap_or_else(PoisonError::into_inner);
-        self.store.read(instead.unwrap_or(session), after, events_max).await
-    }
-
-    async fn tip(&self, session: SessionId) -> Result<Tip, StoreError> {
-        self.store.tip(session).await
-    }
-
-    async fn erase_payload(&self, session: SessionId, sequence: Sequence) -> Result<(), StoreError> {
-        self.store.erase_payload(session, sequence).await
-    }
-
-    async fn lineage(&self, session: SessionId) -> Result<Vec<Ancestor>, StoreError> {
-        self.store.lineage(session).await
-    }
-
-    async fn checkpoint(&self, session: SessionId, up_to: Sequence) -> Result<Option<Checkpoint>, StoreError> {
-        self.store.checkpoint(session, up_to).await
-    }
-
-    async fn segments(&self, session: SessionId, first: u32, bytes_max: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.store.segments(session, first, bytes_max).await
-    }
-
-    async fn drop_checkpoints(&self, session: SessionId) -> Result<(), StoreError> {
-        self.store.drop_checkpoints(session).await
-    }
-
-    async fn import(&self, import: Import) -> Result<(), AppendError> {
-        self.store.import(import).await
+        log.read(instead.unwrap_or(session), after, events_max).await
     }
 }

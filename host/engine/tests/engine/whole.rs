@@ -4,16 +4,15 @@ use crate::checkpoints::{keeping, turn};
 use crate::world::World;
 use async_trait::async_trait;
 use harness_core::{ApproveMode, Sequence, SessionId, Tip};
-use harness_engine::ports::{Ancestor, AppendError, Checkpoint, EventLog, SessionAppend, StoreError, StoredEvent};
+use harness_engine::ports::{EventLog, StoreError, StoredEvent};
 use harness_engine::{Host, LoadError, Ports};
-use harness_sim::memory_store::MemoryStore;
+use harness_sim::log_between::{Between, LogBetween};
 use harness_sim::scripted_model::Reply;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A log to which somebody appends whenever its end was read.
 struct GrowingLog {
-    store: MemoryStore,
     /// The host of another process.
     writer: Host,
     grown: AtomicU64,
@@ -24,17 +23,15 @@ struct GrowingLog {
 }
 
 #[async_trait]
-impl EventLog for GrowingLog {
-    async fn append(&self, appends: Vec<SessionAppend>) -> Result<(), AppendError> {
-        self.store.append(appends).await
-    }
+impl Between for GrowingLog {
     async fn read(
         &self,
+        log: &dyn EventLog,
         session: SessionId,
         after: Sequence,
         events_max: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        let mut read = self.store.read(session, after, events_max).await?;
+        let mut read = log.read(session, after, events_max).await?;
         if let Some(payload) = read.get_mut(1).filter(|_| self.is_damaged && after == Sequence::START) {
             payload.payload.as_mut().unwrap().bytes[3] ^= 1;
         }
@@ -44,26 +41,16 @@ impl EventLog for GrowingLog {
         }
         Ok(read)
     }
-    async fn tip(&self, session: SessionId) -> Result<Tip, StoreError> {
-        Ok((self.twist)(self.store.tip(session).await?))
-    }
-    async fn erase_payload(&self, session: SessionId, sequence: Sequence) -> Result<(), StoreError> {
-        self.store.erase_payload(session, sequence).await
-    }
-    async fn lineage(&self, session: SessionId) -> Result<Vec<Ancestor>, StoreError> {
-        self.store.lineage(session).await
-    }
-    async fn checkpoint(&self, session: SessionId, up_to: Sequence) -> Result<Option<Checkpoint>, StoreError> {
-        self.store.checkpoint(session, up_to).await
-    }
-    async fn segments(&self, session: SessionId, first: u32, bytes_max: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.store.segments(session, first, bytes_max).await
+
+    async fn tip(&self, log: &dyn EventLog, session: SessionId) -> Result<Tip, StoreError> {
+        Ok((self.twist)(log.tip(session).await?))
     }
 }
 
-fn growing(world: &World, twist: fn(Tip) -> Tip) -> Host {
-    let (store, writer) = (world.store.clone(), world.host.clone());
-    let log = Arc::new(GrowingLog { store, writer, grown: AtomicU64::new(0), twist, is_damaged: false });
+/// A host over a log that grows.
+fn growing(world: &World, twist: fn(Tip) -> Tip, is_damaged: bool) -> Host {
+    let growing = GrowingLog { writer: world.host.clone(), grown: AtomicU64::new(0), twist, is_damaged };
+    let log = Arc::new(LogBetween::new(Arc::new(growing), Arc::new(world.store.clone())));
     let ports = Ports { log, ..world.host.ports().clone() };
     Host::new(ports, world.holder.clone(), "test")
 }
@@ -82,7 +69,7 @@ async fn a_log_that_is_being_written_is_verified_and_replayed_as_it_is_now() {
     let world = World::tape([Reply::text("one"), Reply::text("two")]);
     let id = a_session(&world).await;
     let end = world.store.tip(id).await.unwrap();
-    let verified = growing(&world, |tip| tip).verify_whole(id, Some(end.hash)).await.unwrap();
+    let verified = growing(&world, |tip| tip, false).verify_whole(id, Some(end.hash)).await.unwrap();
     assert_eq!(
         (verified.events, verified.head, verified.known_head_at),
         (end.sequence.0, end.hash, Some(end.sequence))
@@ -90,9 +77,9 @@ async fn a_log_that_is_being_written_is_verified_and_replayed_as_it_is_now() {
     assert!(verified.is_loaded_as_logged, "{verified:?}");
     let end = world.store.tip(id).await.unwrap();
     assert!(end.sequence.0 > verified.events, "it grew meanwhile");
-    assert_eq!(growing(&world, |tip| tip).verify(id).await.unwrap(), end);
+    assert_eq!(growing(&world, |tip| tip, false).verify(id).await.unwrap(), end);
     let end = world.store.tip(id).await.unwrap();
-    let replayed = growing(&world, |tip| tip).replay(id).await.unwrap();
+    let replayed = growing(&world, |tip| tip, false).replay(id).await.unwrap();
     assert_eq!((replayed.events, replayed.difference), (end.sequence.0, None));
 }
 
@@ -105,7 +92,7 @@ async fn an_end_that_is_not_that_of_the_events_is_told() {
         |tip| Tip { sequence: tip.sequence.next(), ..tip },
     ];
     for twist in twists {
-        let host = growing(&world, twist);
+        let host = growing(&world, twist, false);
         for told in [host.verify_whole(id, None).await.map(|_| ()), host.verify(id).await.map(|_| ())] {
             assert!(matches!(&told, Err(LoadError::Store(StoreError::Damaged(_)))), "{told:?}");
         }
@@ -118,10 +105,7 @@ async fn a_whole_log_is_read_whatever_checkpoints_there_are() {
     world.host = keeping(&world);
     let id = a_session(&world).await;
     assert_eq!(world.host.load_whole(id).await.unwrap().state, world.host.load(id).await.unwrap().state);
-    let (store, writer) = (world.store.clone(), world.host.clone());
-    let log = GrowingLog { store, writer, grown: AtomicU64::new(0), twist: |tip| tip, is_damaged: true };
-    let ports = Ports { log: Arc::new(log), ..world.host.ports().clone() };
-    let host = Host::new(ports, world.holder.clone(), "test");
+    let host = growing(&world, |tip| tip, true);
     assert!(host.load(id).await.is_ok(), "a checkpoint stands for what is before it");
     let told = host.load_whole(id).await;
     assert!(matches!(&told, Err(LoadError::Damaged { after: Sequence(1), .. })), "{told:?}");

@@ -9,6 +9,7 @@ use harness_sim::clock::SimClock;
 use harness_sim::fake_hands::{FakeHands, specs};
 use harness_sim::files::{Files, MemoryFiles};
 use harness_sim::ids::SeededIds;
+use harness_sim::log_between::LogBetween;
 use harness_sim::memory_store::MemoryStore;
 use harness_sim::scripted_model::{Reply, ScriptedModel};
 use std::sync::Arc;
@@ -59,12 +60,12 @@ impl World {
     pub(crate) fn over(store: MemoryStore, files: Arc<MemoryFiles>, model: ScriptedModel, clock: SimClock) -> Self {
         let pid = PROCESSES.fetch_add(1, Ordering::Relaxed);
         let holder = Holder { machine: "test".to_owned(), pid, process_start: 1 };
-        let log = Arc::new(WatchedLog::new(store.clone()));
+        let log = Arc::new(WatchedLog::default());
         let hands = Arc::new(FakeHands::new(Arc::clone(&files)));
         let (model, clock) = (Arc::new(model), Arc::new(clock));
         let kept = Arc::new(store.clone());
         let ports = Ports {
-            log: Arc::clone(&log) as _,
+            log: Arc::new(LogBetween::new(Arc::clone(&log), Arc::clone(&kept) as _)),
             lease: Arc::clone(&kept) as _,
             index: Arc::clone(&kept) as _,
             blobs: Arc::clone(&kept) as _,

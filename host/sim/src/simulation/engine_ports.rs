@@ -6,18 +6,19 @@ use super::evidence::{Acquired, Evidence, Execution, Request, Told};
 use super::inputs::{self, file_state, round_of};
 use super::pilot::{Listener, Note};
 use crate::ids::SeededIds;
+use crate::log_between::{Between, LogBetween};
 use crate::random::Random;
 use async_trait::async_trait;
 use harness_core::change::{FileState, Manifest};
 use harness_core::event::{ApplyResult, ModelFailure, ModelFailureKind};
 use harness_core::item::{Effects, ToolSpec};
 use harness_core::mode::{HookAnswer, HookPoint, PolicyAnswer, PolicyQuestion};
-use harness_core::{CallId, Epoch, InboxId, Outcome, Sequence, SessionId, TimeMs, Tip};
+use harness_core::{CallId, Epoch, InboxId, Outcome, SessionId, TimeMs, Tip};
 use harness_engine::Ports;
 use harness_engine::ports::{
-    Ancestor, AppendError, Blob, Blobs, CallReport, CallRequest, Checkpoint, Clock, DeltaSink, EventLog, Hands, Holder,
-    HookOccasion, Import, Inbox, InboxEntry, InboxError, InboxReceipt, Index, Kv, Lease, LeaseError, Model, ModelDelta,
-    ModelRequest, ModelResponse, Policy, SessionAppend, StoreError, StoredEvent, Takeover, UnreadEntry,
+    AppendError, Blob, Blobs, CallReport, CallRequest, Clock, DeltaSink, EventLog, Hands, Holder, HookOccasion, Inbox,
+    InboxEntry, InboxError, InboxReceipt, Index, Kv, Lease, LeaseError, Model, ModelDelta, ModelRequest, ModelResponse,
+    Policy, SessionAppend, StoreError, Takeover, UnreadEntry,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -227,7 +228,7 @@ impl SimPorts {
     pub(crate) fn over<S: Store>(&self, store: Arc<S>, seed: u64) -> Ports {
         let all = Arc::new(self.clone());
         Ports {
-            log: Arc::clone(&all) as _,
+            log: Arc::new(LogBetween::new(Arc::clone(&all), Arc::clone(&store) as _)),
             lease: Arc::clone(&all) as _,
             index: Arc::clone(&store) as _,
             blobs: Arc::clone(&store) as _,
@@ -377,8 +378,8 @@ impl Hands for SimPorts {
 }
 
 #[async_trait]
-impl EventLog for SimPorts {
-    async fn append(&self, appends: Vec<SessionAppend>) -> Result<(), AppendError> {
+impl Between for SimPorts {
+    async fn append(&self, log: &dyn EventLog, appends: Vec<SessionAppend>) -> Result<(), AppendError> {
         self.desk.disk().await;
         let failed = |what: &'static str| {
             self.outside().reached.push(what);
@@ -393,7 +394,7 @@ impl EventLog for SimPorts {
             return Err(AppendError::Quota { needed_bytes: 2, quota_bytes: 1 });
         }
         let told: Vec<Told> = appends.iter().filter(|it| self.is_its(it.session)).flat_map(told_by).collect();
-        let appended = self.store.append(appends).await;
+        let appended = log.append(appends).await;
         if let Err(AppendError::Fenced { .. }) = &appended {
             self.outside().reached.push("append fenced");
         }
@@ -405,43 +406,6 @@ impl EventLog for SimPorts {
         told.into_iter().for_each(|told| self.note(Note::Told(told)));
         self.desk.disk().await;
         Ok(())
-    }
-
-    async fn read(
-        &self,
-        session: SessionId,
-        after: Sequence,
-        events_max: usize,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.store.read(session, after, events_max).await
-    }
-
-    async fn tip(&self, session: SessionId) -> Result<Tip, StoreError> {
-        self.store.tip(session).await
-    }
-
-    async fn erase_payload(&self, session: SessionId, sequence: Sequence) -> Result<(), StoreError> {
-        self.store.erase_payload(session, sequence).await
-    }
-
-    async fn lineage(&self, session: SessionId) -> Result<Vec<Ancestor>, StoreError> {
-        self.store.lineage(session).await
-    }
-
-    async fn checkpoint(&self, session: SessionId, up_to: Sequence) -> Result<Option<Checkpoint>, StoreError> {
-        self.store.checkpoint(session, up_to).await
-    }
-
-    async fn segments(&self, session: SessionId, first: u32, bytes_max: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.store.segments(session, first, bytes_max).await
-    }
-
-    async fn drop_checkpoints(&self, session: SessionId) -> Result<(), StoreError> {
-        self.store.drop_checkpoints(session).await
-    }
-
-    async fn import(&self, import: Import) -> Result<(), AppendError> {
-        self.store.import(import).await
     }
 }
 

@@ -32,7 +32,7 @@ impl Screen {
                 self.aside(&format!("runs with other arguments, by {}: {arguments}", name(by)));
             }
             Event::HooksAnswered { answers, .. } => answers.iter().for_each(|answer| self.hook_broke(answer)),
-            Event::NoteAdded { by, text } => {
+            Event::NoteAdded { by, text, .. } => {
                 self.aside(&format!("{} tells the model: {}", name(by), one_line(text, RESULT_CHARS_MAX)));
             }
             Event::BudgetCrossed { limit, maximum } => {

@@ -154,3 +154,22 @@ pub(crate) fn provider_problem(history: &[Arc<Item>]) -> Option<String> {
     }
     (!open.is_empty()).then(|| format!("{open:?} were never answered"))
 }
+
+/// What a request has set aside; nothing where nothing is.
+pub(crate) fn set_aside(reserved: Reservation) -> String {
+    match reserved {
+        Reservation { tokens: 0, cost_micro_usd: 0 } => String::new(),
+        Reservation { tokens, cost_micro_usd: 0 } => format!(" tokens={tokens}"),
+        Reservation { tokens, cost_micro_usd } => format!(" tokens={tokens} cost={cost_micro_usd}"),
+    }
+}
+
+/// A response that took what `used=INPUT+OUTPUT` and `cost=MICRO-USD` among these words say.
+pub(crate) fn using(words: &[&str], mut response: Event) -> Event {
+    let used = words.iter().find_map(|word| word.strip_prefix("used=")?.split_once('+'));
+    if let (Some((input, output)), Event::ModelResponded { usage, .. }) = (used, &mut response) {
+        (usage.input_tokens, usage.output_tokens) = (input.parse().unwrap(), output.parse().unwrap());
+        usage.cost_micro_usd = words.iter().find_map(|word| word.strip_prefix("cost=")?.parse().ok());
+    }
+    response
+}

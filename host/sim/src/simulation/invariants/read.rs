@@ -85,7 +85,9 @@ impl<'a> Seen<'a> {
             if targets.contains(&Sequence(sequence)) {
                 then.insert(Sequence(sequence), fold.state().clone());
             }
-            is_asked |= matches!(event, Event::ModelRequested { .. } | Event::SessionOpened { .. });
+            // A note of a hook before a step is in the request that is out.
+            let is_note = matches!(event, Event::NoteAdded { reserved: Some(_), .. });
+            is_asked |= is_note || matches!(event, Event::ModelRequested { .. } | Event::SessionOpened { .. });
             let is_end = self.headers.get(index + 1).is_none_or(|next| next.origin == Origin::Input);
             if is_end && std::mem::take(&mut is_asked) {
                 self.asked.insert(sequence, fold.state().history.clone());

@@ -98,6 +98,8 @@ impl Purses {
             Event::BudgetSet { budget } => self.session.budget = *budget,
             // What it may spend here somebody here says.
             Event::SessionImported { .. } => (self.turn, self.session.budget) = (None, Budget::default()),
+            // The request that is out holds it too.
+            Event::NoteAdded { reserved: Some(reserved), .. } => self.reserved = *reserved,
             Event::ModelRequested { reserved, .. } => {
                 self.reserved = *reserved;
                 self.add(|purse| purse.steps += 1);
@@ -109,7 +111,10 @@ impl Purses {
                 self.add(|purse| {
                     let (tokens, cost) = match *usage == Usage::default() {
                         true => (reserved.tokens, reserved.cost_micro_usd),
-                        false => (usage.input_tokens + usage.output_tokens, usage.cost_micro_usd.unwrap_or(0)),
+                        false => {
+                            let cost = usage.cost_micro_usd.unwrap_or(reserved.cost_micro_usd);
+                            (usage.input_tokens + usage.output_tokens, cost)
+                        }
                     };
                     (purse.tokens, purse.cost) = (purse.tokens + tokens, purse.cost + cost);
                     purse.work_ms += time_ms;
