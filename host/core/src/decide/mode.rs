@@ -126,7 +126,7 @@ impl Draft<'_> {
         if self.state.mode == mode {
             return Ok(());
         }
-        let (policy, model, text) = (spec.policy, spec.model.clone(), words_of(spec));
+        let (policy, model, text) = (spec.policy, spec.model.clone(), spec.words());
         let (mode, previous, reason) = (mode.to_owned(), self.state.mode.clone(), reason.to_owned());
         self.emit(Event::ModeEntered { mode, previous, reason, policy, model, text })
     }
@@ -279,15 +279,4 @@ pub(super) fn is_object(arguments: &str) -> bool {
     let is_one = || serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(arguments).is_ok();
     let is_clear = || serde_json::from_str::<Unambiguous>(arguments).is_ok();
     arguments.len() <= ARGUMENT_BYTES_MAX && is_one() && is_clear()
-}
-
-/// What the model is told of a mode that it enters.
-fn words_of(mode: &ModeSpec) -> String {
-    let tools = mode.tools.as_ref().map_or_else(String::new, |tools| match tools.as_slice() {
-        [] => "\nIn this mode no tools are used but the session's own.".to_owned(),
-        tools => format!("\nIn this mode only these tools are used, and the session's own: {}.", tools.join(", ")),
-    });
-    let instructions =
-        if mode.instructions.is_empty() { String::new() } else { format!("\n{}", mode.instructions.trim()) };
-    format!("[The session is now in the mode `{}`.]{instructions}{tools}", mode.name)
 }

@@ -211,7 +211,7 @@ impl SessionState {
         self.tell_notes();
     }
 
-    fn note(&mut self, text: &str) {
+    pub(super) fn note(&mut self, text: &str) {
         if !text.is_empty() && self.notes.len() < NOTES_MAX {
             self.notes.push(text.to_owned());
         }
