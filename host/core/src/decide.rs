@@ -392,7 +392,7 @@ impl Draft<'_> {
             Event::CallReported { call, .. } => {
                 self.emit(input)?;
                 self.judge_report(call)?;
-                self.advance()
+                self.go_on_after_report()
             }
             Event::MessageReceived { .. } | Event::MessageWithdrawn { .. } => self.take_message(input),
             Event::BudgetSet { .. } | Event::WorkspaceObserved { .. } => self.emit(input),

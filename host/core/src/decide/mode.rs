@@ -246,10 +246,10 @@ impl Draft<'_> {
     }
 
     fn take_hooks(&mut self, input: Event) -> Result<(), Refusal> {
-        let Event::HooksAnswered { point, answers, .. } = &input else {
+        let Event::HooksAnswered { point, call, answers } = &input else {
             return Err(Refusal::NotAnInput(input.kind()));
         };
-        let (point, answers, before) = (*point, answers.clone(), self.state.mode.clone());
+        let (point, call, answers, before) = (*point, *call, answers.clone(), self.state.mode.clone());
         self.emit(input)?;
         for answer in answers {
             if !answer.note.is_empty() {
@@ -266,8 +266,12 @@ impl Draft<'_> {
             }
         }
         let Some(turn) = &self.state.turn else { return Ok(()) };
-        // The response that the hook heard of comes next, and is not lost.
-        let waits = point == HookPoint::AfterStep && matches!(turn.phase, Phase::Requesting { .. });
+        // The response or the report that the hook heard of comes next, and is not lost.
+        let waits = match point {
+            HookPoint::AfterStep => matches!(turn.phase, Phase::Requesting { .. }),
+            HookPoint::AfterCall => call.is_some_and(|call| self.state.is_running(call)),
+            _ => false,
+        };
         if turn.stopping.is_some() && !waits {
             return self.stop_calls();
         }

@@ -173,6 +173,15 @@ impl Draft<'_> {
         self.advance()
     }
 
+    /// Goes on with the step; with none of its other calls where a hook that heard of the report stops the turn.
+    pub(super) fn go_on_after_report(&mut self) -> Result<(), Refusal> {
+        let turn = self.state.turn.as_ref();
+        let is_stopped = turn.is_some_and(|turn| {
+            matches!(turn.stopping, Some(TurnEnd::Stopped { .. })) && matches!(turn.phase, Phase::Calling { .. })
+        });
+        if is_stopped { self.stop_calls() } else { self.advance() }
+    }
+
     /// Takes up a call whose report will never come: it is run again where nothing outside a private
     /// layer can have happened, under the rules that hold now.
     fn recover_running(&mut self, call: &Call) -> Result<(), Refusal> {

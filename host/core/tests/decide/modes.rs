@@ -413,3 +413,55 @@ fn who_is_asked_about_narrower_arguments_is_still_asked_after_a_crash() {
     // Another policy has not spoken of them.
     check(&script("", "q", "a1 withdrawn, c1 judging => judge c1"));
 }
+
+#[test]
+fn a_hook_that_stops_after_a_call_loses_nothing_of_what_the_call_did() {
+    let begin = "> create
+         -
+         > open approve=all
+         -
+         > prompt hi
+         turn 1, request 1.1 items=1 => ask model
+         > call run run
+         c1 wants run, c2 wants run, c1 allow approve.all, c1 starts => run c1
+         ";
+    check(&format!(
+        "{begin}> hook-call c1 stop enough
+         -
+         > report c1 observed f
+         c1 returned [f], c2 interrupted!, end stopped by hooks: enough"
+    ));
+    // What was stopped while its hooks heard of it has ended: nobody waits for its report any more.
+    check(&format!(
+        "{begin}> interrupt
+         c1 in_doubt!, c2 interrupted!, interrupted => cancel c1
+         > prompt on
+         turn 2, request 1.1 items=4 => ask model
+         > hook-call c1 stop enough
+         -
+         > report c1 observed f
+         refused: c1 is not under way
+         > say done
+         done"
+    ));
+}
+
+#[test]
+fn what_a_call_staged_is_judged_before_the_stop_of_a_hook_counts() {
+    check(
+        "> create
+         -
+         > open approve=edits
+         -
+         > prompt hi
+         turn 1, request 1.1 items=1 => ask model
+         > call edit edit
+         c1 wants edit, c2 wants edit, c1 allow default.edit, c1 starts => run c1
+         > hook-call c1 stop enough
+         -
+         > report c1 staged f
+         c1 allow approve.edits, c1 authorized, c2 interrupted! => put c1 [f]
+         > put c1 applied
+         c1 returned [f], end stopped by hooks: enough",
+    );
+}
