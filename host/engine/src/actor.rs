@@ -33,7 +33,8 @@ use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
 use harness_core::mode::{HookPoint, PolicyAnswer};
 use harness_core::record::KvWrite;
 use harness_core::{
-    Actor, CallId, Command, Decision, Epoch, Event, Grant, Origin, Refusal, Sequence, SessionId, TimeMs, Tip, decide,
+    Actor, CallId, Command, Decision, Epoch, Event, Grant, Origin, Refusal, Sequence, SessionId, TimeMs, Tip, TurnId,
+    decide,
 };
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -69,10 +70,10 @@ pub(crate) enum Wake {
     Put { call: CallId, result: ApplyResult },
     /// A policy was asked about a call.
     Policy { answer: Box<PolicyAnswer> },
-    /// Hooks wanted something.
-    Hooks { answered: Box<Event> },
-    /// What had to be asked before a wake is taken was asked.
-    Prepared { inputs: Vec<Event>, wake: Box<Wake> },
+    /// Hooks wanted something; `turn` is the one that they heard of, where they heard of one under way.
+    Hooks { answered: Box<Event>, turn: Option<TurnId> },
+    /// What had to be asked before a wake is taken was asked; `turn` as for [`Self::Hooks`].
+    Prepared { inputs: Vec<Event>, wake: Box<Wake>, turn: Option<TurnId> },
     /// Something was left in a state that only opening the session again can mend.
     Broken { what: String },
     /// A person goes back to an earlier event.
@@ -403,7 +404,12 @@ impl SessionWriter {
                 let event = Event::PolicyAnswered { answers: vec![*answer] };
                 Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None }
             }
-            Wake::Hooks { answered } => Taken { actor: Actor::Host, event: *answered, blobs: Vec::new(), reply: None },
+            Wake::Hooks { answered, turn } => {
+                if self.is_over(turn) {
+                    return None;
+                }
+                Taken { actor: Actor::Host, event: *answered, blobs: Vec::new(), reply: None }
+            }
             Wake::Given { .. }
             | Wake::Grants { .. }
             | Wake::Prepared { .. }

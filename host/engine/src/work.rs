@@ -124,7 +124,7 @@ impl Work {
         tokio::spawn(async move {
             let answers = policy::run_hooks(policy.as_ref(), occasion).await;
             if let Some(answered) = policy::hooks_answered(HookPoint::Stop, None, answers) {
-                let _ = wakes.send(Wake::Hooks { answered: Box::new(answered) }).await;
+                let _ = wakes.send(Wake::Hooks { answered: Box::new(answered), turn: None }).await;
             }
         });
     }
@@ -181,7 +181,7 @@ impl Work {
         let output_tokens_max = state.turn.as_ref().and_then(|turn| turn.limits.output_tokens_max);
         let items = state.history.clone();
         let ask = ModelRequest { session: self.session, context, items, output_tokens_max };
-        let request = self.next_request();
+        let (request, turn) = (self.next_request(), state.turn.as_ref().map(|turn| turn.id));
         let (model, wakes, updates) = (Arc::clone(&self.ports.model), self.wakes.clone(), self.updates.clone());
         let in_flight = Arc::clone(&self.in_flight);
         let task = tokio::spawn(async move {
@@ -189,7 +189,7 @@ impl Work {
                 && let Some(answered) = before_step(policy.as_ref(), occasion).await
             {
                 let stops = is_stop(&answered);
-                let _ = wakes.send(Wake::Hooks { answered: Box::new(answered) }).await;
+                let _ = wakes.send(Wake::Hooks { answered: Box::new(answered), turn }).await;
                 if stops {
                     return;
                 }
@@ -258,12 +258,13 @@ impl Work {
             let details = serde_json::json!({ "tool": ask.tool, "arguments": policy::cut(&ask.arguments) });
             policy::occasion(state, HookPoint::BeforeCall, details)
         });
+        let turn = state.turn.as_ref().map(|turn| turn.id);
         let task = tokio::spawn(async move {
             if let Some(occasion) = before {
                 let answers = policy::run_hooks(policy.as_ref(), occasion).await;
                 let stop = stop_of(&answers);
                 let answered = policy::hooks_answered(HookPoint::BeforeCall, Some(call), answers);
-                let answered = answered.map(|answered| Wake::Hooks { answered: Box::new(answered) });
+                let answered = answered.map(|answered| Wake::Hooks { answered: Box::new(answered), turn });
                 if let Some((rule, words)) = stop {
                     // It has not run: that is reported before the turn is stopped.
                     let report = Box::new(CallReport::of(Outcome::Denied { rule, words }));

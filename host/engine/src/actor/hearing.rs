@@ -2,7 +2,7 @@
 //!
 //! Promise: hooks at `prompt` hear all that is said to a session, whichever way it comes, and messages are taken in the
 //! order in which they came, however long hooks take over one. Whoever stops a turn by a message does not wait for
-//! hooks. What is refused was not said.
+//! hooks. What is refused was not said. What hooks and policies say of a turn counts for no other.
 //!
 //! Not here: asking (`policy`).
 
@@ -12,7 +12,7 @@ use crate::inbox;
 use crate::ports::{Consumed, InboxOutcome};
 use harness_core::limits::{MESSAGES_WAITING_MAX, PROMPT_BYTES_MAX};
 use harness_core::message::Delivery;
-use harness_core::{Actor, Event, Refusal, SessionState};
+use harness_core::{Actor, Event, Refusal, SessionState, TurnId};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
@@ -56,7 +56,9 @@ impl Wake {
 
 impl SessionWriter {
     pub(super) async fn take_wake(&mut self, batch: &mut Batch, wake: Wake) {
-        if let Wake::Prepared { inputs, wake } = wake {
+        if let Wake::Prepared { inputs, wake, turn } = wake {
+            // What was said of a turn that has ended counts for no other.
+            let inputs = if self.is_over(turn) { Vec::new() } else { inputs };
             return self.take_prepared(batch, inputs, *wake).await;
         }
         let delivery = match wake.message().as_deref() {
@@ -110,6 +112,11 @@ impl SessionWriter {
         {
             Box::pin(self.take_wake(batch, next)).await;
         }
+    }
+
+    /// Whether a turn that something was asked about is not under way any more.
+    pub(super) fn is_over(&self, turn: Option<TurnId>) -> bool {
+        turn.is_some() && turn != self.session.state.turn.as_ref().map(|turn| turn.id)
     }
 
     fn take_said(&mut self, batch: &mut Batch, inputs: Vec<Event>) {

@@ -292,3 +292,59 @@ async fn messages_keep_their_order_however_long_hooks_take() {
     settle().await;
     assert_eq!(session.snapshot().await.unwrap().state.turns, 2);
 }
+
+/// Stops the first turn that it hears of at a point, once it is let.
+struct Stopper {
+    point: HookPoint,
+    heard: Gate,
+    has_stopped: std::sync::atomic::AtomicBool,
+}
+
+impl Stopper {
+    fn at(point: HookPoint) -> Arc<Self> {
+        Arc::new(Self { point, heard: Gate::closed(), has_stopped: Default::default() })
+    }
+}
+
+#[async_trait]
+impl Policy for Stopper {
+    async fn judge(&self, _question: PolicyQuestion) -> PolicyAnswer {
+        unreachable!("there is no mode")
+    }
+
+    fn has_hooks(&self, point: HookPoint) -> bool {
+        point == self.point
+    }
+
+    async fn run_hooks(&self, _occasion: HookOccasion) -> Vec<HookAnswer> {
+        if self.has_stopped.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            return Vec::new();
+        }
+        self.heard.pass().await;
+        let wish = HookWish::Stop { reason: "enough".to_owned() };
+        vec![HookAnswer { component: "stopper".to_owned(), digest: Digest::ZERO, wish, note: String::new(), fault: None }]
+    }
+}
+
+#[tokio::test]
+async fn a_hook_stops_no_turn_but_the_one_that_it_heard_of() {
+    for point in [HookPoint::AfterStep, HookPoint::AfterCall] {
+        let gate = Gate::closed();
+        let world = World::tape([Reply::calls(&[READ]), Reply::text("said in turn 2").behind(&gate)]);
+        let stopper = Stopper::at(point);
+        let host = world.host.clone().with_policy(Arc::clone(&stopper) as _);
+        let new = NewSession { workspace: "/work".to_owned(), title: None };
+        let hands = Arc::clone(&world.hands) as _;
+        let session = host.create(new, context(ApproveMode::Edits), Vec::new(), hands).await.unwrap();
+        prompt(&session).await;
+        stopper.heard.reached(1).await;
+        // The turn is stopped and another one begins, while the hooks still think about the first.
+        session.say("rather this", Delivery::Interrupt, TurnLimits::default()).await.unwrap();
+        gate.reached(1).await;
+        stopper.heard.open();
+        settle().await;
+        gate.open();
+        assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done, "{point:?}");
+        assert_eq!(session.snapshot().await.unwrap().state.turns, 2);
+    }
+}
