@@ -65,22 +65,22 @@ impl SessionWriter {
             Some(Event::MessageReceived { delivery, .. }) => Some(*delivery),
             _ => None,
         };
-        if delivery.is_some() && self.hearing.is_hearing {
-            return self.wait_behind(batch, wake);
-        }
         let principal = match &wake {
             Wake::Given { entry } => entry.entry.principal.clone(),
             _ => "person".to_owned(),
         };
-        match self.work.prepare(wake, &self.session.state) {
-            Some(wake) => self.take_now(batch, wake).await,
-            None => {
-                self.hearing.is_hearing |= delivery.is_some();
-                if delivery == Some(Delivery::Interrupt) && self.session.state.turn.is_some() {
-                    let (actor, event) = (Actor::Principal(principal), Event::InterruptRequested);
-                    self.take_or_decline(batch, Taken { actor, event, blobs: Vec::new(), reply: None });
-                }
-            }
+        let waits = if delivery.is_some() && self.hearing.is_hearing {
+            self.wait_behind(batch, wake)
+        } else if let Some(wake) = self.work.prepare(wake, &self.session.state) {
+            self.take_now(batch, wake).await;
+            false
+        } else {
+            self.hearing.is_hearing |= delivery.is_some();
+            true
+        };
+        if waits && delivery == Some(Delivery::Interrupt) && self.session.state.turn.is_some() {
+            let (actor, event) = (Actor::Principal(principal), Event::InterruptRequested);
+            self.take_or_decline(batch, Taken { actor, event, blobs: Vec::new(), reply: None });
         }
     }
 
@@ -125,9 +125,11 @@ impl SessionWriter {
         }
     }
 
-    fn wait_behind(&mut self, batch: &mut Batch, wake: Wake) {
+    /// Has a message wait for those before it; whether it does.
+    fn wait_behind(&mut self, batch: &mut Batch, wake: Wake) -> bool {
         if self.hearing.behind.len() < MESSAGES_WAITING_MAX {
-            return self.hearing.behind.push_back(wake);
+            self.hearing.behind.push_back(wake);
+            return true;
         }
         match wake {
             Wake::Answer { reply, .. } => drop(reply.send(Err(Refusal::TooManyMessages))),
@@ -137,5 +139,6 @@ impl SessionWriter {
             }
             _ => {}
         }
+        false
     }
 }

@@ -348,3 +348,26 @@ async fn a_hook_stops_no_turn_but_the_one_that_it_heard_of() {
         assert_eq!(session.snapshot().await.unwrap().state.turns, 2);
     }
 }
+
+#[tokio::test]
+async fn who_interrupts_does_not_wait_for_hooks_that_hear_another_message() {
+    let gate = Gate::closed();
+    let world = World::tape([Reply::calls(&[READ]).behind(&gate), Reply::text("one"), Reply::text("two")]);
+    let listener = Listener::new();
+    let (_, session) = listened(&world, &listener).await;
+    prompt(&session).await;
+    gate.reached(1).await;
+    let say = |text: &'static str, delivery| {
+        let session = session.clone();
+        tokio::spawn(async move { session.say(text, delivery, TurnLimits::default()).await })
+    };
+    let slow = say("slow", Delivery::Steer);
+    settle().await;
+    let now = say("stop", Delivery::Interrupt);
+    settle().await;
+    assert_eq!(session.snapshot().await.unwrap().state.last_end, Some(TurnEnd::Interrupted));
+    listener.slow.add_permits(1);
+    assert!(slow.await.unwrap().is_ok() && now.await.unwrap().is_ok());
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    assert_eq!(session.snapshot().await.unwrap().state.messages, []);
+}
