@@ -46,7 +46,11 @@ impl Wake {
             Self::Prompt { text, .. } if state.turn.is_none() && state.undoing.is_none() => text.clone(),
             Self::Prompt { .. } => return None,
             other => match other.message()?.into_owned() {
-                Event::MessageReceived { text, .. } => text,
+                Event::MessageReceived { message, text, .. }
+                    if state.waiting(message).is_none() && state.has_room_for(&text) =>
+                {
+                    text
+                }
                 _ => return None,
             },
         };

@@ -371,3 +371,29 @@ async fn who_interrupts_does_not_wait_for_hooks_that_hear_another_message() {
     assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
     assert_eq!(session.snapshot().await.unwrap().state.messages, []);
 }
+
+#[tokio::test]
+async fn what_hooks_heard_of_a_message_that_is_refused_counts_for_nothing() {
+    let gate = Gate::closed();
+    let world = World::tape([Reply::text("never said").behind(&gate), Reply::text("done")]);
+    let (host, session) = listened(&world, &Listener::new()).await;
+    prompt(&session).await;
+    gate.reached(1).await;
+    let say = |text: &'static str| session.say(text, Delivery::Queue, TurnLimits::default());
+    for _ in 0..harness_core::limits::MESSAGES_WAITING_MAX {
+        say("later").await.unwrap();
+    }
+    // After a stop without a word they go on waiting, and there is room for no other.
+    session.interrupt().await.unwrap();
+    assert!(say("halt").await.is_err());
+    prompt(&session).await;
+    for _ in 0..20 {
+        settle().await;
+    }
+    let events = host.events(session.id(), harness_core::Sequence::START, usize::MAX).await.unwrap();
+    let ends = events.into_iter().filter_map(|logged| match logged.event {
+        Some(Event::TurnEnded { end, .. }) => Some(end),
+        _ => None,
+    });
+    assert_eq!(ends.take(2).collect::<Vec<_>>(), [TurnEnd::Interrupted, TurnEnd::Done]);
+}
