@@ -249,7 +249,7 @@ pub struct TrustEntry {
     pub others_total: TrustCounts,
     /// Calls that went unasked since a person was last asked.
     pub unasked: u32,
-    /// This session changed its level.
+    /// This session changed its level, or had its evidence begin anew.
     pub(crate) is_set: bool,
     /// The level that was given otherwise than by evidence; the event that says so follows.
     pub(crate) given: Option<LevelChange>,
@@ -333,6 +333,8 @@ impl TrustEntry {
         self.own.evidence = TrustCounts::default();
         self.others_evidence = TrustCounts::default();
         self.unasked = 0;
+        // Also where the level stays: others have to hear that the evidence is of an era that is over.
+        self.is_set = true;
         self.given = (self.own.level != to).then_some(change);
     }
 

@@ -282,3 +282,26 @@ async fn looking_costs_one_read_for_an_append_and_a_session_that_cannot_look_sto
         }
     }
 }
+
+#[tokio::test]
+async fn evidence_that_is_taken_back_before_it_was_enough_is_gone_for_all() {
+    use harness_core::trust::SEMI_EVIDENCE_MIN;
+    let world = World::new(caller(EDIT));
+    let (first, second) = (create(&world, trusting()).await, create(&world, trusting()).await);
+    for _ in 0..SEMI_EVIDENCE_MIN {
+        assert!(turn(&second).await.is_some());
+    }
+    let key = key(&state(&second).await);
+    first.reset_trust(Some(key.clone())).await.unwrap();
+    assert!(turn(&second).await.is_some());
+    let known = state(&second).await.ledger.entry(&key).unwrap().clone();
+    assert_eq!((known.own.level, known.evidence().approved), (TrustLevel::Supervised, 1));
+    let third = create(&world, trusting()).await;
+    assert_eq!(state(&third).await.ledger.entry(&key).unwrap().evidence().approved, 1);
+    // It is kept, also where nobody asks the sessions that are open.
+    for session in [first, second, third] {
+        session.close().await;
+    }
+    let records = world.host.trust_records().await.unwrap();
+    assert_eq!(records.iter().map(|it| (it.era, it.evidence.approved)).collect::<Vec<_>>(), [(1, 1)]);
+}
