@@ -189,10 +189,12 @@ pub(crate) async fn start(
         poison,
         hearing,
     };
+    // Hooks take their time: what is in force is read after them.
+    let said = writer.work.hooks(HookPoint::SessionStart, &writer.session.state).await;
     let begun = match writer.read_carried(new.as_ref(), &context).await {
         Ok(carried) => {
             let mut first = writer.opening_inputs(new, carried, context, grants, version);
-            first.extend(writer.work.hooks(HookPoint::SessionStart, &writer.session.state).await);
+            first.extend(said);
             writer.begin(first).await
         }
         Err(error) => Err(error),
