@@ -32,9 +32,7 @@ pub(super) fn check(
     }
     let wrong = |words: String| Err(Refusal::Answer(words));
     match answer {
-        Answer::No { reason } if reason.len() > ANSWER_BYTES_MAX => {
-            Err(Refusal::AnswerTooLong { bytes: reason.len() })
-        }
+        Answer::No { reason } if reason.len() > ANSWER_BYTES_MAX => Err(Refusal::AnswerTooLong { bytes: reason.len() }),
         Answer::YesForTool if may_allow_more(call) => {
             check_room(state, &Allowance::of_tool(call.tool.clone(), rule.clone()))
         }

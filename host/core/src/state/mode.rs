@@ -176,9 +176,8 @@ impl SessionState {
             Event::PolicyAnswered { answers } => {
                 // It has spoken of these arguments now: that counts for all that have them.
                 for call in self.turn.iter_mut().flat_map(|turn| turn.calls_mut()) {
-                    let is_newer = |it: &PolicyAnswer, said: &PolicyAnswer| {
-                        it.subject == said.subject && it.policy == said.policy
-                    };
+                    let is_newer =
+                        |it: &PolicyAnswer, said: &PolicyAnswer| it.subject == said.subject && it.policy == said.policy;
                     call.narrowing = call.narrowing.take().filter(|said| !answers.iter().any(|it| is_newer(it, said)));
                 }
                 self.answers.extend(answers.iter().cloned());

@@ -322,7 +322,13 @@ impl Policy for Stopper {
         }
         self.heard.pass().await;
         let wish = HookWish::Stop { reason: "enough".to_owned() };
-        vec![HookAnswer { component: "stopper".to_owned(), digest: Digest::ZERO, wish, note: String::new(), fault: None }]
+        vec![HookAnswer {
+            component: "stopper".to_owned(),
+            digest: Digest::ZERO,
+            wish,
+            note: String::new(),
+            fault: None,
+        }]
     }
 }
 
