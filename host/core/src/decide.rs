@@ -378,8 +378,7 @@ impl Draft<'_> {
             | Event::TrustReset { .. }
             | Event::WorkReviewed { .. } => self.emit(input),
             Event::SessionOpened { .. } => {
-                self.emit(input)?;
-                self.settle_mode()?;
+                self.take_modes(input)?;
                 self.recover()
             }
             Event::PromptReceived { .. } => self.begin_turn(input),

@@ -105,8 +105,7 @@ impl Draft<'_> {
                 self.judge_again()
             }
             Event::ModesChanged { .. } => {
-                self.emit(input)?;
-                self.settle_mode()?;
+                self.take_modes(input)?;
                 self.judge_again()
             }
             Event::ModelChosen { .. } => self.emit(input),
@@ -126,13 +125,31 @@ impl Draft<'_> {
         if self.state.mode == mode {
             return Ok(());
         }
+        let spec = spec.clone();
+        self.enter(&spec, reason)
+    }
+
+    fn enter(&mut self, spec: &ModeSpec, reason: &str) -> Result<(), Refusal> {
         let (policy, model, text) = (spec.policy, spec.model.clone(), spec.words());
-        let (mode, previous, reason) = (mode.to_owned(), self.state.mode.clone(), reason.to_owned());
+        let (mode, previous, reason) = (spec.name.clone(), self.state.mode.clone(), reason.to_owned());
         self.emit(Event::ModeEntered { mode, previous, reason, policy, model, text })
     }
 
+    /// Takes an input that may bring other modes: the model is told where its own is not what it was.
+    pub(super) fn take_modes(&mut self, input: Event) -> Result<(), Refusal> {
+        let before = self.state.mode().map(|mode| (mode.name.clone(), mode.words()));
+        self.emit(input)?;
+        self.settle_mode()?;
+        let is_other =
+            |mode: &&ModeSpec| before.is_some_and(|(name, words)| name == mode.name && words != mode.words());
+        match self.state.mode().filter(is_other).cloned() {
+            Some(mode) => self.enter(&mode, "changed"),
+            None => Ok(()),
+        }
+    }
+
     /// Puts a session into a mode that there is: the first where it is in none, or where its own is gone.
-    pub(super) fn settle_mode(&mut self) -> Result<(), Refusal> {
+    fn settle_mode(&mut self) -> Result<(), Refusal> {
         let first = self.state.context.as_ref().and_then(|context| context.modes.first()).map(|mode| mode.name.clone());
         match first {
             Some(first) if self.state.mode.is_empty() => self.enter_mode(&first, "start"),

@@ -465,3 +465,25 @@ fn what_a_call_staged_is_judged_before_the_stop_of_a_hook_counts() {
          c1 returned [f], end stopped by hooks: enough",
     );
 }
+
+#[test]
+fn the_model_is_told_what_is_new_in_a_mode_that_was_replaced() {
+    let told = |last: &str| {
+        let mut world = crate::notation::World::default();
+        for line in ["create", "open mode=plan[read]", "prompt hi", "say done", last, "prompt on"] {
+            world.step(line);
+        }
+        world
+            .state
+            .history
+            .iter()
+            .filter(|item| matches!(item.as_ref(), harness_core::Item::User { text } if text.contains("mode `plan`")))
+            .count()
+    };
+    for last in ["modes plan[read,edit]", "open mode=plan[read,edit]"] {
+        assert_eq!(told(last), 2, "{last}");
+    }
+    for last in ["modes plan[read]", "modes plan:policy[read]", "open mode=plan[read]", "open same"] {
+        assert_eq!(told(last), 1, "{last}");
+    }
+}
