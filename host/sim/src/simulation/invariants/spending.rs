@@ -81,10 +81,10 @@ impl Purses {
         }
         match event {
             // It is not made.
-            Event::HooksAnswered { point: HookPoint::BeforeStep, answers, .. } => {
-                if answers.iter().any(|answer| matches!(answer.wish, HookWish::Stop { .. })) {
-                    self.reserved = Reservation::default();
-                }
+            Event::HooksAnswered { point: HookPoint::BeforeStep, answers, .. }
+                if answers.iter().any(|answer| matches!(answer.wish, HookWish::Stop { .. })) =>
+            {
+                self.reserved = Reservation::default();
             }
             // Nobody learns what it used; and whoever opens the session makes it again.
             Event::TurnEnded { end: TurnEnd::Interrupted | TurnEnd::Stopped { .. }, .. } if was_out => {
