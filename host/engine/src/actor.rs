@@ -29,7 +29,7 @@ use crate::session::{Live, LoggedEvent, Session, SessionError};
 use crate::storable;
 use crate::work::{Told, Work};
 use harness_core::envelope::{SealContext, SealedEvent, seal};
-use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
+use harness_core::event::{ApplyResult, Context, ModelFailure, TurnEnd, TurnLimits};
 use harness_core::mode::{HookPoint, PolicyAnswer};
 use harness_core::record::KvWrite;
 use harness_core::{
@@ -588,10 +588,11 @@ impl SessionWriter {
         };
         self.session.tip = tip;
         self.keep_on();
-        let ended = batch.logged.iter().rev().find_map(|logged| match logged.event.as_ref() {
+        let ended = batch.logged.iter().filter_map(|logged| match logged.event.as_ref() {
             Some(Event::TurnEnded { end, .. }) => Some(end.clone()),
             _ => None,
         });
+        let ended: Vec<TurnEnd> = ended.collect();
         for event in batch.logged {
             // Without subscribers there is nobody to tell.
             let _ = self.updates.send(Live::Event(event));
@@ -602,9 +603,7 @@ impl SessionWriter {
         for command in batch.commands {
             self.work.start(command, &self.session.state, tip.sequence);
         }
-        if let Some(end) = ended {
-            self.work.tell_end(&end, &self.session.state);
-        }
+        self.work.tell_ends(ended, &self.session.state);
         Ok(())
     }
 

@@ -114,17 +114,21 @@ impl Work {
         policy::hooks_answered(point, None, policy::run_hooks(self.policy.as_ref(), occasion).await)
     }
 
-    /// Tells hooks that a turn has ended.
-    pub(crate) fn tell_end(&self, end: &TurnEnd, state: &SessionState) {
-        if !self.policy.has_hooks(HookPoint::Stop) {
+    /// Tells hooks that turns have ended, one after the other.
+    pub(crate) fn tell_ends(&self, ends: Vec<TurnEnd>, state: &SessionState) {
+        if ends.is_empty() || !self.policy.has_hooks(HookPoint::Stop) {
             return;
         }
-        let occasion = policy::occasion(state, HookPoint::Stop, serde_json::json!({ "reason": end.word() }));
+        let occasion =
+            |end: &TurnEnd| policy::occasion(state, HookPoint::Stop, serde_json::json!({ "reason": end.word() }));
+        let occasions: Vec<HookOccasion> = ends.iter().map(occasion).collect();
         let (policy, wakes) = (Arc::clone(&self.policy), self.wakes.clone());
         tokio::spawn(async move {
-            let answers = policy::run_hooks(policy.as_ref(), occasion).await;
-            if let Some(answered) = policy::hooks_answered(HookPoint::Stop, None, answers) {
-                let _ = wakes.send(Wake::Hooks { answered: Box::new(answered), turn: None }).await;
+            for occasion in occasions {
+                let answers = policy::run_hooks(policy.as_ref(), occasion).await;
+                if let Some(answered) = policy::hooks_answered(HookPoint::Stop, None, answers) {
+                    let _ = wakes.send(Wake::Hooks { answered: Box::new(answered), turn: None }).await;
+                }
             }
         });
     }

@@ -403,3 +403,21 @@ async fn what_hooks_heard_of_a_message_that_is_refused_counts_for_nothing() {
     });
     assert_eq!(ends.take(2).collect::<Vec<_>>(), [TurnEnd::Interrupted, TurnEnd::Done]);
 }
+
+#[tokio::test]
+async fn hooks_hear_of_the_end_of_each_turn() {
+    let gate = Gate::closed();
+    let world = World::tape([Reply::text("never said").behind(&gate), Reply::text("done"), Reply::text("done")]);
+    let policy = Arc::new(allowing().with_hook(HookPoint::Stop, HookWish::GoOn, ""));
+    let (_, session) = create(&world, &policy).await;
+    prompt(&session).await;
+    gate.reached(1).await;
+    // Both are there before the writer takes the first.
+    let say = |text: &'static str| session.say(text, Delivery::Interrupt, TurnLimits::default());
+    let (one, two) = tokio::join!(say("this"), say("no, this"));
+    assert!(one.is_ok() && two.is_ok());
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    settle().await;
+    let heard: Vec<_> = policy.occasions().iter().map(|it| it.details["reason"].clone()).collect();
+    assert_eq!(heard, ["interrupted", "interrupted", "done"]);
+}
