@@ -378,8 +378,7 @@ impl Draft<'_> {
             | Event::TrustReset { .. }
             | Event::WorkReviewed { .. } => self.emit(input),
             Event::SessionOpened { .. } => {
-                self.emit(input)?;
-                self.settle_mode()?;
+                self.take_modes(input)?;
                 self.recover()
             }
             Event::PromptReceived { .. } => self.begin_turn(input),
@@ -392,7 +391,7 @@ impl Draft<'_> {
             Event::CallReported { call, .. } => {
                 self.emit(input)?;
                 self.judge_report(call)?;
-                self.advance()
+                self.go_on_after_report()
             }
             Event::MessageReceived { .. } | Event::MessageWithdrawn { .. } => self.take_message(input),
             Event::BudgetSet { .. } | Event::WorkspaceObserved { .. } => self.emit(input),

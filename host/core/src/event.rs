@@ -310,7 +310,8 @@ pub enum Event {
         mode: String,
         /// The one before; empty for the first.
         previous: String,
-        /// Who or what led to it: `person`, `plan`, `start`, or `gone` where the one before is no more.
+        /// Who or what led to it: `person`, `plan`, `start`, `gone` where the one before is no more, or `changed` where
+        /// it is still the same one and the model is told something else of it.
         reason: String,
         /// The policy component in force.
         policy: Option<Digest>,

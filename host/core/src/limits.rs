@@ -37,7 +37,7 @@ pub const QUESTION_BYTES_MAX: usize = 16 << 10;
 pub const QUESTION_CHOICES_MAX: usize = 64;
 /// One answer to choose from, in bytes.
 pub const QUESTION_CHOICE_BYTES_MAX: usize = 1 << 10;
-/// A person's answer to a component's question, in bytes.
+/// A person's answer to a question, or the reason of a no, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// A submitted plan's title, in characters.
 pub const PLAN_TITLE_CHARS_MAX: usize = 120;

@@ -39,6 +39,19 @@ pub struct ModeSpec {
     pub policy: Option<Digest>,
 }
 
+impl ModeSpec {
+    /// What the model is told when the session enters it.
+    pub(crate) fn words(&self) -> String {
+        let tools = self.tools.as_ref().map_or_else(String::new, |tools| match tools.as_slice() {
+            [] => "\nIn this mode no tools are used but the session's own.".to_owned(),
+            tools => format!("\nIn this mode only these tools are used, and the session's own: {}.", tools.join(", ")),
+        });
+        let instructions =
+            if self.instructions.is_empty() { String::new() } else { format!("\n{}", self.instructions.trim()) };
+        format!("[The session is now in the mode `{}`.]{instructions}{tools}", self.name)
+    }
+}
+
 /// How much a pair of agent and component is trusted with one kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

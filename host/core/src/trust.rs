@@ -230,12 +230,20 @@ pub struct TrustRecord {
     pub level: TrustLevel,
     /// How often the level fell or was set: what is of an earlier time counts for nothing.
     pub era: u32,
-    /// What implemented the tool.
+    /// What implemented the tool; empty where a level was given and the tool was not there.
     pub implementation: String,
     /// What this session saw in this era.
     pub evidence: TrustCounts,
     /// What this session saw in all.
     pub total: TrustCounts,
+}
+
+impl TrustRecord {
+    /// Whether nothing speaks against both being about the same implementation.
+    fn is_of_the_same(&self, other: &Self) -> bool {
+        let (one, two) = (&self.implementation, &other.implementation);
+        one == two || one.is_empty() || two.is_empty()
+    }
 }
 
 /// One key of the ledger, as a session knows it.
@@ -249,7 +257,7 @@ pub struct TrustEntry {
     pub others_total: TrustCounts,
     /// Calls that went unasked since a person was last asked.
     pub unasked: u32,
-    /// This session changed its level.
+    /// This session changed its level, or had its evidence begin anew.
     pub(crate) is_set: bool,
     /// The level that was given otherwise than by evidence; the event that says so follows.
     pub(crate) given: Option<LevelChange>,
@@ -333,14 +341,19 @@ impl TrustEntry {
         self.own.evidence = TrustCounts::default();
         self.others_evidence = TrustCounts::default();
         self.unasked = 0;
+        // Also where the level stays: others have to hear that the evidence is of an era that is over.
+        self.is_set = true;
         self.given = (self.own.level != to).then_some(change);
     }
 
-    /// Something else implements the tool: what is known is of the one before.
+    /// Something else implements the tool: what is known is of the one before, if that is known.
     pub(crate) fn meet(&mut self, implementation: &str) {
         if self.own.implementation != implementation {
+            let is_known = !self.own.implementation.is_empty();
             implementation.clone_into(&mut self.own.implementation);
-            self.fall("another digest");
+            if is_known {
+                self.fall("another digest");
+            }
         }
     }
 
@@ -349,7 +362,7 @@ impl TrustEntry {
         self.others_total = others.total;
         match others.era.cmp(&self.own.era) {
             Ordering::Less => self.others_evidence = TrustCounts::default(),
-            Ordering::Equal if others.implementation == self.own.implementation => {
+            Ordering::Equal if others.is_of_the_same(&self.own) => {
                 self.own.level = self.own.level.max(others.level);
                 self.others_evidence = others.evidence;
             }
@@ -395,7 +408,10 @@ pub fn merge(records: &[TrustRecord]) -> Vec<TrustRecord> {
         match record.era.cmp(&known.era) {
             Ordering::Less => {}
             // What rose in one of them rose by evidence that is kept.
-            Ordering::Equal if record.implementation == known.implementation => {
+            Ordering::Equal if record.is_of_the_same(known) => {
+                if known.implementation.is_empty() {
+                    known.implementation.clone_from(&record.implementation);
+                }
                 known.level = known.level.max(record.level);
                 known.evidence = known.evidence.plus(record.evidence);
             }

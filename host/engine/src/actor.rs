@@ -29,11 +29,12 @@ use crate::session::{Live, LoggedEvent, Session, SessionError};
 use crate::storable;
 use crate::work::{Told, Work};
 use harness_core::envelope::{SealContext, SealedEvent, seal};
-use harness_core::event::{ApplyResult, Context, ModelFailure, TurnLimits};
+use harness_core::event::{ApplyResult, Context, ModelFailure, TurnEnd, TurnLimits};
 use harness_core::mode::{HookPoint, PolicyAnswer};
 use harness_core::record::KvWrite;
 use harness_core::{
-    Actor, CallId, Command, Decision, Epoch, Event, Grant, Origin, Refusal, Sequence, SessionId, TimeMs, Tip, decide,
+    Actor, CallId, Command, Decision, Epoch, Event, Grant, Origin, Refusal, Sequence, SessionId, TimeMs, Tip, TurnId,
+    decide,
 };
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -69,12 +70,12 @@ pub(crate) enum Wake {
     Put { call: CallId, result: ApplyResult },
     /// A policy was asked about a call.
     Policy { answer: Box<PolicyAnswer> },
-    /// Hooks wanted something.
-    Hooks { answered: Box<Event> },
+    /// Hooks wanted something; `turn` is the one that they heard of, where they heard of one under way.
+    Hooks { answered: Box<Event>, turn: Option<TurnId> },
     /// Hooks wanted something before a request is made, which waits for that.
     BeforeStep { request: u64, answered: Box<Event> },
-    /// What had to be asked before a wake is taken was asked.
-    Prepared { inputs: Vec<Event>, wake: Box<Wake> },
+    /// What had to be asked before a wake is taken was asked; `turn` as for [`Self::Hooks`].
+    Prepared { inputs: Vec<Event>, wake: Box<Wake>, turn: Option<TurnId> },
     /// Something was left in a state that only opening the session again can mend.
     Broken { what: String },
     /// A person goes back to an earlier event.
@@ -192,10 +193,12 @@ pub(crate) async fn start(
         poison,
         hearing,
     };
+    // Hooks take their time: what is in force is read after them.
+    let said = writer.work.hooks(HookPoint::SessionStart, &writer.session.state).await;
     let begun = match writer.read_carried(new.as_ref(), &context).await {
         Ok(carried) => {
             let mut first = writer.opening_inputs(new, carried, context, grants, version);
-            first.extend(writer.work.hooks(HookPoint::SessionStart, &writer.session.state).await);
+            first.extend(said);
             writer.begin(first).await
         }
         Err(error) => Err(error),
@@ -407,7 +410,12 @@ impl SessionWriter {
                 let event = Event::PolicyAnswered { answers: vec![*answer] };
                 Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None }
             }
-            Wake::Hooks { answered } => Taken { actor: Actor::Host, event: *answered, blobs: Vec::new(), reply: None },
+            Wake::Hooks { answered, turn } => {
+                if self.is_over(turn) {
+                    return None;
+                }
+                Taken { actor: Actor::Host, event: *answered, blobs: Vec::new(), reply: None }
+            }
             Wake::BeforeStep { .. }
             | Wake::Given { .. }
             | Wake::Grants { .. }
@@ -598,10 +606,11 @@ impl SessionWriter {
         };
         self.session.tip = tip;
         self.keep_on();
-        let ended = batch.logged.iter().rev().find_map(|logged| match logged.event.as_ref() {
+        let ended = batch.logged.iter().filter_map(|logged| match logged.event.as_ref() {
             Some(Event::TurnEnded { end, .. }) => Some(end.clone()),
             _ => None,
         });
+        let ended: Vec<TurnEnd> = ended.collect();
         for event in batch.logged {
             // Without subscribers there is nobody to tell.
             let _ = self.updates.send(Arc::new(Live::Event(event)));
@@ -613,9 +622,7 @@ impl SessionWriter {
             self.work.start(command, &self.session.state, tip.sequence);
         }
         self.make_request(batch.heard_before);
-        if let Some(end) = ended {
-            self.work.tell_end(&end, &self.session.state);
-        }
+        self.work.tell_ends(ended, &self.session.state);
         Ok(())
     }
 

@@ -123,6 +123,9 @@ pub(crate) fn prepare(
     if ask.questions.is_empty() && ask.occasion.is_none() {
         return Some(wake);
     }
+    // Words begin a turn, or are said whatever is under way.
+    let is_of_turn = matches!(wake, Wake::Model { .. } | Wake::Call { .. });
+    let turn = state.turn.as_ref().map(|turn| turn.id).filter(|_| is_of_turn);
     let (policy, wakes) = (Arc::clone(policy), wakes.clone());
     tokio::spawn(async move {
         let answers = join_all(ask.questions.into_iter().map(|question| judge(policy.as_ref(), question))).await;
@@ -135,7 +138,7 @@ pub(crate) fn prepare(
             inputs.extend(hooks_answered(point, call, run_hooks(policy.as_ref(), occasion).await));
         }
         // Where the writer has stopped nobody reads this any more.
-        let _ = wakes.send(Wake::Prepared { inputs, wake: Box::new(wake) }).await;
+        let _ = wakes.send(Wake::Prepared { inputs, wake: Box::new(wake), turn }).await;
     });
     None
 }

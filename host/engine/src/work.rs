@@ -114,17 +114,21 @@ impl Work {
         policy::hooks_answered(point, None, policy::run_hooks(self.policy.as_ref(), occasion).await)
     }
 
-    /// Tells hooks that a turn has ended.
-    pub(crate) fn tell_end(&self, end: &TurnEnd, state: &SessionState) {
-        if !self.policy.has_hooks(HookPoint::Stop) {
+    /// Tells hooks that turns have ended, one after the other.
+    pub(crate) fn tell_ends(&self, ends: Vec<TurnEnd>, state: &SessionState) {
+        if ends.is_empty() || !self.policy.has_hooks(HookPoint::Stop) {
             return;
         }
-        let occasion = policy::occasion(state, HookPoint::Stop, serde_json::json!({ "reason": end.word() }));
+        let occasion =
+            |end: &TurnEnd| policy::occasion(state, HookPoint::Stop, serde_json::json!({ "reason": end.word() }));
+        let occasions: Vec<HookOccasion> = ends.iter().map(occasion).collect();
         let (policy, wakes) = (Arc::clone(&self.policy), self.wakes.clone());
         tokio::spawn(async move {
-            let answers = policy::run_hooks(policy.as_ref(), occasion).await;
-            if let Some(answered) = policy::hooks_answered(HookPoint::Stop, None, answers) {
-                let _ = wakes.send(Wake::Hooks { answered: Box::new(answered) }).await;
+            for occasion in occasions {
+                let answers = policy::run_hooks(policy.as_ref(), occasion).await;
+                if let Some(answered) = policy::hooks_answered(HookPoint::Stop, None, answers) {
+                    let _ = wakes.send(Wake::Hooks { answered: Box::new(answered), turn: None }).await;
+                }
             }
         });
     }
@@ -278,12 +282,13 @@ impl Work {
             let details = serde_json::json!({ "tool": ask.tool, "arguments": policy::cut(&ask.arguments) });
             policy::occasion(state, HookPoint::BeforeCall, details)
         });
+        let turn = state.turn.as_ref().map(|turn| turn.id);
         let task = tokio::spawn(async move {
             if let Some(occasion) = before {
                 let answers = policy::run_hooks(policy.as_ref(), occasion).await;
                 let stop = stop_of(&answers);
                 let answered = policy::hooks_answered(HookPoint::BeforeCall, Some(call), answers);
-                let answered = answered.map(|answered| Wake::Hooks { answered: Box::new(answered) });
+                let answered = answered.map(|answered| Wake::Hooks { answered: Box::new(answered), turn });
                 if let Some((rule, words)) = stop {
                     // It has not run: that is reported before the turn is stopped.
                     let report = Box::new(CallReport::of(Outcome::Denied { rule, words }));

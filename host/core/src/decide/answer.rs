@@ -10,7 +10,7 @@ use super::{Draft, Refusal};
 use crate::event::{Answer, AnswerCoverage, Event};
 use crate::grant::Scope;
 use crate::ids::{ApprovalId, CallId, Digest, TimeMs};
-use crate::limits::{ALLOWANCE_BYTES_MAX, ALLOWANCES_MAX, ARGUMENT_BYTES_MAX};
+use crate::limits::{ALLOWANCE_BYTES_MAX, ALLOWANCES_MAX, ANSWER_BYTES_MAX, ARGUMENT_BYTES_MAX};
 use crate::outcome::Outcome;
 use crate::pattern::Arguments;
 use crate::state::{BY_PERSON, Call, CallStage, SessionState, may_allow_more, may_be_edited};
@@ -32,6 +32,10 @@ pub(super) fn check(
     }
     let wrong = |words: String| Err(Refusal::Answer(words));
     match answer {
+        Answer::No { reason } if reason.len() > ANSWER_BYTES_MAX => Err(Refusal::AnswerTooLong { bytes: reason.len() }),
+        Answer::YesForTool if may_allow_more(call) => {
+            check_room(state, &Allowance::of_tool(call.tool.clone(), rule.clone()))
+        }
         Answer::Yes | Answer::YesForTool | Answer::No { .. } => Ok(()),
         Answer::Edited { .. } if !may_be_edited(call) => {
             wrong("this call has reached the world already, so it cannot be run with other arguments".to_owned())
@@ -71,10 +75,12 @@ fn check_allowance(
     if serde_json::to_vec(&allowance).map_or(usize::MAX, |bytes| bytes.len()) > ALLOWANCE_BYTES_MAX {
         return wrong("the pattern is too long");
     }
-    if state.allowances.len() >= ALLOWANCES_MAX && !state.allowances.contains(&allowance) {
-        return Err(Refusal::TooManyAllowances);
-    }
-    Ok(())
+    check_room(state, &allowance)
+}
+
+fn check_room(state: &SessionState, allowance: &Allowance) -> Result<(), Refusal> {
+    let fits = state.allowances.len() < ALLOWANCES_MAX || state.allowances.contains(allowance);
+    if fits { Ok(()) } else { Err(Refusal::TooManyAllowances) }
 }
 
 fn allowance(

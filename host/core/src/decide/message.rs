@@ -10,7 +10,7 @@
 use super::{Draft, Refusal};
 use crate::event::{Event, TurnEnd, TurnLimits};
 use crate::ids::{MessageId, TurnId};
-use crate::limits::{MESSAGES_WAITING_BYTES_MAX, MESSAGES_WAITING_MAX, PROMPT_BYTES_MAX};
+use crate::limits::PROMPT_BYTES_MAX;
 use crate::message::Delivery;
 use crate::state::SessionState;
 
@@ -20,13 +20,9 @@ pub(super) fn check(state: &SessionState, input: &Event) -> Result<(), Refusal> 
         Event::MessageReceived { text, .. } if text.trim().is_empty() || text.len() > PROMPT_BYTES_MAX => {
             Err(Refusal::Prompt { bytes: text.len() })
         }
-        Event::MessageReceived { message, text, .. } => {
-            let bytes =
-                state.messages.iter().map(|waiting| waiting.text.len()).sum::<usize>().saturating_add(text.len());
-            if state.messages.len() >= MESSAGES_WAITING_MAX || bytes > MESSAGES_WAITING_BYTES_MAX {
-                return Err(Refusal::TooManyMessages);
-            }
-            if state.waiting(*message).is_some() { Err(Refusal::StaleMessage(*message)) } else { Ok(()) }
+        Event::MessageReceived { text, .. } if !state.has_room_for(text) => Err(Refusal::TooManyMessages),
+        Event::MessageReceived { message, .. } if state.waiting(*message).is_some() => {
+            Err(Refusal::StaleMessage(*message))
         }
         Event::MessageWithdrawn { message } if state.waiting(*message).is_none() => {
             Err(Refusal::StaleMessage(*message))

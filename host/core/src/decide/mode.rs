@@ -105,8 +105,7 @@ impl Draft<'_> {
                 self.judge_again()
             }
             Event::ModesChanged { .. } => {
-                self.emit(input)?;
-                self.settle_mode()?;
+                self.take_modes(input)?;
                 self.judge_again()
             }
             Event::ModelChosen { .. } => self.emit(input),
@@ -126,13 +125,31 @@ impl Draft<'_> {
         if self.state.mode == mode {
             return Ok(());
         }
-        let (policy, model, text) = (spec.policy, spec.model.clone(), words_of(spec));
-        let (mode, previous, reason) = (mode.to_owned(), self.state.mode.clone(), reason.to_owned());
+        let spec = spec.clone();
+        self.enter(&spec, reason)
+    }
+
+    fn enter(&mut self, spec: &ModeSpec, reason: &str) -> Result<(), Refusal> {
+        let (policy, model, text) = (spec.policy, spec.model.clone(), spec.words());
+        let (mode, previous, reason) = (spec.name.clone(), self.state.mode.clone(), reason.to_owned());
         self.emit(Event::ModeEntered { mode, previous, reason, policy, model, text })
     }
 
+    /// Takes an input that may bring other modes: the model is told where its own is not what it was.
+    pub(super) fn take_modes(&mut self, input: Event) -> Result<(), Refusal> {
+        let before = self.state.mode().map(|mode| (mode.name.clone(), mode.words()));
+        self.emit(input)?;
+        self.settle_mode()?;
+        let is_other =
+            |mode: &&ModeSpec| before.is_some_and(|(name, words)| name == mode.name && words != mode.words());
+        match self.state.mode().filter(is_other).cloned() {
+            Some(mode) => self.enter(&mode, "changed"),
+            None => Ok(()),
+        }
+    }
+
     /// Puts a session into a mode that there is: the first where it is in none, or where its own is gone.
-    pub(super) fn settle_mode(&mut self) -> Result<(), Refusal> {
+    fn settle_mode(&mut self) -> Result<(), Refusal> {
         let first = self.state.context.as_ref().and_then(|context| context.modes.first()).map(|mode| mode.name.clone());
         match first {
             Some(first) if self.state.mode.is_empty() => self.enter_mode(&first, "start"),
@@ -247,10 +264,10 @@ impl Draft<'_> {
     }
 
     fn take_hooks(&mut self, input: Event) -> Result<(), Refusal> {
-        let Event::HooksAnswered { point, answers, .. } = &input else {
+        let Event::HooksAnswered { point, call, answers } = &input else {
             return Err(Refusal::NotAnInput(input.kind()));
         };
-        let (point, answers, before) = (*point, answers.clone(), self.state.mode.clone());
+        let (point, call, answers) = (*point, *call, answers.clone());
         self.emit(input)?;
         let is_requesting = |state: &SessionState| {
             state.turn.as_ref().is_some_and(|turn| matches!(turn.phase, Phase::Requesting { .. }))
@@ -276,8 +293,12 @@ impl Draft<'_> {
             }
         }
         let Some(turn) = &self.state.turn else { return Ok(()) };
-        // The response that the hook heard of comes next, and is not lost.
-        let waits = point == HookPoint::AfterStep && matches!(turn.phase, Phase::Requesting { .. });
+        // The response or the report that the hook heard of comes next, and is not lost.
+        let waits = match point {
+            HookPoint::AfterStep => matches!(turn.phase, Phase::Requesting { .. }),
+            HookPoint::AfterCall => call.is_some_and(|call| self.state.is_running(call)),
+            _ => false,
+        };
         if turn.stopping.is_some() && !waits {
             return self.stop_calls();
         }
@@ -285,7 +306,7 @@ impl Draft<'_> {
             self.command(Command::CancelModel);
             return self.end_turn(end);
         }
-        if self.state.mode == before { Ok(()) } else { self.judge_again() }
+        Ok(())
     }
 }
 
@@ -293,15 +314,4 @@ pub(super) fn is_object(arguments: &str) -> bool {
     let is_one = || serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(arguments).is_ok();
     let is_clear = || serde_json::from_str::<Unambiguous>(arguments).is_ok();
     arguments.len() <= ARGUMENT_BYTES_MAX && is_one() && is_clear()
-}
-
-/// What the model is told of a mode that it enters.
-fn words_of(mode: &ModeSpec) -> String {
-    let tools = mode.tools.as_ref().map_or_else(String::new, |tools| match tools.as_slice() {
-        [] => "\nIn this mode no tools are used but the session's own.".to_owned(),
-        tools => format!("\nIn this mode only these tools are used, and the session's own: {}.", tools.join(", ")),
-    });
-    let instructions =
-        if mode.instructions.is_empty() { String::new() } else { format!("\n{}", mode.instructions.trim()) };
-    format!("[The session is now in the mode `{}`.]{instructions}{tools}", mode.name)
 }

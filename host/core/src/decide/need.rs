@@ -5,6 +5,7 @@
 //! comes of it reaches the call that needs it and never the model.
 
 use super::mode::ModeVoice;
+use super::turn::stopped_outcome;
 use super::{Draft, Refusal};
 use crate::event::Event;
 use crate::ids::{CallId, QuestionId};
@@ -68,7 +69,8 @@ impl Draft<'_> {
             return self.end_asking(id);
         }
         if self.state.turn.as_ref().is_some_and(|turn| turn.stopping.is_some()) {
-            return self.end_call(id, &Outcome::Interrupted);
+            let outcome = stopped_outcome(self.call(id)?);
+            return self.end_call(id, &outcome);
         }
         let tool = self.call(id)?.tool.clone();
         let is_direct = self.state.tool(&tool).is_some_and(|tool| tool.effects == Effects::Direct);

@@ -163,14 +163,21 @@ impl Draft<'_> {
                 CallStage::Planned { plan, .. } => self.emit(Event::PlanWithdrawn { plan })?,
                 _ => {}
             }
-            let mut outcome = Outcome::Interrupted;
             if call.stage == CallStage::Running {
                 self.command(Command::CancelCall { call: call.id });
-                outcome = stopped_outcome(&call);
             }
-            self.end_call(call.id, &outcome)?;
+            self.end_call(call.id, &stopped_outcome(&call))?;
         }
         self.advance()
+    }
+
+    /// Goes on with the step; with none of its other calls where a hook that heard of the report stops the turn.
+    pub(super) fn go_on_after_report(&mut self) -> Result<(), Refusal> {
+        let turn = self.state.turn.as_ref();
+        let is_stopped = turn.is_some_and(|turn| {
+            matches!(turn.stopping, Some(TurnEnd::Stopped { .. })) && matches!(turn.phase, Phase::Calling { .. })
+        });
+        if is_stopped { self.stop_calls() } else { self.advance() }
     }
 
     /// Takes up a call whose report will never come: it is run again where nothing outside a private
@@ -267,10 +274,11 @@ fn is_being_put(turn: &Turn, call: &Call) -> bool {
     call.stage == CallStage::Putting
 }
 
-/// What may be said of a call that ran and whose report will never come. What counts is where its
-/// effects went when it was started, not what a tool of that name would do now.
-fn stopped_outcome(call: &Call) -> Outcome {
-    match call.effects {
+/// What may be said of a call that does not come to its end. If it runs, or ran until it needed something, what counts
+/// is where its effects went when it was started, not what a tool of that name would do now.
+pub(super) fn stopped_outcome(call: &Call) -> Outcome {
+    let has_run = call.stage == CallStage::Running || call.rounds > 0;
+    match call.effects.filter(|_| has_run) {
         Some(Effects::Staged) | None => Outcome::Interrupted,
         Some(Effects::Requesting | Effects::Direct) => Outcome::InDoubt,
     }

@@ -9,6 +9,7 @@ use super::{Call, CallStage, SessionState, TrustLedger};
 use crate::budget::Budget;
 use crate::event::{ForkFiles, TurnEnd};
 use crate::item::{Item, ToolResult};
+use crate::mode::ModeSpec;
 use std::sync::Arc;
 
 /// What the model reads of a call that was under way where the conversation is cut.
@@ -45,7 +46,7 @@ impl SessionState {
             mode,
             chosen_model: _,
             stop_next: _,
-            notes: _,
+            notes,
             budget: _,
             spent: _,
             known_tokens,
@@ -69,10 +70,10 @@ impl SessionState {
         self.is_tainted |= is_tainted;
         self.answers.clear();
         self.stop_next = None;
-        // The conversation speaks of the mode of then.
-        self.notes.clear();
-        if mode != self.mode && !self.mode.is_empty() {
-            self.notes.push(format!("[The session is now in the mode `{}`.]", self.mode));
+        // What the model was still to be told then it still is; and the conversation speaks of the mode of then.
+        self.notes = notes;
+        if let Some(words) = self.mode().filter(|_| mode != self.mode).map(ModeSpec::words) {
+            self.note(&words);
         }
     }
 

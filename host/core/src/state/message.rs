@@ -4,6 +4,7 @@ use super::{SessionState, title_of};
 use crate::event::{Event, TurnEnd};
 use crate::ids::MessageId;
 use crate::item::Item;
+use crate::limits::{MESSAGES_WAITING_BYTES_MAX, MESSAGES_WAITING_MAX};
 use crate::message::{Delivery, WaitingMessage};
 use std::sync::Arc;
 
@@ -11,6 +12,12 @@ impl SessionState {
     /// The message, if it waits.
     pub fn waiting(&self, message: MessageId) -> Option<&WaitingMessage> {
         self.messages.iter().find(|waiting| waiting.message == message)
+    }
+
+    /// Whether a message can wait, besides those that do.
+    pub fn has_room_for(&self, text: &str) -> bool {
+        let bytes = self.messages.iter().map(|waiting| waiting.text.len()).sum::<usize>().saturating_add(text.len());
+        self.messages.len() < MESSAGES_WAITING_MAX && bytes <= MESSAGES_WAITING_BYTES_MAX
     }
 
     pub(super) fn apply_message(&mut self, event: &Event) -> Result<(), &'static str> {

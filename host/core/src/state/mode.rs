@@ -116,6 +116,12 @@ impl SessionState {
         calls.filter(|call| matches!(call.stage, CallStage::Judging { .. }))
     }
 
+    /// Whether a hand runs a call.
+    pub(crate) fn is_running(&self, call: CallId) -> bool {
+        let call = self.turn.as_ref().and_then(|turn| turn.call(call));
+        call.is_some_and(|call| call.stage == CallStage::Running)
+    }
+
     /// Whether a call is of a tool that reaches the network.
     pub(super) fn is_of_network(&self, call: CallId) -> bool {
         let call = self.turn.as_ref().and_then(|turn| turn.call(call));
@@ -134,7 +140,8 @@ impl SessionState {
         match event {
             // What follows from it says what changes.
             Event::ModeChosen { .. } | Event::ModeProposed { .. } => {}
-            Event::HooksAnswered { point, answers, .. } => {
+            Event::HooksAnswered { point, call, answers } => {
+                let has_ended = *point == HookPoint::AfterCall && call.is_some_and(|call| !self.is_running(call));
                 let stop = answers.iter().find_map(|answer| match &answer.wish {
                     HookWish::Stop { reason } => {
                         Some(TurnEnd::Stopped { by: answer.component.clone(), words: reason.clone() })
@@ -143,7 +150,7 @@ impl SessionState {
                 });
                 match (&mut self.turn, stop) {
                     // What it heard of has ended, and the next turn is another one.
-                    (Some(_), _) if *point == HookPoint::Stop => {}
+                    (Some(_), _) if *point == HookPoint::Stop || has_ended => {}
                     (Some(turn), Some(stop)) => {
                         turn.stopping.get_or_insert(stop);
                     }
@@ -216,7 +223,7 @@ impl SessionState {
         self.tell_notes();
     }
 
-    fn note(&mut self, text: &str) {
+    pub(super) fn note(&mut self, text: &str) {
         if !text.is_empty() && self.notes.len() < NOTES_MAX {
             self.notes.push(text.to_owned());
         }

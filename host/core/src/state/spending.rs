@@ -9,7 +9,7 @@ use crate::event::{Event, ModelFailureKind, TurnEnd};
 use crate::ids::Digest;
 use crate::item::{AssistantPart, Item, Usage};
 use crate::limits::{OUTPUT_TOKENS_RESERVED, REPEAT_STOPS};
-use crate::mode::BudgetLeft;
+use crate::mode::{BudgetLeft, HookAnswer, HookPoint, HookWish};
 
 /// Calls that a turn remembers to find repetitions: three in turn, as often as it takes to stop.
 pub(crate) const REPEAT_MARKS_MAX: usize = REPEAT_PERIOD_MAX * REPEAT_STOPS as usize;
@@ -132,8 +132,14 @@ impl SessionState {
                     spent.work_ms = spent.work_ms.saturating_add(*time_ms);
                 });
             }
+            // It is not made.
+            Event::HooksAnswered { point: HookPoint::BeforeStep, answers, .. } if stops(answers) => {
+                if let Some(turn) = &mut self.turn {
+                    turn.reserved = Reservation::default();
+                }
+            }
             // Nobody learns any more what it used; an opened session makes it again.
-            Event::TurnEnded { end: TurnEnd::Interrupted, .. } if self.is_requesting() => {
+            Event::TurnEnded { end: TurnEnd::Interrupted | TurnEnd::Stopped { .. }, .. } if self.is_requesting() => {
                 self.add(|spent| *spent = spent.with_reservation(reserved));
             }
             Event::SessionOpened { .. } if self.is_requesting() => self.add(|spent| {
@@ -186,6 +192,10 @@ impl SessionState {
         }
         Ok(())
     }
+}
+
+fn stops(answers: &[HookAnswer]) -> bool {
+    answers.iter().any(|answer| matches!(answer.wish, HookWish::Stop { .. }))
 }
 
 fn bytes_of(item: &Item) -> u64 {

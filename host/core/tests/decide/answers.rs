@@ -292,3 +292,28 @@ fn every_offer_is_taken() {
         assert_eq!(again.contains(" asks c2 "), offer.answer == Answer::Yes, "{offer:?}: {again}");
     }
 }
+
+#[test]
+fn every_way_to_allow_more_is_within_the_limit() {
+    for (number, answer) in ["tool", "allow tool", "allow exact"].into_iter().enumerate() {
+        let mut world = World::default();
+        let tools: Vec<String> = (0..harness_core::limits::ALLOWANCES_MAX).map(|tool| format!("t{tool}")).collect();
+        for line in ["create", &format!("carry {}", tools.join(" ")), "open", "prompt go", "call run"] {
+            world.step(line);
+        }
+        let said = world.step(&format!("answer a1 {answer}"));
+        assert_eq!(said, "refused: a session has at most 256 allowances: revoke some first", "{number}");
+        assert_eq!(world.step("answer a1 yes"), "c1 starts => run c1");
+    }
+}
+
+#[test]
+fn a_reason_is_no_longer_than_another_answer() {
+    let mut world = World::default();
+    for line in ["create", "open", "prompt go", "call run"] {
+        world.step(line);
+    }
+    let reason = "x".repeat(harness_core::limits::ANSWER_BYTES_MAX);
+    assert!(world.step(&format!("answer a1 no {reason}y")).starts_with("refused: an answer has at most 16384 bytes"));
+    assert!(world.step(&format!("answer a1 no {reason}")).starts_with("c1 denied!"));
+}

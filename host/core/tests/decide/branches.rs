@@ -78,3 +78,46 @@ fn a_fork_takes_its_turn_up_and_an_import_does_not() {
     assert_eq!((import.state.turn, import.state.grants, import.state.workspace.as_str()), (None, Vec::new(), "/here"));
     check(&format!("{begin}\n> import \nrefused: a session works in a folder: give its absolute path"));
 }
+
+#[test]
+fn a_rewind_has_the_model_told_what_it_was_not_told_then() {
+    let begin = "> create
+         -
+         > open mode=plan[read] mode=build
+         mode plan (start)
+         ";
+    let last = |world: &crate::notation::World| match world.state.history.iter().rev().nth(1).unwrap().as_ref() {
+        Item::User { text } => text.clone(),
+        other => panic!("{other:?}"),
+    };
+    // Before the first words: the mode was entered, and the conversation does not say so.
+    let world = check(&format!(
+        "{begin}> prompt first
+         turn 1, request 1.1 items=2 => ask model
+         > say done
+         done
+         > rewind 2
+         -
+         > prompt again
+         turn 2, request 1.1 items=2 => ask model"
+    ));
+    assert!(last(&world).contains("Do as plan does") && last(&world).contains("only these tools"), "{}", last(&world));
+    // The mode was entered later, and its words are gone with what came after.
+    let world = check(&format!(
+        "{begin}> prompt first
+         turn 1, request 1.1 items=2 => ask model
+         > say done
+         done
+         > mode build
+         mode build (person)
+         > prompt second
+         turn 2, request 1.1 items=5 => ask model
+         > say done
+         done
+         > rewind 3
+         -
+         > prompt again
+         turn 3, request 1.1 items=5 => ask model"
+    ));
+    assert!(last(&world).contains("Do as build does"), "{}", last(&world));
+}

@@ -274,3 +274,25 @@ fn what_waits_does_not_begin_after_a_budget_was_crossed_and_goes_on_once_it_was_
          done, m1 delivered, turn 3, request 1.1 items=6 => ask model",
     );
 }
+
+#[test]
+fn a_request_that_a_hook_stops_counts_as_what_was_set_aside_unless_it_was_never_made() {
+    check(&format!(
+        "{BARE}> budget b.tokens=320
+         -
+         > prompt tokens=100
+         turn 1, request 1.1 items=1 tokens=104 => ask model
+         > hook-before stop no
+         end stopped by hooks: no => cancel model
+         > prompt tokens=100
+         turn 2, request 1.1 items=2 tokens=107 => ask model
+         > hook stop no
+         end stopped by hooks: no => cancel model
+         > prompt tokens=100
+         turn 3, request 1.1 items=3 tokens=110 => ask model
+         > interrupt
+         interrupted => cancel model
+         > prompt tokens=100
+         turn 4, limit budget.session.tokens=320"
+    ));
+}

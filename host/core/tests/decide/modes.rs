@@ -441,3 +441,77 @@ fn a_policy_that_narrows_to_what_is_already_asked_about_changes_nothing() {
          -",
     );
 }
+
+#[test]
+fn a_hook_that_stops_after_a_call_loses_nothing_of_what_the_call_did() {
+    let begin = "> create
+         -
+         > open approve=all
+         -
+         > prompt hi
+         turn 1, request 1.1 items=1 => ask model
+         > call run run
+         c1 wants run, c2 wants run, c1 allow approve.all, c1 starts => run c1
+         ";
+    check(&format!(
+        "{begin}> hook-call c1 stop enough
+         -
+         > report c1 observed f
+         c1 returned [f], c2 interrupted!, end stopped by hooks: enough"
+    ));
+    // What was stopped while its hooks heard of it has ended: nobody waits for its report any more.
+    check(&format!(
+        "{begin}> interrupt
+         c1 in_doubt!, c2 interrupted!, interrupted => cancel c1
+         > prompt on
+         turn 2, request 1.1 items=4 => ask model
+         > hook-call c1 stop enough
+         -
+         > report c1 observed f
+         refused: c1 is not under way
+         > say done
+         done"
+    ));
+}
+
+#[test]
+fn what_a_call_staged_is_judged_before_the_stop_of_a_hook_counts() {
+    check(
+        "> create
+         -
+         > open approve=edits
+         -
+         > prompt hi
+         turn 1, request 1.1 items=1 => ask model
+         > call edit edit
+         c1 wants edit, c2 wants edit, c1 allow default.edit, c1 starts => run c1
+         > hook-call c1 stop enough
+         -
+         > report c1 staged f
+         c1 allow approve.edits, c1 authorized, c2 interrupted! => put c1 [f]
+         > put c1 applied
+         c1 returned [f], end stopped by hooks: enough",
+    );
+}
+
+#[test]
+fn the_model_is_told_what_is_new_in_a_mode_that_was_replaced() {
+    let told = |last: &str| {
+        let mut world = crate::notation::World::default();
+        for line in ["create", "open mode=plan[read]", "prompt hi", "say done", last, "prompt on"] {
+            world.step(line);
+        }
+        world
+            .state
+            .history
+            .iter()
+            .filter(|item| matches!(item.as_ref(), harness_core::Item::User { text } if text.contains("mode `plan`")))
+            .count()
+    };
+    for last in ["modes plan[read,edit]", "open mode=plan[read,edit]"] {
+        assert_eq!(told(last), 2, "{last}");
+    }
+    for last in ["modes plan[read]", "modes plan:policy[read]", "open mode=plan[read]", "open same"] {
+        assert_eq!(told(last), 1, "{last}");
+    }
+}

@@ -354,3 +354,32 @@ fn what_needs_something_lists_it() {
     assert!(world.state.pending().is_empty());
     assert!(matches!(world.state.questions()[0].call.stage, CallStage::Questioned { .. }));
 }
+
+#[test]
+fn what_ran_outside_before_it_asked_is_in_doubt_when_it_is_stopped() {
+    let begin = "> create
+         -
+         > open approve=all
+         -
+         > prompt hi
+         turn 1, request 1.1 items=1 => ask model
+         > call run edit
+         c1 wants run, c2 wants edit, c1 allow approve.all, c1 starts => run c1
+         ";
+    check(&format!(
+        "{begin}> report c1 asks really
+         q1 of run for c1: really
+         > interrupt
+         q1 withdrawn, c1 in_doubt!, c2 interrupted!, interrupted"
+    ));
+    check(&format!(
+        "{begin}> report c1 calls edit={{}}
+         c3 wants edit for c1, c3 allow approve.all, c3 starts => run c3
+         > report c3 staged f
+         c3 allow approve.all, c3 authorized => put c3 [f]
+         > interrupt
+         c2 interrupted!
+         > put c3 applied
+         c3 returned [f], c1 in_doubt!, interrupted"
+    ));
+}

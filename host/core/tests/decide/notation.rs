@@ -23,7 +23,8 @@
 //! > say WORDS used=INPUT+OUTPUT | call … used=… cost=MICRO-USD | model MODEL price=INPUT+OUTPUT        a million tokens
 //! > open mode=NAME[:POLICY][>LEADS-TO][[TOOL,…]] | mode NAME | modes MODE… | model MODEL
 //! > policy c1|TOOL=ARGUMENTS allow|ask|deny|abstain [narrow=ARGUMENTS] [by=POLICY]
-//! > hook stop WORDS | hook mode NAME | hook note WORDS   at a prompt; hook-before …, hook-after … a step; hook-end … a turn
+//! > hook stop WORDS | hook mode NAME | hook note WORDS   at a prompt
+//! > hook-before … | hook-after … | hook-end … | hook-call c1 …   before and after a step, at a turn's end, after a call
 //! > grant CAPABILITY | revoke CAPABILITY     lent to the component `editor` by the user
 //! > archive on | off | fork N WORDS | import PATH | rewind N     at the event N; by N inputs
 //! > answer a1 yes | tool | no WORDS | wrong   `wrong` binds to another digest
@@ -287,6 +288,10 @@ impl World {
             "hook-end" => Event::HooksAnswered { point: HookPoint::Stop, call: None, answers: vec![hook(&words)] },
             "hook-after" => {
                 Event::HooksAnswered { point: HookPoint::AfterStep, call: None, answers: vec![hook(&words)] }
+            }
+            "hook-call" => {
+                let (call, answers) = (Some(self.call_named(words[0])), vec![hook(&words[1..])]);
+                Event::HooksAnswered { point: HookPoint::AfterCall, call, answers }
             }
             "hook-before" => {
                 Event::HooksAnswered { point: HookPoint::BeforeStep, call: None, answers: vec![hook(&words)] }

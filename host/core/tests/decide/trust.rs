@@ -2,6 +2,7 @@
 
 use crate::notation::{World, check};
 use harness_core::trust::TrustLevel;
+use harness_core::{Event, SessionId, decide};
 
 fn world(open: &str) -> World {
     let mut world = World::default();
@@ -235,4 +236,21 @@ fn without_trust_nothing_is_counted() {
         assert!(edit(&mut world, number, "yes").1.is_some());
     }
     assert_eq!(world.state.ledger.entries().count(), 0);
+}
+
+#[test]
+fn a_level_given_where_the_tool_is_not_there_is_the_one_where_it_is() {
+    let mut world = World::default();
+    for line in ["create", "open trust component=edit:editor"] {
+        world.step(line);
+    }
+    let key = world.state.trust_key(world.state.tool("edit").unwrap(), None);
+    world.step("open trust without=edit");
+    let set = Event::TrustSet { key, level: TrustLevel::Autonomous };
+    world.events.extend(decide(&mut world.state, SessionId::from_bits(7), set).unwrap().events);
+    assert_eq!(world.step("open trust component=edit:editor"), "-");
+    assert_eq!(level(&world), TrustLevel::Autonomous);
+    // From now on it is known what implements it.
+    let other = world.step("open trust component=edit:editor digest=edit:other");
+    assert_eq!(other, "edit autonomous to semi-autonomous (0, 0) another digest");
 }

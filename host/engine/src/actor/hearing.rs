@@ -2,7 +2,7 @@
 //!
 //! Promise: hooks at `prompt` hear all that is said to a session, whichever way it comes, and messages are taken in the
 //! order in which they came, however long hooks take over one. Whoever stops a turn by a message does not wait for
-//! hooks. What is refused was not said.
+//! hooks. What is refused was not said. What hooks and policies say of a turn counts for no other.
 //!
 //! Not here: asking (`policy`).
 
@@ -12,7 +12,7 @@ use crate::inbox;
 use crate::ports::{Consumed, InboxOutcome};
 use harness_core::limits::{MESSAGES_WAITING_MAX, PROMPT_BYTES_MAX};
 use harness_core::message::Delivery;
-use harness_core::{Actor, Event, Refusal, SessionState};
+use harness_core::{Actor, Event, Refusal, SessionState, TurnId};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
@@ -46,7 +46,11 @@ impl Wake {
             Self::Prompt { text, .. } if state.turn.is_none() && state.undoing.is_none() => text.clone(),
             Self::Prompt { .. } => return None,
             other => match other.message()?.into_owned() {
-                Event::MessageReceived { text, .. } => text,
+                Event::MessageReceived { message, text, .. }
+                    if state.waiting(message).is_none() && state.has_room_for(&text) =>
+                {
+                    text
+                }
                 _ => return None,
             },
         };
@@ -56,29 +60,31 @@ impl Wake {
 
 impl SessionWriter {
     pub(super) async fn take_wake(&mut self, batch: &mut Batch, wake: Wake) {
-        if let Wake::Prepared { inputs, wake } = wake {
+        if let Wake::Prepared { inputs, wake, turn } = wake {
+            // What was said of a turn that has ended counts for no other.
+            let inputs = if self.is_over(turn) { Vec::new() } else { inputs };
             return self.take_prepared(batch, inputs, *wake).await;
         }
         let delivery = match wake.message().as_deref() {
             Some(Event::MessageReceived { delivery, .. }) => Some(*delivery),
             _ => None,
         };
-        if delivery.is_some() && self.hearing.is_hearing {
-            return self.wait_behind(batch, wake);
-        }
         let principal = match &wake {
             Wake::Given { entry } => entry.entry.principal.clone(),
             _ => "person".to_owned(),
         };
-        match self.work.prepare(wake, &self.session.state) {
-            Some(wake) => self.take_now(batch, wake).await,
-            None => {
-                self.hearing.is_hearing |= delivery.is_some();
-                if delivery == Some(Delivery::Interrupt) && self.session.state.turn.is_some() {
-                    let (actor, event) = (Actor::Principal(principal), Event::InterruptRequested);
-                    self.take_or_decline(batch, Taken { actor, event, blobs: Vec::new(), reply: None });
-                }
-            }
+        let waits = if delivery.is_some() && self.hearing.is_hearing {
+            self.wait_behind(batch, wake)
+        } else if let Some(wake) = self.work.prepare(wake, &self.session.state) {
+            self.take_now(batch, wake).await;
+            false
+        } else {
+            self.hearing.is_hearing |= delivery.is_some();
+            true
+        };
+        if waits && delivery == Some(Delivery::Interrupt) && self.session.state.turn.is_some() {
+            let (actor, event) = (Actor::Principal(principal), Event::InterruptRequested);
+            self.take_or_decline(batch, Taken { actor, event, blobs: Vec::new(), reply: None });
         }
     }
 
@@ -112,15 +118,22 @@ impl SessionWriter {
         }
     }
 
+    /// Whether a turn that something was asked about is not under way any more.
+    pub(super) fn is_over(&self, turn: Option<TurnId>) -> bool {
+        turn.is_some() && turn != self.session.state.turn.as_ref().map(|turn| turn.id)
+    }
+
     fn take_said(&mut self, batch: &mut Batch, inputs: Vec<Event>) {
         for event in inputs {
             self.take_or_decline(batch, Taken { actor: Actor::Host, event, blobs: Vec::new(), reply: None });
         }
     }
 
-    fn wait_behind(&mut self, batch: &mut Batch, wake: Wake) {
+    /// Has a message wait for those before it; whether it does.
+    fn wait_behind(&mut self, batch: &mut Batch, wake: Wake) -> bool {
         if self.hearing.behind.len() < MESSAGES_WAITING_MAX {
-            return self.hearing.behind.push_back(wake);
+            self.hearing.behind.push_back(wake);
+            return true;
         }
         match wake {
             Wake::Answer { reply, .. } => drop(reply.send(Err(Refusal::TooManyMessages))),
@@ -130,5 +143,6 @@ impl SessionWriter {
             }
             _ => {}
         }
+        false
     }
 }

@@ -292,3 +292,132 @@ async fn messages_keep_their_order_however_long_hooks_take() {
     settle().await;
     assert_eq!(session.snapshot().await.unwrap().state.turns, 2);
 }
+
+/// Stops the first turn that it hears of at a point, once it is let.
+struct Stopper {
+    point: HookPoint,
+    heard: Gate,
+    has_stopped: std::sync::atomic::AtomicBool,
+}
+
+impl Stopper {
+    fn at(point: HookPoint) -> Arc<Self> {
+        Arc::new(Self { point, heard: Gate::closed(), has_stopped: Default::default() })
+    }
+}
+
+#[async_trait]
+impl Policy for Stopper {
+    async fn judge(&self, _question: PolicyQuestion) -> PolicyAnswer {
+        unreachable!("there is no mode")
+    }
+
+    fn has_hooks(&self, point: HookPoint) -> bool {
+        point == self.point
+    }
+
+    async fn run_hooks(&self, _occasion: HookOccasion) -> Vec<HookAnswer> {
+        if self.has_stopped.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            return Vec::new();
+        }
+        self.heard.pass().await;
+        let wish = HookWish::Stop { reason: "enough".to_owned() };
+        vec![HookAnswer {
+            component: "stopper".to_owned(),
+            digest: Digest::ZERO,
+            wish,
+            note: String::new(),
+            fault: None,
+        }]
+    }
+}
+
+#[tokio::test]
+async fn a_hook_stops_no_turn_but_the_one_that_it_heard_of() {
+    for point in [HookPoint::AfterStep, HookPoint::AfterCall] {
+        let gate = Gate::closed();
+        let world = World::tape([Reply::calls(&[READ]), Reply::text("said in turn 2").behind(&gate)]);
+        let stopper = Stopper::at(point);
+        let host = world.host.clone().with_policy(Arc::clone(&stopper) as _);
+        let new = NewSession { workspace: "/work".to_owned(), title: None };
+        let hands = Arc::clone(&world.hands) as _;
+        let session = host.create(new, context(ApproveMode::Edits), Vec::new(), hands).await.unwrap();
+        prompt(&session).await;
+        stopper.heard.reached(1).await;
+        // The turn is stopped and another one begins, while the hooks still think about the first.
+        session.say("rather this", Delivery::Interrupt, TurnLimits::default()).await.unwrap();
+        gate.reached(1).await;
+        stopper.heard.open();
+        settle().await;
+        gate.open();
+        assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done, "{point:?}");
+        assert_eq!(session.snapshot().await.unwrap().state.turns, 2);
+    }
+}
+
+#[tokio::test]
+async fn who_interrupts_does_not_wait_for_hooks_that_hear_another_message() {
+    let gate = Gate::closed();
+    let world = World::tape([Reply::calls(&[READ]).behind(&gate), Reply::text("one"), Reply::text("two")]);
+    let listener = Listener::new();
+    let (_, session) = listened(&world, &listener).await;
+    prompt(&session).await;
+    gate.reached(1).await;
+    let say = |text: &'static str, delivery| {
+        let session = session.clone();
+        tokio::spawn(async move { session.say(text, delivery, TurnLimits::default()).await })
+    };
+    let slow = say("slow", Delivery::Steer);
+    settle().await;
+    let now = say("stop", Delivery::Interrupt);
+    settle().await;
+    assert_eq!(session.snapshot().await.unwrap().state.last_end, Some(TurnEnd::Interrupted));
+    listener.slow.add_permits(1);
+    assert!(slow.await.unwrap().is_ok() && now.await.unwrap().is_ok());
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    assert_eq!(session.snapshot().await.unwrap().state.messages, []);
+}
+
+#[tokio::test]
+async fn what_hooks_heard_of_a_message_that_is_refused_counts_for_nothing() {
+    let gate = Gate::closed();
+    let world = World::tape([Reply::text("never said").behind(&gate), Reply::text("done")]);
+    let (host, session) = listened(&world, &Listener::new()).await;
+    prompt(&session).await;
+    gate.reached(1).await;
+    let say = |text: &'static str| session.say(text, Delivery::Queue, TurnLimits::default());
+    for _ in 0..harness_core::limits::MESSAGES_WAITING_MAX {
+        say("later").await.unwrap();
+    }
+    // After a stop without a word they go on waiting, and there is room for no other.
+    session.interrupt().await.unwrap();
+    assert!(say("halt").await.is_err());
+    prompt(&session).await;
+    for _ in 0..20 {
+        settle().await;
+    }
+    let events = host.events(session.id(), harness_core::Sequence::START, usize::MAX).await.unwrap();
+    let ends = events.into_iter().filter_map(|logged| match logged.event {
+        Some(Event::TurnEnded { end, .. }) => Some(end),
+        _ => None,
+    });
+    assert_eq!(ends.take(2).collect::<Vec<_>>(), [TurnEnd::Interrupted, TurnEnd::Done]);
+}
+
+#[tokio::test]
+async fn hooks_hear_of_the_end_of_each_turn() {
+    let gate = Gate::closed();
+    let world = World::tape([Reply::text("never said").behind(&gate), Reply::text("done"), Reply::text("done")]);
+    let policy = Arc::new(allowing().with_hook(HookPoint::Stop, HookWish::GoOn, ""));
+    let (_, session) = create(&world, &policy).await;
+    prompt(&session).await;
+    gate.reached(1).await;
+    // Both are there before the writer takes the first.
+    let say = |text: &'static str| session.say(text, Delivery::Interrupt, TurnLimits::default());
+    let (one, two) = tokio::join!(say("this"), say("no, this"));
+    assert!(one.is_ok() && two.is_ok());
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Done);
+    settle().await;
+    let heard: Vec<_> = policy.occasions().iter().map(|it| it.details["reason"].clone()).collect();
+    assert_eq!(heard, ["interrupted", "interrupted", "done"]);
+}

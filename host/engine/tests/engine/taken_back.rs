@@ -4,12 +4,14 @@ use crate::world::{World, context, finish, prompt, settle};
 use async_trait::async_trait;
 use harness_core::event::{Answer, AnswerCoverage, ApplyResult, Context, TurnEnd};
 use harness_core::item::{Category, Item};
+use harness_core::mode::{HookAnswer, HookPoint, PolicyAnswer, PolicyQuestion};
 use harness_core::record::KvSpace;
 use harness_core::trust::{TrustKey, TrustLevel};
 use harness_core::verdict::Rule;
 use harness_core::{ApproveMode, CallId, Scope, SessionState, VerdictKind};
-use harness_engine::ports::{Kv, StoreError, Takeover};
+use harness_engine::ports::{HookOccasion, Kv, Policy, StoreError, Takeover};
 use harness_engine::{Host, NewSession, Ports, Selection, Session};
+use harness_sim::gate::Gate;
 use harness_sim::memory_store::MemoryStore;
 use harness_sim::scripted_model::{Reply, ScriptedModel};
 use std::sync::Arc;
@@ -281,4 +283,70 @@ async fn looking_costs_one_read_for_an_append_and_a_session_that_cannot_look_sto
             said.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn evidence_that_is_taken_back_before_it_was_enough_is_gone_for_all() {
+    use harness_core::trust::SEMI_EVIDENCE_MIN;
+    let world = World::new(caller(EDIT));
+    let (first, second) = (create(&world, trusting()).await, create(&world, trusting()).await);
+    for _ in 0..SEMI_EVIDENCE_MIN {
+        assert!(turn(&second).await.is_some());
+    }
+    let key = key(&state(&second).await);
+    first.reset_trust(Some(key.clone())).await.unwrap();
+    assert!(turn(&second).await.is_some());
+    let known = state(&second).await.ledger.entry(&key).unwrap().clone();
+    assert_eq!((known.own.level, known.evidence().approved), (TrustLevel::Supervised, 1));
+    let third = create(&world, trusting()).await;
+    assert_eq!(state(&third).await.ledger.entry(&key).unwrap().evidence().approved, 1);
+    // It is kept, also where nobody asks the sessions that are open.
+    for session in [first, second, third] {
+        session.close().await;
+    }
+    let records = world.host.trust_records().await.unwrap();
+    assert_eq!(records.iter().map(|it| (it.era, it.evidence.approved)).collect::<Vec<_>>(), [(1, 1)]);
+}
+
+/// A hook at the beginning of a session that takes its time.
+struct Slow(Gate);
+
+#[async_trait]
+impl Policy for Slow {
+    async fn judge(&self, _question: PolicyQuestion) -> PolicyAnswer {
+        unreachable!("there is no mode")
+    }
+
+    fn has_hooks(&self, point: HookPoint) -> bool {
+        point == HookPoint::SessionStart
+    }
+
+    async fn run_hooks(&self, _occasion: HookOccasion) -> Vec<HookAnswer> {
+        self.0.pass().await;
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_back_while_a_session_is_being_opened_is_not_in_force_in_it() {
+    let world = World::new(caller(RUN));
+    let first = create(&world, context(ApproveMode::Ask)).await;
+    let second = create(&world, context(ApproveMode::Ask)).await;
+    let id = second.id();
+    prompt(&second).await;
+    assert!(asked(&second).await.is_some());
+    second.close().await;
+    allow(&first, Scope::Workspace).await;
+    // Its call waits for a person, and is judged again by what is allowed when it is opened.
+    let gate = Gate::closed();
+    let host = world.host.clone().with_policy(Arc::new(Slow(gate.clone())));
+    let hands = Arc::clone(&world.hands) as _;
+    let opening = tokio::spawn(async move {
+        host.open(id, context(ApproveMode::Ask), Vec::new(), hands, Takeover::IfGone).await.unwrap()
+    });
+    gate.reached(1).await;
+    first.forbid(state(&first).await.allowances[0].id()).await.unwrap();
+    gate.open();
+    let second = opening.await.unwrap();
+    assert_eq!(asked(&second).await.as_deref(), Some("default.execute"));
 }

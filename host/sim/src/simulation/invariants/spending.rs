@@ -5,6 +5,7 @@ use harness_core::budget::{Budget, Reservation};
 use harness_core::event::{ModelFailureKind, TurnEnd};
 use harness_core::item::Usage;
 use harness_core::limits::OUTPUT_TOKENS_RESERVED;
+use harness_core::mode::{HookPoint, HookWish};
 use harness_core::{Event, SessionState};
 
 /// What was spent of one budget.
@@ -79,8 +80,14 @@ impl Purses {
             _ => {}
         }
         match event {
+            // It is not made.
+            Event::HooksAnswered { point: HookPoint::BeforeStep, answers, .. }
+                if answers.iter().any(|answer| matches!(answer.wish, HookWish::Stop { .. })) =>
+            {
+                self.reserved = Reservation::default();
+            }
             // Nobody learns what it used; and whoever opens the session makes it again.
-            Event::TurnEnded { end: TurnEnd::Interrupted, .. } if was_out => {
+            Event::TurnEnded { end: TurnEnd::Interrupted | TurnEnd::Stopped { .. }, .. } if was_out => {
                 self.add(unknown);
                 self.turn = None;
             }

@@ -213,7 +213,8 @@ pub(super) fn only_a_person_chooses_a_mode(seen: &Seen<'_>) -> Result<(), String
                     chosen.as_ref().or_else(leads_to) == Some(mode)
                 }
                 Some(Event::SessionOpened { .. } | Event::ModesChanged { .. }) => {
-                    matches!(reason.as_str(), "start" | "gone") && room.mode().is_none()
+                    let is_told = reason == "changed" && *mode == room.mode;
+                    is_told || matches!(reason.as_str(), "start" | "gone") && room.mode().is_none()
                 }
                 _ => false,
             };
