@@ -1,9 +1,12 @@
-//! `harness-host policy`: what would come of a call and why, and whether the rules match what they are meant to.
+//! `harness-host policy`: what would come of a call and why, whether the rules match what they are meant to, and what
+//! persons allowed for later calls.
 //!
-//! Promise: the engine that judges sessions judges here, the mode's own component included; nothing is run or changed.
+//! Promise: the engine that judges sessions judges here, the mode's own component included; nothing is run, and nothing
+//! changed but what is taken back.
 //!
-//! Not here: what a person allowed in one session before.
+//! Not here: an imagined call is judged without what a person allowed.
 
+mod allowed;
 mod explain;
 mod table;
 
@@ -24,6 +27,8 @@ pub(crate) async fn run(cli: &Cli, command: &PolicyCommand) -> Result<Exit, Fail
     match command {
         PolicyCommand::Explain(args) => explain::run(cli, args).await,
         PolicyCommand::Test { workspace, output } => test(cli, workspace.as_deref(), output.json),
+        PolicyCommand::Allowed { session, output } => allowed::list(cli, session.as_deref(), output.json).await,
+        PolicyCommand::Forbid { allowance } => allowed::forbid(cli, allowance).await,
     }
 }
 

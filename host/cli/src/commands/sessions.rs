@@ -36,8 +36,8 @@ use std::time::Duration;
 const PAGE_EVENTS_MAX: usize = 500;
 /// How often a follower looks for new events.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
-/// Sessions listed at once at most.
-const LIST_SESSIONS_MAX: usize = 10_000;
+/// Sessions listed or looked through at once at most.
+pub(super) const SESSIONS_MAX: usize = 10_000;
 
 /// How the host's words on a mode begin in a conversation.
 const MODE_NOTE: &str = "[The session is now in the mode `";
@@ -68,7 +68,7 @@ pub(crate) async fn run(cli: &Cli, command: &SessionsCommand) -> Result<Exit, Fa
                     Some(text) => Some(cursor(&wiring, text).await?),
                     None => None,
                 },
-                sessions_max: (*limit).min(LIST_SESSIONS_MAX),
+                sessions_max: (*limit).min(SESSIONS_MAX),
                 skip: *skip,
                 ..SessionFilter::default()
             };
@@ -242,7 +242,7 @@ fn status(status: SessionStatus) -> &'static str {
 }
 
 /// UTC, to the second, as RFC 3339 writes it.
-fn when(unix_ms: i64) -> String {
+pub(super) fn when(unix_ms: i64) -> String {
     let seconds = unix_ms.div_euclid(1000);
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     // Howard Hinnant's algorithm for civil dates from days since 1970-01-01.

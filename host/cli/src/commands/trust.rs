@@ -7,6 +7,7 @@
 
 use crate::args::Cli;
 use crate::args::operations::{LevelWord, TrustCommand};
+use crate::commands::sessions::SESSIONS_MAX;
 use crate::commands::{print_json, print_text};
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
@@ -20,8 +21,6 @@ use harness_engine::ports::{Archived, SessionFilter, Takeover};
 use serde_json::json;
 use std::path::Path;
 
-/// Sessions looked through.
-const SESSIONS_MAX: usize = 10_000;
 /// Arguments of a call are shown up to this many characters.
 const ARGUMENT_CHARS_MAX: usize = 160;
 
@@ -159,7 +158,8 @@ async fn through(wiring: &Wiring, session: Option<&str>) -> Result<SessionId, Fa
     })
 }
 
-async fn open(wiring: &Wiring, said: &Said, id: SessionId) -> Result<Session, Failure> {
+/// Opens a session that nothing is under way in, to say something in its log.
+pub(super) async fn open(wiring: &Wiring, said: &Said, id: SessionId) -> Result<Session, Failure> {
     let summary = wiring.host.ports().index.summary(id).await;
     let workspace = summary.map_err(|error| Failure::because("reading the session", &error))?.workspace;
     let workspace = settings::workspace_folder(Some(Path::new(&workspace)))?;
