@@ -64,17 +64,13 @@ pub(super) async fn give(
 /// Tells how far it has come.
 fn told(receipt: &Receipt, holder: &Holder, screen: &Screen) -> Result<Exit, Failure> {
     match receipt.became() {
-        Became::Waiting => {
-            // What comes after is of use to nobody.
-            let machine = holder.machine.split('|').next().unwrap_or_default();
-            Err(Failure::failed(format!(
-                "process {} on {} holds the session and has not taken it yet. It is kept: that process takes it when it goes \
+        Became::Waiting => Err(Failure::failed(format!(
+            "process {} on {} holds the session and has not taken it yet. It is kept: that process takes it when it goes \
                  on, else whoever opens the session next. {}",
-                holder.pid,
-                one_line(machine, MACHINE_CHARS_MAX),
-                receipt.how_to_go_on()
-            )))
-        }
+            holder.pid,
+            one_line(holder.machine_name(), MACHINE_CHARS_MAX),
+            receipt.how_to_go_on()
+        ))),
         Became::Refused { .. } => Err(Failure::usage(receipt.in_words())),
         Became::Expired { .. } => Err(Failure::failed(receipt.in_words())),
         Became::Accepted | Became::Delivered { .. } => {
