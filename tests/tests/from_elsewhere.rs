@@ -376,3 +376,30 @@ fn whoever_waits_for_a_process_that_dies_goes_on_alone() {
     assert_eq!(two.place.read("a.txt"), "count:|\n");
     assert_eq!(two.count(&session, "approval_answered"), 1);
 }
+
+#[test]
+fn a_title_a_budget_and_putting_away_reach_a_session_that_another_process_holds() {
+    let two = Two::new();
+    let mut terminal = two.at_terminal();
+    let session = two.session();
+    for args in [
+        &["sessions", "rename", &session, "At work"][..],
+        &["sessions", "budget", &session, "tokens=123456"],
+        &["sessions", "archive", &session],
+    ] {
+        let ran = two.run(args);
+        assert_eq!(ran.code, Some(0), "{args:?}: {ran:?}");
+    }
+    let refused = two.run(&["sessions", "rename", &session, " "]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let shown = two.run(&["sessions", "list", "--archived", "--json"]);
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!((&shown[0]["title"], &shown[0]["session"]), (&json!("At work"), &json!(session)), "{shown}");
+    let budget: Value = serde_json::from_str(&two.run(&["sessions", "budget", &session, "--json"]).stdout).unwrap();
+    assert_eq!(budget["budget"]["tokens"], 123_456, "{budget}");
+    let told = two.run(&["sessions", "rewind", &session, "--to", "1", "--yes"]);
+    assert!(told.code == Some(1) && !told.stderr.contains('|'), "the holder is named for people: {told:?}");
+    terminal.line("/exit");
+    assert_eq!(terminal.exit_code(), 0);
+    log::verify_session(&two.place, &session).unwrap();
+}

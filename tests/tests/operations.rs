@@ -341,6 +341,11 @@ fn a_session_that_cannot_be_read_hides_nothing_that_waits_in_others() {
     assert_eq!(waits.as_array().unwrap().len(), 1, "{waits:#}");
     assert!(waits[0]["diff"].as_str().unwrap().contains("second.txt"), "{waits:#}");
     assert!(listed.stderr.contains("damaged after event"), "{}", listed.stderr);
+    for others in [&["trust", "review", "--json"][..], &["policy", "allowed", "--json"]] {
+        let listed = words(&place, others);
+        assert!(listed.code == Some(1) && listed.stderr.contains("damaged after event"), "{listed:?}");
+        assert_eq!(listed.stdout, "[]\n", "what can be read is told");
+    }
 }
 
 #[test]
@@ -387,6 +392,8 @@ fn trust_is_given_used_and_taken_back() {
     let (session, call) = (unasked[0]["session"].as_str().unwrap(), unasked[0]["call"].as_str().unwrap());
     assert!(unasked[0]["arguments"].as_str().unwrap().contains("b.txt") && unasked.as_array().unwrap().len() == 1);
     assert!(ok(&place, &["trust", "review"]).contains(&format!("sessions undo {session} --call {call}")));
+    let slip = words(&place, &["trust", "review", "--accept", call, "--reject", "call_00000000000000000000000000"]);
+    assert_eq!((slip.code, slip.stdout.as_str()), (Some(2), ""), "all or nothing: {slip:?}");
     ok(&place, &["trust", "review", "--reject", call]);
     assert_eq!(json(&place, &["trust", "show", "--json"])[0]["level"], "semi_autonomous", "a rejection lowers it");
     assert!(ok(&place, &["trust", "review"]).contains("nothing that ran by trust alone"));
@@ -396,4 +403,100 @@ fn trust_is_given_used_and_taken_back() {
     assert_eq!(unknown.code, Some(2), "{unknown:?}");
     ok(&place, &["trust", "reset"]);
     run(&place, &[&write("c.txt", "3")], 3);
+}
+
+#[test]
+fn what_was_allowed_for_later_calls_is_listed_and_taken_back() {
+    let place = Place::new();
+    assert_eq!(ok(&place, &["policy", "allowed"]), "nothing is allowed for later calls\n");
+    for (far, rest) in [("workspace", "2h"), ("session", "")] {
+        run(&place, &[&write(&format!("{far}.txt"), "1")], 3);
+        let waits = pending(&place)[0].clone();
+        let (session, approval) = (waits["session"].as_str().unwrap(), waits["approval"].as_str().unwrap());
+        ok(&place, &["sessions", "answer", session, approval, "exact", far, rest]);
+    }
+    let all = json(&place, &["policy", "allowed", "--json"]);
+    let all = all.as_array().unwrap();
+    assert_eq!(all.len(), 2, "one that holds in several sessions is listed once: {all:#?}");
+    let shared = all.iter().find(|it| it["allowance"]["scope"] == "workspace").unwrap();
+    let id = shared["id"].as_str().unwrap().to_owned();
+    let listed = ok(&place, &["policy", "allowed"]);
+    assert!(listed.contains(&id) && listed.contains("workspace ") && listed.contains(", until "), "{listed}");
+    std::fs::remove_file(place.workspace().join("workspace.txt")).unwrap();
+    run(&place, &[&write("workspace.txt", "1")], 0);
+    // What is there already would change nothing, and not be asked about.
+    std::fs::remove_file(place.workspace().join("workspace.txt")).unwrap();
+
+    ok(&place, &["policy", "forbid", &id]);
+    assert!(!ok(&place, &["policy", "allowed"]).contains(&id));
+    run(&place, &[&write("workspace.txt", "1")], 3);
+    let own = all.iter().find(|it| it["id"] != id.as_str()).unwrap()["id"].as_str().unwrap();
+    ok(&place, &["policy", "forbid", own]);
+    assert_eq!(ok(&place, &["policy", "allowed"]), "nothing is allowed for later calls\n");
+    for unknown in [&id, "alw_x", ""] {
+        assert_eq!(words(&place, &["policy", "forbid", unknown]).code, Some(2), "{unknown}");
+    }
+}
+
+#[test]
+fn a_slip_in_an_id_an_event_or_a_title_leaves_everything_as_it_was() {
+    let place = Place::new();
+    run(&place, &["ANSWER one"], 0);
+    let session = log::sessions(&place).remove(0);
+    let gone = "ses_00000000000000000000000000";
+    let long = "x".repeat(81);
+    let beside = || std::fs::read_dir(place.workspace().parent().unwrap()).unwrap().count();
+    let before = beside();
+    for args in [
+        &["sessions", "show", gone][..],
+        &["sessions", "delete", &session, gone],
+        &["sessions", "delete", &session, &session[..12]],
+        &["sessions", "archive", &session, gone],
+        &["sessions", "verify", gone],
+        &["sessions", "rename", &session, &long],
+        &["sessions", "rename", &session, " "],
+        &["sessions", "fork", &session, "--at", "9999", "--files", "copy"],
+        &["sessions", "fork", &session, "--at", "0", "--files", "copy"],
+        &["sessions", "fork", &session, "--files", "copy", "--title", &long],
+        &["sessions", "clone", &session, "--title", ""],
+    ] {
+        let refused = words(&place, args);
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""), "{args:?}: {refused:?}");
+    }
+    assert_eq!(json(&place, &["sessions", "list", "--json"]).as_array().unwrap().len(), 1, "none more, none less");
+    assert_eq!(beside(), before, "nothing was copied");
+}
+
+#[test]
+fn a_session_is_shown_with_all_that_waits_in_it() {
+    let place = Place::new();
+    let asks = r#"TOOL ask_user {"question":"Which?","choices":["red, or blue","green"]}"#;
+    run(&place, &[asks], 3);
+    let asking = log::sessions(&place).remove(0);
+    run(&place, &[r##"TOOL submit_plan {"title":"Tidy up","plan":"1. look\n"}"##, "--mode", "plan"], 3);
+    let planning = log::sessions(&place).into_iter().find(|id| *id != asking).unwrap();
+    for (session, waits, shown) in [
+        (&asking, "question", &["waits for an answer:", "Which?", "  | 1  red, or blue\n", "  | 2  green\n"][..]),
+        (&planning, "plan", &["waits for an answer:", "Tidy up", "  | 1. look\n", "mode       plan\n"]),
+    ] {
+        let human = ok(&place, &["sessions", "show", session]);
+        assert!(shown.iter().all(|part| human.contains(part)), "{human}");
+        let pending = json(&place, &["sessions", "show", session, "--json"])["pending"].clone();
+        assert!(human.contains(pending[0][waits].as_str().unwrap()), "its id is there to answer it by: {human}");
+    }
+}
+
+#[test]
+fn the_name_of_a_folder_says_nothing_of_its_own() {
+    let place = Place::new();
+    let folder = place.root().join("a\n? forged\u{1b}[31m");
+    std::fs::create_dir(&folder).unwrap();
+    let folder = folder.to_str().unwrap();
+    let ran = finish(place.program().args(["run", "-w", folder, "ANSWER one"]), None);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let session = log::sessions(&place).remove(0);
+    let forked = ok(&place, &["sessions", "fork", &session, "--files", "copy"]);
+    for told in [ran.stderr, forked, ok(&place, &["sessions", "show", &session])] {
+        assert!(!told.contains("\n? forged") && !told.contains('\u{1b}'), "{told:?}");
+    }
 }

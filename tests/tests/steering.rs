@@ -263,6 +263,9 @@ fn policy_explain_shows_every_voice_and_why_it_yields() {
     assert!(chained.contains("abstains: mode.build.changes, "), "{chained}");
     assert!(staged("plan", "git status").contains("\ndeny, by mode.plan.changes: "), "an allow rule yields to a deny");
 
+    let options_after = explain(&["write_file", "--staged", "a.txt", "--staged", "-b.txt", "--mode", "plan"]);
+    let told = "write_file {}\nmode plan, approve ask\nchanges a.txt\n";
+    assert!(options_after.starts_with(told) && options_after.contains("b.txt"), "{options_after}");
     let json = explain(&["shell", "{\"command\": \"rm a.txt\"}", "--json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["verdict"]["rule"], "no-rm");
@@ -275,6 +278,8 @@ fn policy_explain_shows_every_voice_and_why_it_yields() {
         (&["policy", "explain", "read_file", "[]"], "no JSON object"),
         (&["policy", "explain", "read_file", "--mode", "nothing"], "there is no mode `nothing`"),
         (&["policy", "explain", "read_file", "{}", "--staged", "../x"], "is no path inside the workspace"),
+        (&["policy", "explain", "read_file", "{}", "--staged", "--json"], "a path is missing before this option"),
+        (&["policy", "explain", "ask_user"], "is the session's own tool"),
     ] {
         let ran = now(&place, words);
         assert!(ran.code == Some(2) && ran.stderr.contains(told), "{words:?}: {ran:?}");
@@ -288,6 +293,10 @@ fn policy_test_finds_rules_that_match_what_they_should_not() {
     std::fs::write(&config, RULES).unwrap();
     let ran = now(&place, &["policy", "test"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "2 rules, 2 examples: each matches what it should\n"));
+    std::fs::write(&config, format!("{RULES}\n[[rules]]\ntool = \"shel\"\nverdict = \"deny\"\n")).unwrap();
+    let ran = now(&place, &["policy", "test"]);
+    let note = "rule user-3 is about the tool `shel`, which is not there\n";
+    assert_eq!((ran.code, ran.stdout.contains(note)), (Some(0), true), "what is not installed yet may be: {ran:?}");
     let wrong = RULES.replace("matches = [\"git status -s\"]", "matches = [\"git log\"]");
     std::fs::write(&config, wrong).unwrap();
     let ran = now(&place, &["policy", "test"]);

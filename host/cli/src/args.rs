@@ -187,7 +187,7 @@ pub(crate) enum SessionsCommand {
         /// Only those of this folder.
         #[arg(long, short = 'w', value_name = "DIR", value_hint = ValueHint::DirPath)]
         workspace: Option<PathBuf>,
-        /// Only those whose title or id has this text.
+        /// Only those whose title or id has this text, or in which a person or the model said words that begin so.
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
         /// At most so many.
@@ -286,7 +286,7 @@ pub(crate) enum SessionsCommand {
         /// Where to; standard output if not given.
         #[arg(long, short = 'o', value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: Option<PathBuf>,
-        /// The same.
+        /// The same as `--out`.
         #[arg(conflicts_with = "out", value_hint = ValueHint::FilePath)]
         file: Option<PathBuf>,
     },

@@ -51,7 +51,20 @@ pub(crate) fn changed<'a>(mut budget: Budget, changes: impl Iterator<Item = &'a 
 
 fn micro_usd(text: &str) -> Option<u64> {
     let usd: f64 = text.trim_start_matches('$').parse().ok()?;
-    (0.0..=USD_MAX).contains(&usd).then(|| (usd * MICRO_USD).round() as u64)
+    let micro = (0.0..=USD_MAX).contains(&usd).then(|| (usd * MICRO_USD).round() as u64)?;
+    // Less than can be counted is not nothing.
+    (micro > 0 || usd == 0.0).then_some(micro)
+}
+
+/// A limit that was reached, by the name and in the unit in which it is configured.
+pub(crate) fn reached(limit: &str, maximum: u64) -> String {
+    if let Some(budget) = limit.strip_suffix("cost-micro-usd") {
+        return format!("{budget}cost-usd = {}", usd(maximum));
+    }
+    if let Some(budget) = limit.strip_suffix("work-ms") {
+        return format!("{budget}work-seconds = {}", maximum.div_ceil(1_000));
+    }
+    format!("{limit} = {maximum}")
 }
 
 /// What may be spent and what was, a line each.
@@ -164,7 +177,7 @@ mod tests {
         let lines = "tokens  100 of 20000\ncost    $0.00123 of $0.50\nwork    1.5 s of 90.0 s\nfuel    0 no limit\n\
                      calls   0 of 7\nsteps   0 of 4";
         assert_eq!(shown(&budget, &spent), lines);
-        for wrong in ["tokens", "tokens=many", "cost=-1", "cost=NaN", "money=1", "calls=-1"] {
+        for wrong in ["tokens", "tokens=many", "cost=-1", "cost=NaN", "cost=0.0000001", "money=1", "calls=-1"] {
             assert!(changed(before, [wrong].into_iter()).unwrap_err().message.contains(wrong), "{wrong}");
         }
     }
@@ -184,6 +197,18 @@ mod tests {
         assert_eq!(without_price(&with(&context, nothing), &nothing), None);
         context.price = Some(Price { input_micro_usd: 1, output_micro_usd: 1 });
         assert_eq!(without_price(&with(&context, limited), &nothing), None);
+    }
+
+    #[test]
+    fn what_was_reached_is_told_as_it_is_configured() {
+        for (limit, maximum, told) in [
+            ("budget.turn.cost-micro-usd", 10_000, "budget.turn.cost-usd = 0.01"),
+            ("budget.session.work-ms", 90_000, "budget.session.work-seconds = 90"),
+            ("budget.turn.calls", 3, "budget.turn.calls = 3"),
+            ("max-steps", 5, "max-steps = 5"),
+        ] {
+            assert_eq!(reached(limit, maximum), told);
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ use ask::TerminalAsker;
 pub(crate) use ask::{Hush, ask_question};
 use drive::{Driver, TurnResult};
 use elsewhere::Elsewhere;
+pub(crate) use elsewhere::hand_over;
 use given::{Given, Here, limits_of};
 pub(crate) use given::{answer, say};
 use harness_core::event::{Context, ModelFailureKind, TurnEnd};
@@ -264,7 +265,8 @@ fn exit_of_turn(end: &TurnEnd, raise: Option<&str>, screen: &mut Screen) -> Exit
         TurnEnd::Limit { limit, maximum } => {
             let raise = raise.map(|raise| format!("{} {raise} \"go on\"", screen.resume()));
             let how = raise.as_ref().map(|raise| format!(" Raise it, and go on: {raise}")).unwrap_or_default();
-            screen.reason(&format!("stopped: {limit} = {maximum} was reached.{how}"));
+            let reached = budget_words::reached(limit, *maximum);
+            screen.reason(&format!("stopped: {reached} was reached.{how}"));
             screen.limit(limit, *maximum, raise);
             Exit::Limit
         }
@@ -293,6 +295,10 @@ fn exit_of_turn(end: &TurnEnd, raise: Option<&str>, screen: &mut Screen) -> Exit
 
 /// The prompt on the command line; none where it is to be read elsewhere.
 fn given_prompt(args: &RunArgs) -> Result<Option<String>, Failure> {
+    // One that could not wait would be found after the first turn began.
+    if args.then.iter().any(|text| text.trim().is_empty() || text.len() > PROMPT_BYTES_MAX) {
+        return Err(Failure::usage(format!("a prompt of --then has 1 to {PROMPT_BYTES_MAX} bytes")));
+    }
     match args.prompt.as_deref() {
         None => Ok(None),
         Some("-") => read_prompt().map(Some),

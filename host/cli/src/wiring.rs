@@ -4,7 +4,7 @@
 
 use crate::failure::Failure;
 use crate::modes::Modes;
-use crate::paint::err_line;
+use crate::paint::{err_line, one_line};
 use crate::secrets::ConfiguredSecrets;
 use crate::settings::{Settings, SystemKeyring};
 use crate::system_prompt;
@@ -14,7 +14,7 @@ use harness_core::item::ToolSpec;
 use harness_core::mode::ModeSpec;
 use harness_core::{ModelRef, SessionId};
 use harness_egress::{Egress, EgressSettings};
-use harness_engine::ports::{Archived, Hands, Kv, SessionFilter};
+use harness_engine::ports::{Archived, Hands, Kv, SessionFilter, StoreError};
 use harness_engine::{Host, Ports};
 use harness_model::{ApiKey, KeyError, KeyProvider, Models, Price, ProviderConfig, Wire};
 use harness_store::{SqliteStore, StoreOptions, this_process};
@@ -31,6 +31,8 @@ use std::sync::{Arc, Mutex};
 
 /// Sessions looked through for the beginning of an id.
 const PREFIX_SESSIONS_MAX: usize = 100_000;
+/// What was given for an id is shown up to this many characters.
+const SESSION_CHARS_MAX: usize = 80;
 /// Characters after `ses_` that the beginning of an id has at least: fewer could be a slip.
 const PREFIX_CHARS_MIN: usize = 4;
 
@@ -220,7 +222,11 @@ impl Wiring {
     /// The session with this id, or the only one whose id begins so.
     pub(crate) async fn find_session(&self, text: &str) -> Result<SessionId, Failure> {
         if let Ok(id) = text.parse::<SessionId>() {
-            return Ok(id);
+            return match self.host.ports().log.tip(id).await {
+                Err(StoreError::NotFound(_)) => Err(no_session(text)),
+                // Whatever else is wrong with it is for the command to tell.
+                _ => Ok(id),
+            };
         }
         // Also those that were put away.
         let archived = Archived::Included;
@@ -229,6 +235,7 @@ impl Wiring {
             self.host.ports().index.list(filter).await.map_err(|error| Failure::because("listing sessions", &error))?;
         let beginning = text.strip_prefix("ses_").unwrap_or(text);
         if beginning.len() < PREFIX_CHARS_MIN {
+            let text = one_line(text, SESSION_CHARS_MAX);
             return Err(Failure::usage(format!(
                 "`{text}` is too short for a session: give at least {PREFIX_CHARS_MIN} characters of its id after ses_"
             )));
@@ -238,14 +245,18 @@ impl Wiring {
             all.iter().map(|summary| summary.session).filter(|id| id.to_string().starts_with(&prefix)).collect();
         match found.as_slice() {
             [id] => Ok(*id),
-            [] => Err(Failure::usage(format!(
-                "there is no session `{text}`; harness-host sessions list shows those there are"
-            ))),
+            [] => Err(no_session(text)),
             several => {
+                let text = one_line(text, SESSION_CHARS_MAX);
                 Err(Failure::usage(format!("{} sessions begin with `{text}`: give more of the id", several.len())))
             }
         }
     }
+}
+
+fn no_session(text: &str) -> Failure {
+    let text = one_line(text, SESSION_CHARS_MAX);
+    Failure::usage(format!("there is no session `{text}`; harness-host sessions list shows those there are"))
 }
 
 /// The folder of the machine's configuration, where a workspace around it could make it seen.

@@ -9,7 +9,7 @@
 //! Not here: what it means (the core), when a session looks (`actor::follow`).
 
 use crate::host::{Host, OpenError};
-use crate::load::LoadError;
+use crate::load::{LoadError, LoadedSession};
 use crate::ports::{Kv, StoreError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -233,6 +233,28 @@ impl Host {
             }
         }
         Ok(merge(&records))
+    }
+
+    /// What is allowed for later calls in a session: what would be in force if it were opened now, whoever allowed it
+    /// and wherever.
+    pub async fn allowances(&self, id: SessionId) -> Result<Vec<Allowance>, OpenError> {
+        let LoadedSession { state, .. } = self.load(id).await?;
+        let now = self.ports().clock.now();
+        let mut allowances = state.allowances.clone();
+        if let Some(context) = state.context.as_deref() {
+            let kv = self.ports().kv.as_ref();
+            let (_, inputs) = Carried::read(kv, id, &state, &state.workspace, context, now).await?;
+            let carried = inputs.into_iter().find_map(|input| match input {
+                Event::AllowancesCarried { allowances } => Some(allowances),
+                _ => None,
+            });
+            if let Some(carried) = carried {
+                allowances.retain(|known| !known.is_kept());
+                allowances.extend(carried);
+            }
+        }
+        allowances.retain(|allowance| allowance.is_in_force(Some(now)));
+        Ok(allowances)
     }
 }
 

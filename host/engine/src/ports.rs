@@ -278,6 +278,13 @@ pub struct Holder {
     pub process_start: u64,
 }
 
+impl Holder {
+    /// The machine for people: what its name has after `|` only tells one start of it from another.
+    pub fn machine_name(&self) -> &str {
+        self.machine.split('|').next().unwrap_or_default()
+    }
+}
+
 /// What to do when somebody else holds the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takeover {
@@ -291,7 +298,7 @@ pub enum Takeover {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseError {
     /// A live process holds it.
-    #[error("{session} is in use by process {} on {}", holder.pid, holder.machine)]
+    #[error("{session} is in use by process {} on {}", holder.pid, holder.machine_name())]
     Held {
         /// The session.
         session: SessionId,

@@ -238,7 +238,7 @@ pub(crate) enum LevelWord {
 pub(crate) enum TrustCommand {
     /// Show the ledger: how calls turned out, and what of them needs no asking.
     Show {
-        /// As this session knows it; the latest if not given.
+        /// As this session knows it; as all sessions together do if not given.
         #[arg(long, value_name = "ID")]
         session: Option<String>,
         #[command(flatten)]

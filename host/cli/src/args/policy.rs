@@ -16,6 +16,20 @@ pub(crate) enum PolicyCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// List what was allowed for later calls by answers, and how far and how long it holds.
+    Allowed {
+        /// Only what holds in this session; in any session if not given.
+        #[arg(long, value_name = "ID")]
+        session: Option<String>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Take back what was allowed for later calls: they are asked about again, in every session that it held in.
+    Forbid {
+        /// What was allowed, as `policy allowed` names it.
+        #[arg(value_name = "ALLOWANCE")]
+        allowance: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -28,8 +42,9 @@ pub(crate) struct ExplainArgs {
     /// The mode; the configured one if not given.
     #[arg(long, value_name = "NAME")]
     pub(crate) mode: Option<String>,
-    /// Judge its changes, as if it had written these files. `-` before a path stands for deleting it.
-    #[arg(long, value_name = "PATH", num_args = 1.., allow_hyphen_values = true)]
+    /// Judge its changes, as if it had written this file; may be given several times. `-` before the path stands for
+    /// deleting it.
+    #[arg(long, value_name = "PATH", allow_hyphen_values = true, value_parser = staged_path)]
     pub(crate) staged: Vec<String>,
     /// How much to ask.
     #[arg(long, value_name = "WORD")]
@@ -39,4 +54,13 @@ pub(crate) struct ExplainArgs {
     pub(crate) workspace: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+/// One path. Options that stand where a path should are no paths.
+fn staged_path(text: &str) -> Result<String, String> {
+    match text {
+        "" | "-" => Err("it names no path".to_owned()),
+        text if text.starts_with("--") => Err("a path is missing before this option".to_owned()),
+        text => Ok(text.to_owned()),
+    }
 }

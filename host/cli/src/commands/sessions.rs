@@ -18,14 +18,14 @@ use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::installed;
 use crate::paint::{lines, one_line};
-use crate::run::Receipt;
+use crate::run::{Receipt, Waiting, hand_over};
 use crate::settings::{self, Said};
 use crate::wiring::{self, Wiring};
 use harness_core::budget::Budget;
 use harness_core::item::{AssistantPart, Item};
-use harness_core::{InboxId, Sequence, SessionId, TimeMs};
-use harness_engine::ports::{Archived, SessionCursor, SessionFilter, SessionStatus, SessionSummary};
-use harness_engine::{ExportError, LoggedEvent, diff};
+use harness_core::{Event, InboxId, Sequence, SessionId, TimeMs};
+use harness_engine::ports::{Archived, LeaseError, SessionCursor, SessionFilter, SessionStatus, SessionSummary};
+use harness_engine::{ExportError, LoggedEvent, OpenError};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -36,8 +36,8 @@ use std::time::Duration;
 const PAGE_EVENTS_MAX: usize = 500;
 /// How often a follower looks for new events.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
-/// Sessions listed at once at most.
-const LIST_SESSIONS_MAX: usize = 10_000;
+/// Sessions listed or looked through at once at most.
+pub(super) const SESSIONS_MAX: usize = 10_000;
 
 /// How the host's words on a mode begin in a conversation.
 const MODE_NOTE: &str = "[The session is now in the mode `";
@@ -68,7 +68,7 @@ pub(crate) async fn run(cli: &Cli, command: &SessionsCommand) -> Result<Exit, Fa
                     Some(text) => Some(cursor(&wiring, text).await?),
                     None => None,
                 },
-                sessions_max: (*limit).min(LIST_SESSIONS_MAX),
+                sessions_max: (*limit).min(SESSIONS_MAX),
                 skip: *skip,
                 ..SessionFilter::default()
             };
@@ -84,14 +84,18 @@ pub(crate) async fn run(cli: &Cli, command: &SessionsCommand) -> Result<Exit, Fa
         }
         SessionsCommand::Rename { id, title } => {
             let id = wiring.find_session(id).await?;
-            wiring.host.rename(id, title.clone()).await.map_err(|error| Failure::because("renaming", &error))?;
+            let renamed = wiring.host.rename(id, title.clone()).await;
+            told(&wiring, id, renamed, "renaming", Event::SessionRenamed { title: title.clone() }).await?;
             print_text(&format!("{id} is now “{}”", one_line(title, 100)))
         }
         SessionsCommand::Delete { ids } => {
-            for text in ids {
-                let id: SessionId = text.parse().map_err(|_| {
+            let whole = |text: &String| {
+                text.parse::<SessionId>().map_err(|_| {
                     Failure::usage(format!("to delete, give the whole id of the session, not `{}`", one_line(text, 80)))
-                })?;
+                })
+            };
+            ids.iter().try_for_each(|text| whole(text).map(drop))?;
+            for id in found(&wiring, ids).await? {
                 wiring.host.delete(id).await.map_err(|error| Failure::because("deleting", &error))?;
                 print_text(&format!("deleted {id}"))?;
             }
@@ -168,6 +172,33 @@ async fn operate(cli: &Cli, operation: &SessionOperation, (said, wiring): (&Said
     }
 }
 
+/// The sessions that these texts mean, each once. All are looked for before anything is done with one.
+async fn found(wiring: &Wiring, texts: &[String]) -> Result<Vec<SessionId>, Failure> {
+    let mut ids = Vec::new();
+    for text in texts {
+        let id = wiring.find_session(text).await?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+/// How it went to tell a session something. Where another process holds it, that one is told.
+async fn told(
+    wiring: &Wiring,
+    id: SessionId,
+    result: Result<(), OpenError>,
+    tried: &str,
+    input: Event,
+) -> Result<(), Failure> {
+    match result {
+        Err(OpenError::Lease(LeaseError::Held { .. })) => hand_over(&wiring.host, id, input).await,
+        Err(OpenError::Refused(refusal)) => Err(Failure::usage(format!("{tried}: {refusal}"))),
+        other => other.map_err(|error| Failure::because(tried, &error)),
+    }
+}
+
 /// Tells what came of something that was given to a session.
 async fn receipt(wiring: &Wiring, id: SessionId, entry: &str, json: bool) -> Result<Exit, Failure> {
     let entry: InboxId = entry.parse().map_err(|_| {
@@ -196,7 +227,7 @@ async fn budget(wiring: &Wiring, id: SessionId, changes: &[String], json: bool) 
     if !changes.is_empty() {
         budget = budget_words::changed(budget, changes.iter().map(String::as_str))?;
         let set = wiring.host.set_budget(id, budget).await;
-        set.map_err(|error| Failure::because("setting the budget", &error))?;
+        told(wiring, id, set, "setting the budget", Event::BudgetSet { budget }).await?;
         loaded.state.budget = budget;
     }
     let spent = &loaded.state.spent;
@@ -242,7 +273,7 @@ fn status(status: SessionStatus) -> &'static str {
 }
 
 /// UTC, to the second, as RFC 3339 writes it.
-fn when(unix_ms: i64) -> String {
+pub(super) fn when(unix_ms: i64) -> String {
     let seconds = unix_ms.div_euclid(1000);
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     // Howard Hinnant's algorithm for civil dates from days since 1970-01-01.
@@ -264,23 +295,10 @@ async fn show(wiring: &Wiring, id: SessionId, json: bool) -> Result<Exit, Failur
     // What is shown is read: a checkpoint would hide that it was changed.
     let loaded = wiring.host.load_whole(id).await.map_err(|error| Failure::because("reading the session", &error))?;
     let holder = ports.lease.holder(id).await.map_err(|error| Failure::because("reading the session", &error))?;
-    let mut pending = Vec::new();
-    for waiting in loaded.state.pending() {
-        let diff = match waiting.call.reported.as_ref().and_then(|reported| reported.staged()) {
-            Some(manifest) => diff::unified(manifest, ports.blobs.as_ref())
-                .await
-                .map_err(|error| Failure::because("reading what would change", &error))?,
-            None => String::new(),
-        };
-        pending.push(json!({
-            "approval": waiting.approval, "call": waiting.call.id, "tool": waiting.call.tool,
-            "arguments": waiting.call.arguments, "rule": waiting.rule, "words": waiting.words,
-            "binds_to": waiting.binds_to, "diff": diff,
-        }));
-    }
+    let waiting = Waiting::of(&loaded.state, ports.blobs.as_ref()).await?;
     if json {
         return print_json(&json!({
-            "summary": summary, "head": loaded.tip.hash, "held_by": holder, "pending": pending,
+            "summary": summary, "head": loaded.tip.hash, "held_by": holder, "pending": pending::for_programs(id, &waiting),
             "allowances": loaded.state.allowances, "last_end": loaded.state.last_end, "items": loaded.state.history,
         }));
     }
@@ -291,11 +309,15 @@ async fn show(wiring: &Wiring, id: SessionId, json: bool) -> Result<Exit, Failur
         format!("events     {}, head {}", summary.last_sequence, loaded.tip.hash),
         format!("tokens     {} in, {} out", summary.usage.input_tokens, summary.usage.output_tokens),
     ];
-    for waiting in &pending {
-        let word = |key: &str| waiting[key].as_str().unwrap_or_default().to_owned();
-        let [tool, words, rule] = ["tool", "words", "rule"].map(|key| one_line(&word(key), 400));
-        text.push(format!("\nwaits for an answer: {tool} ({words}, rule {rule})"));
-        text.push(word("diff"));
+    text.push(format!("mode       {}", one_line(&loaded.state.mode, 64)));
+    let messages = loaded.state.messages.len();
+    if messages > 0 {
+        text.push(format!("messages   {messages} not delivered yet"));
+    }
+    let pending = pending::for_people(id, &waiting);
+    if !pending.is_empty() {
+        text.push("\nwaits for an answer:".to_owned());
+        text.extend(pending);
     }
     text.push(String::new());
     text.extend(loaded.state.history.iter().map(|item| shown_item(item)));

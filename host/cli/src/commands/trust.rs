@@ -7,6 +7,7 @@
 
 use crate::args::Cli;
 use crate::args::operations::{LevelWord, TrustCommand};
+use crate::commands::sessions::SESSIONS_MAX;
 use crate::commands::{print_json, print_text};
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
@@ -20,8 +21,6 @@ use harness_engine::ports::{Archived, SessionFilter, Takeover};
 use serde_json::json;
 use std::path::Path;
 
-/// Sessions looked through.
-const SESSIONS_MAX: usize = 10_000;
 /// Arguments of a call are shown up to this many characters.
 const ARGUMENT_CHARS_MAX: usize = 160;
 
@@ -57,14 +56,19 @@ pub(crate) async fn run(cli: &Cli, command: &TrustCommand) -> Result<Exit, Failu
             print_text(&format!("{what} is supervised from now on"))
         }
         TrustCommand::Review { session, accept, reject, output } => {
-            let unreviewed = unreviewed(&wiring, session.as_deref()).await?;
+            let (unreviewed, unread) = unreviewed(&wiring, session.as_deref()).await?;
             if accept.is_empty() && reject.is_empty() {
-                return list(&unreviewed, output.json);
+                let listed = list(&unreviewed, output.json);
+                return if unread.is_empty() { listed } else { Err(Failure::failed(unread.join("\n"))) };
             }
+            let mut said_of = Vec::new();
             for (texts, accepted) in [(accept, true), (reject, false)] {
                 for text in texts {
-                    review(&wiring, &said, &unreviewed, text, accepted).await?;
+                    said_of.push((waiting(&unreviewed, text)?, accepted));
                 }
+            }
+            for (found, accepted) in said_of {
+                review(&wiring, &said, found, accepted).await?;
             }
             Ok(Exit::Done)
         }
@@ -159,7 +163,8 @@ async fn through(wiring: &Wiring, session: Option<&str>) -> Result<SessionId, Fa
     })
 }
 
-async fn open(wiring: &Wiring, said: &Said, id: SessionId) -> Result<Session, Failure> {
+/// Opens a session that nothing is under way in, to say something in its log.
+pub(super) async fn open(wiring: &Wiring, said: &Said, id: SessionId) -> Result<Session, Failure> {
     let summary = wiring.host.ports().index.summary(id).await;
     let workspace = summary.map_err(|error| Failure::because("reading the session", &error))?.workspace;
     let workspace = settings::workspace_folder(Some(Path::new(&workspace)))?;
@@ -177,7 +182,8 @@ struct Unreviewed {
     arguments: String,
 }
 
-async fn unreviewed(wiring: &Wiring, session: Option<&str>) -> Result<Vec<Unreviewed>, Failure> {
+/// All that waits for a review, and why sessions could not be read: one such hides nothing of the others.
+async fn unreviewed(wiring: &Wiring, session: Option<&str>) -> Result<(Vec<Unreviewed>, Vec<String>), Failure> {
     let sessions = match session {
         Some(text) => vec![wiring.find_session(text).await?],
         None => {
@@ -188,10 +194,15 @@ async fn unreviewed(wiring: &Wiring, session: Option<&str>) -> Result<Vec<Unrevi
             found.into_iter().map(|summary| summary.session).collect()
         }
     };
-    let mut all = Vec::new();
+    let (mut all, mut unread) = (Vec::new(), Vec::new());
     for id in sessions {
-        let loaded = wiring.host.load(id).await;
-        let loaded = loaded.map_err(|error| Failure::failed(format!("reading {id}: {}", chain(&error))))?;
+        let loaded = match wiring.host.load(id).await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                unread.push(format!("{id}: {}", chain(&error)));
+                continue;
+            }
+        };
         all.extend(loaded.state.unreviewed().map(|it| Unreviewed {
             session: id,
             call: it.call,
@@ -199,7 +210,7 @@ async fn unreviewed(wiring: &Wiring, session: Option<&str>) -> Result<Vec<Unrevi
             arguments: it.arguments.clone(),
         }));
     }
-    Ok(all)
+    Ok((all, unread))
 }
 
 fn list(unreviewed: &[Unreviewed], json: bool) -> Result<Exit, Failure> {
@@ -227,17 +238,14 @@ fn list(unreviewed: &[Unreviewed], json: bool) -> Result<Exit, Failure> {
     print_text(&format!("{}\nharness-host trust review --accept CALL, or --reject CALL", rows.join("\n")))
 }
 
-async fn review(
-    wiring: &Wiring,
-    said: &Said,
-    unreviewed: &[Unreviewed],
-    text: &str,
-    accepted: bool,
-) -> Result<(), Failure> {
-    let found = unreviewed.iter().find(|it| it.call.to_string() == text);
-    let Some(found) = found else {
-        return Err(Failure::usage(format!("the call `{}` does not wait for a review", one_line(text, 80))));
-    };
+/// The call that waits for a review under this id.
+fn waiting<'a>(unreviewed: &'a [Unreviewed], text: &str) -> Result<&'a Unreviewed, Failure> {
+    unreviewed.iter().find(|it| it.call.to_string() == text).ok_or_else(|| {
+        Failure::usage(format!("the call `{}` does not wait for a review; nothing was said of any", one_line(text, 80)))
+    })
+}
+
+async fn review(wiring: &Wiring, said: &Said, found: &Unreviewed, accepted: bool) -> Result<(), Failure> {
     let session = open(wiring, said, found.session).await?;
     let reviewed = session.review(found.call, accepted).await;
     session.close().await;

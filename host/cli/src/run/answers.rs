@@ -49,7 +49,11 @@ pub(crate) fn parse(line: &str, offers: &[Offer], can_edit: bool, now: TimeMs) -
         "p" | "pattern" => OfferKind::Pattern,
         "t" | "tool" | "always" => OfferKind::Tool,
         "c" | "category" => OfferKind::Category,
-        _ => return Err("please answer y, n, n and a reason, or one of the letters".to_owned()),
+        _ => {
+            return Err(
+                "please answer y (yes), n (no), n and a reason, or one of the letters that are offered".to_owned()
+            );
+        }
     };
     let Some(offer) = offers.iter().find(|offer| offer.kind == kind) else {
         return Err(
@@ -98,7 +102,8 @@ fn duration_ms(word: &str) -> Option<i64> {
         _ => return None,
     };
     let number: u32 = word.get(..word.len() - 1)?.parse().ok()?;
-    i64::from(number).checked_mul(unit_ms)
+    // What ends at once would allow nothing.
+    i64::from(number).checked_mul(unit_ms).filter(|duration_ms| *duration_ms > 0)
 }
 
 /// What a line says to a plan; none where it says neither yes nor no. A word after yes is the mode to go on in.
@@ -172,7 +177,7 @@ mod tests {
         assert_eq!(said("YES"), Ok(Said::Answer(Answer::Yes)));
         assert_eq!(said("n use tabs"), Ok(Said::Answer(Answer::No { reason: "use tabs".into() })));
         assert_eq!(said("no"), Ok(Said::Answer(Answer::No { reason: String::new() })));
-        for unclear in ["", "yes but", "ok", "yep", "all", "t forever", "t 5", "c"] {
+        for unclear in ["", "yes but", "ok", "yep", "all", "t forever", "t 5", "t 0m", "t -1h", "c"] {
             assert!(said(unclear).is_err(), "{unclear}");
         }
     }

@@ -223,6 +223,10 @@ impl Driver {
             Line::Mode(None) => self.tell_mode(screen).await,
             Line::Modes => self.tell_modes(screen).await,
             Line::Budget(changes) => self.budget(changes, screen).await,
+            Line::NoWords(command) => {
+                screen.note(&format!("{command} says something: {command} TEXT"));
+                Ok(())
+            }
             Line::Unknown(command) => {
                 screen.note(&format!("there is no command {command}; /help shows those there are"));
                 Ok(())

@@ -17,6 +17,7 @@ use crate::settings::Settings;
 use crate::wiring::Wiring;
 use harness_core::message::Delivery;
 use harness_core::{Event, MessageId, SessionId};
+use harness_engine::Host;
 use harness_engine::ports::{Holder, InboxError};
 use harness_store::{is_gone, this_process};
 use std::time::Duration;
@@ -63,17 +64,13 @@ pub(super) async fn give(
 /// Tells how far it has come.
 fn told(receipt: &Receipt, holder: &Holder, screen: &Screen) -> Result<Exit, Failure> {
     match receipt.became() {
-        Became::Waiting => {
-            // What comes after is of use to nobody.
-            let machine = holder.machine.split('|').next().unwrap_or_default();
-            Err(Failure::failed(format!(
-                "process {} on {} holds the session and has not taken it yet. It is kept: that process takes it when it goes \
+        Became::Waiting => Err(Failure::failed(format!(
+            "process {} on {} holds the session and has not taken it yet. It is kept: that process takes it when it goes \
                  on, else whoever opens the session next. {}",
-                holder.pid,
-                one_line(machine, MACHINE_CHARS_MAX),
-                receipt.how_to_go_on()
-            )))
-        }
+            holder.pid,
+            one_line(holder.machine_name(), MACHINE_CHARS_MAX),
+            receipt.how_to_go_on()
+        ))),
         Became::Refused { .. } => Err(Failure::usage(receipt.in_words())),
         Became::Expired { .. } => Err(Failure::failed(receipt.in_words())),
         Became::Accepted | Became::Delivered { .. } => {
@@ -133,5 +130,21 @@ async fn wait(wiring: &Wiring, id: SessionId, given: &Given<'_>, receipt: &mut R
             return Ok(false);
         }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Gives an input to a session that this process does not write: whoever holds it takes it, which is waited for; where
+/// nobody does, it waits until the session is opened, and that fails with words on it.
+pub(crate) async fn hand_over(host: &Host, id: SessionId, input: Event) -> Result<(), Failure> {
+    let sent = host.send(id, input).await.map_err(|error| Failure::because("giving it to the session", &error))?;
+    let mut receipt = Receipt::of_entry(id, sent.id);
+    let holder = host.ports().lease.holder(id).await;
+    let holder = holder.map_err(|error| Failure::because("looking who holds the session", &error))?;
+    let wait_s = if holder.is_some_and(|holder| !is_gone(&holder)) { WAIT_S } else { 0 };
+    receipt.wait_until_taken(host, Some(wait_s)).await?;
+    match receipt.became() {
+        Became::Refused { .. } => Err(Failure::usage(receipt.in_words())),
+        Became::Waiting => Err(Failure::failed(receipt.in_words())),
+        Became::Accepted | Became::Delivered { .. } | Became::Expired { .. } => Ok(()),
     }
 }

@@ -37,6 +37,8 @@ pub(super) enum Line<'a> {
     Exit,
     /// No command.
     Unknown(&'a str),
+    /// A command that says something, without what it is to say.
+    NoWords(&'a str),
 }
 
 /// Understands a line.
@@ -44,7 +46,7 @@ pub(super) fn understood(line: &str) -> Line<'_> {
     let line = line.trim();
     let (command, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let rest = rest.trim();
-    let words = |delivery| if rest.is_empty() { Line::Unknown(command) } else { Line::Words(Some(delivery), rest) };
+    let words = |delivery| if rest.is_empty() { Line::NoWords(command) } else { Line::Words(Some(delivery), rest) };
     match command {
         "" => Line::Nothing,
         "/queue" => words(Delivery::Queue),
@@ -76,7 +78,8 @@ mod tests {
             ("/queue then this", Line::Words(Some(Delivery::Queue), "then this")),
             ("/steer  left", Line::Words(Some(Delivery::Steer), "left")),
             ("/now stop that", Line::Words(Some(Delivery::Interrupt), "stop that")),
-            ("/now", Line::Unknown("/now")),
+            ("/now", Line::NoWords("/now")),
+            ("/queue  ", Line::NoWords("/queue")),
             ("/mode plan", Line::Mode(Some("plan"))),
             ("/mode", Line::Mode(None)),
             ("/modes", Line::Modes),

@@ -21,6 +21,8 @@ use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal;
 use std::path::Path;
 
+/// A path is shown up to this many characters.
+const PATH_CHARS_MAX: usize = 4_096;
 /// Arguments of a call are shown up to this many characters.
 const ARGUMENT_CHARS_MAX: usize = 160;
 /// The first line of a failed result is shown up to this many characters.
@@ -160,7 +162,8 @@ impl Screen {
         self.session = Some(session);
         self.key_place = key_place;
         mode.clone_into(&mut self.mode);
-        self.note(&format!("session {session} · {model} · mode {mode} · {}", workspace.display()));
+        let workspace = one_line(&workspace.display().to_string(), PATH_CHARS_MAX);
+        self.note(&format!("session {session} · {model} · mode {mode} · {workspace}"));
     }
 
     /// What became of what the run gave to its session.

@@ -81,6 +81,11 @@ async fn judge(settings: &Settings, workspace: &Path, args: &ExplainArgs) -> Res
     let Some(tool) = state.tool(&args.tool) else {
         let context = state.context.iter();
         let names: Vec<&str> = context.flat_map(|it| &it.tools).map(|tool| tool.name.as_str()).collect();
+        if harness_core::session_tools::NAMES.contains(&args.tool.as_str()) {
+            let words =
+                format!("`{}` is the session's own tool: it changes nothing else, and is not judged", args.tool);
+            return Err(Failure::usage(words));
+        }
         let tool = crate::paint::one_line(&args.tool, 64);
         return Err(Failure::usage(format!("there is no tool `{tool}`; there are: {}", names.join(", "))));
     };

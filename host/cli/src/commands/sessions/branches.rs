@@ -9,21 +9,37 @@ use crate::args::operations::{FilesWord, ForkArgs};
 use crate::commands::{print_json, print_text};
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
+use crate::paint::one_line;
 use crate::settings;
 use crate::wiring::Wiring;
 use harness_core::event::ForkFiles;
-use harness_core::{Sequence, SessionId};
+use harness_core::limits::TITLE_CHARS_MAX;
+use harness_core::{Event, Sequence, SessionId};
 use harness_engine::{ImportAs, ImportLimits};
 use serde_json::json;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+/// A path is shown up to this many characters.
+const PATH_CHARS_MAX: usize = 4_096;
 /// Entries that are copied at most.
 const COPIED_ENTRIES_MAX: usize = 1_000_000;
 
 /// Begins a fork.
 pub(super) async fn fork(wiring: &Wiring, id: SessionId, at: Option<u64>, how: &ForkArgs) -> Result<Exit, Failure> {
+    // Nothing is copied for a fork that could not begin.
+    if let Some(at) = at {
+        let origin = wiring.host.events(id, Sequence(at.saturating_sub(1)), 1).await;
+        let origin = origin.map_err(|error| Failure::because("reading the session", &error))?;
+        if at == 0 || origin.is_empty() {
+            return Err(Failure::usage(format!("forking {id}: it has no event {at}")));
+        }
+    }
+    let is_title = |title: &String| !title.trim().is_empty() && title.chars().count() <= TITLE_CHARS_MAX;
+    if !how.title.iter().all(is_title) {
+        return Err(Failure::usage(format!("--title: a title has 1 to {TITLE_CHARS_MAX} characters")));
+    }
     let files = match (how.files, &how.to) {
         (FilesWord::Shared, None) => ForkFiles::Shared,
         (FilesWord::Shared, Some(_)) => return Err(Failure::usage("--to is for --files copy")),
@@ -39,7 +55,7 @@ pub(super) async fn fork(wiring: &Wiring, id: SessionId, at: Option<u64>, how: &
     if how.output.json {
         return print_json(&json!({ "session": forked, "origin": id, "at": at, "workspace": workspace }));
     }
-    let place = workspace.map(|workspace| format!(", in {workspace}")).unwrap_or_default();
+    let place = workspace.map(|workspace| format!(", in {}", one_line(&workspace, PATH_CHARS_MAX))).unwrap_or_default();
     print_text(&format!("{forked} goes on from {id}{place}: harness-host run --session {forked}"))
 }
 
@@ -111,10 +127,10 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
 /// Puts sessions away, or takes them out again.
 pub(super) async fn archive(wiring: &Wiring, ids: &[String], archived: bool) -> Result<Exit, Failure> {
     let word = if archived { "put away" } else { "taken out" };
-    for text in ids {
-        let id = wiring.find_session(text).await?;
+    for id in super::found(wiring, ids).await? {
         let done = wiring.host.archive(id, archived).await;
-        done.map_err(|error| Failure::failed(format!("{id} cannot be {word}: {}", chain(&error))))?;
+        let tried = format!("{id} cannot be {word}");
+        super::told(wiring, id, done, &tried, Event::SessionArchived { archived }).await?;
         print_text(&format!("{id} is {word}"))?;
     }
     Ok(Exit::Done)
@@ -137,7 +153,8 @@ pub(super) async fn import(
     if json {
         return print_json(&json!({ "session": id, "workspace": workspace }));
     }
-    print_text(&format!("{id} works in {workspace}: harness-host run --session {id}"))
+    let place = one_line(&workspace, PATH_CHARS_MAX);
+    print_text(&format!("{id} works in {place}: harness-host run --session {id}"))
 }
 
 #[cfg(test)]

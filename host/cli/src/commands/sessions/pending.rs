@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 /// Sessions looked through.
 const SESSIONS_MAX: usize = 1_000;
+/// A choice is shown up to this many characters.
+const CHOICE_CHARS_MAX: usize = 200;
 /// Lines of a plan or a diff that are shown.
 const LINES_MAX: usize = 40;
 
@@ -55,7 +57,7 @@ pub(super) async fn list(wiring: &Wiring, only: Option<SessionId>, json: bool) -
     if unread.is_empty() { printed } else { Err(Failure::failed(unread.join("\n"))) }
 }
 
-fn for_programs(id: SessionId, waiting: &Waiting) -> Vec<Value> {
+pub(super) fn for_programs(id: SessionId, waiting: &Waiting) -> Vec<Value> {
     let mut all = waiting.for_programs();
     for (value, shown) in all.iter_mut().zip(&waiting.approvals) {
         let offers = shown.asked.offers.iter();
@@ -69,7 +71,7 @@ fn for_programs(id: SessionId, waiting: &Waiting) -> Vec<Value> {
     all
 }
 
-fn for_people(id: SessionId, waiting: &Waiting) -> Vec<String> {
+pub(super) fn for_people(id: SessionId, waiting: &Waiting) -> Vec<String> {
     let mut text = Vec::new();
     let ids = waiting.ids();
     for (line, waits) in waiting.in_lines().iter().zip(&ids) {
@@ -79,6 +81,13 @@ fn for_people(id: SessionId, waiting: &Waiting) -> Vec<String> {
             let offers = shown.asked.offers.iter();
             text.extend(offers.map(|it| format!("  [{}] {}", letter(it.kind), one_line(&it.words, 200))));
             text.extend(marked(&shown.asked.diff));
+        }
+        // What has commas of its own is told apart, and has the number by which it can be answered.
+        if let Some(asked) = waiting.questions.iter().find(|asked| asked.question.to_string() == *waits) {
+            let choices = (1..).zip(&asked.choices);
+            text.extend(
+                choices.map(|(number, choice)| format!("  | {number}  {}", one_line(choice, CHOICE_CHARS_MAX))),
+            );
         }
         if let Some(plan) = waiting.plans.iter().find(|plan| plan.plan.to_string() == *waits) {
             text.extend(marked(&plan.text));

@@ -36,7 +36,8 @@ impl Screen {
                 self.aside(&format!("{} tells the model: {}", name(by), one_line(text, RESULT_CHARS_MAX)));
             }
             Event::BudgetCrossed { limit, maximum } => {
-                self.aside(&format!("{limit} = {maximum} is used up: the turn ends with this step"));
+                let reached = crate::budget_words::reached(limit, *maximum);
+                self.aside(&format!("{reached} is used up: the turn ends with this step"));
             }
             Event::RepetitionNoticed { call, times } => {
                 let tool = self.tools.get(call).map_or("a tool", String::as_str);
