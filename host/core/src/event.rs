@@ -58,7 +58,7 @@ pub enum Event {
         archived: bool,
     },
     /// Input: the session begins as another one was; the first event of its own. The events before it are the
-    /// origin's, by reference.
+    /// origin's, by reference: what they granted or allowed is not in force here, what outlasts a session is carried.
     SessionForked {
         /// The session it was made from.
         origin: SessionId,

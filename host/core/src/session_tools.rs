@@ -159,7 +159,10 @@ fn plan(arguments: PlanArguments) -> Result<SessionRequest, String> {
     let PlanArguments { title, plan } = arguments;
     let chars = title.chars().count();
     if title.trim().is_empty() || chars > PLAN_TITLE_CHARS_MAX || title.chars().any(char::is_control) {
-        return Err(format!("`title` is one line of 1 to {PLAN_TITLE_CHARS_MAX} characters, this one has {chars}"));
+        return Err(format!(
+            "`title` is one line of 1 to {PLAN_TITLE_CHARS_MAX} characters, none of them a control character such as a \
+             line's end or a tab; this one has {chars} characters"
+        ));
     }
     check_bytes("`plan`", &plan, PLAN_BYTES_MAX)?;
     Ok(SessionRequest::Plan { title, plan })

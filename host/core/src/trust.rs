@@ -212,6 +212,10 @@ impl TrustLevel {
         }
     }
 
+    fn is_lowest(&self) -> bool {
+        *self == Self::Supervised
+    }
+
     /// The highest that work of a risk gets.
     pub const fn highest(risk: Risk) -> Self {
         match risk {
@@ -230,6 +234,9 @@ pub struct TrustRecord {
     pub level: TrustLevel,
     /// How often the level fell or was set: what is of an earlier time counts for nothing.
     pub era: u32,
+    /// The level with which that time began: the lowest, or the one that was given.
+    #[serde(default, skip_serializing_if = "TrustLevel::is_lowest")]
+    pub began: TrustLevel,
     /// What implemented the tool; empty where a level was given and the tool was not there.
     pub implementation: String,
     /// What this session saw in this era.
@@ -239,10 +246,17 @@ pub struct TrustRecord {
 }
 
 impl TrustRecord {
-    /// Whether nothing speaks against both being about the same implementation.
+    /// Whether nothing speaks against both being about the same implementation and the same beginning: two sessions
+    /// may begin an era at the same moment, each with a level of its own.
     fn is_of_the_same(&self, other: &Self) -> bool {
         let (one, two) = (&self.implementation, &other.implementation);
-        one == two || one.is_empty() || two.is_empty()
+        self.began == other.began && (one == two || one.is_empty() || two.is_empty())
+    }
+
+    /// Where another record of the same era is of something else, neither counts more than the lower.
+    fn lower_to(&mut self, other: &Self) {
+        self.level = self.level.min(other.level);
+        self.began = self.began.min(other.began);
     }
 }
 
@@ -280,6 +294,7 @@ impl TrustEntry {
                 key,
                 level: TrustLevel::Supervised,
                 era: 0,
+                began: TrustLevel::Supervised,
                 implementation: implementation.to_owned(),
                 evidence: TrustCounts::default(),
                 total: TrustCounts::default(),
@@ -337,7 +352,7 @@ impl TrustEntry {
     /// Gives it a level whatever the evidence, which begins anew.
     pub(crate) fn give(&mut self, to: TrustLevel, why: &str) {
         let change = LevelChange { to, evidence: self.evidence(), rule: why.to_owned() };
-        self.own.era = self.own.era.saturating_add(1);
+        (self.own.era, self.own.began) = (self.own.era.saturating_add(1), to);
         self.own.evidence = TrustCounts::default();
         self.others_evidence = TrustCounts::default();
         self.unasked = 0;
@@ -367,11 +382,11 @@ impl TrustEntry {
                 self.others_evidence = others.evidence;
             }
             Ordering::Equal => {
-                self.own.level = self.own.level.min(others.level);
+                self.own.lower_to(others);
                 self.others_evidence = TrustCounts::default();
             }
             Ordering::Greater => {
-                (self.own.era, self.own.level) = (others.era, others.level);
+                (self.own.era, self.own.began, self.own.level) = (others.era, others.began, others.level);
                 self.own.evidence = TrustCounts::default();
                 self.own.implementation.clone_from(&others.implementation);
                 self.others_evidence = others.evidence;
@@ -415,9 +430,8 @@ pub fn merge(records: &[TrustRecord]) -> Vec<TrustRecord> {
                 known.level = known.level.max(record.level);
                 known.evidence = known.evidence.plus(record.evidence);
             }
-            // One of them is of something else: neither counts more than the lower.
             Ordering::Equal => {
-                known.level = known.level.min(record.level);
+                known.lower_to(record);
                 known.evidence = TrustCounts::default();
             }
             Ordering::Greater => *known = record.clone(),
@@ -468,7 +482,8 @@ mod tests {
         let (category, risk) = (Category::Edit, Risk::Low);
         let key = TrustKey { agent: word("a"), component: word("c"), tool: word("t"), task: word(""), category, risk };
         let evidence = counts(approved, 0);
-        TrustRecord { key, level, era, implementation: word("i"), evidence, total: evidence }
+        let began = TrustLevel::Supervised;
+        TrustRecord { key, level, era, began, implementation: word("i"), evidence, total: evidence }
     }
 
     #[test]
@@ -495,5 +510,15 @@ mod tests {
         let other = TrustRecord { implementation: "j".to_owned(), ..record(1, SemiAutonomous, 9) };
         let merged = merge(&[record(1, Autonomous, 40), other]);
         assert_eq!((merged[0].level, merged[0].evidence.approved, merged[0].total.approved), (SemiAutonomous, 0, 49));
+        // A person gave a level at the moment when another session lowered it: the lower one counts.
+        let given = TrustRecord { began: Autonomous, ..record(1, Autonomous, 9) };
+        for both in [[given.clone(), record(1, Supervised, 1)], [record(1, Supervised, 1), given.clone()]] {
+            assert_eq!((merge(&both)[0].level, merge(&both)[0].evidence.approved), (Supervised, 0));
+        }
+        for (mine, theirs) in [(&given, &record(1, Supervised, 1)), (&record(1, Supervised, 1), &given)] {
+            let mut entry = TrustEntry { own: mine.clone(), ..TrustEntry::new(mine.key.clone(), "i") };
+            entry.carry(theirs);
+            assert_eq!((entry.own.level, entry.others_evidence), (Supervised, TrustCounts::default()));
+        }
     }
 }

@@ -265,6 +265,7 @@ mod tests {
             key: key(text),
             level: TrustLevel::Supervised,
             era: 0,
+            began: TrustLevel::Supervised,
             implementation: String::new(),
             evidence: Default::default(),
             total: Default::default(),

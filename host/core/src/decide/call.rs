@@ -342,9 +342,17 @@ impl Draft<'_> {
 
 /// What has to be said of a call besides its outcome.
 fn notes(call: &Call, outcome: &Outcome) -> Option<String> {
-    match (nested_note(call, outcome), replaced_note(call)) {
-        (None, None) => None,
-        (nested, replaced) => Some(nested.unwrap_or_default() + &replaced.unwrap_or_default()),
+    let notes = [nested_note(call, outcome), requests_note(call, outcome), replaced_note(call)];
+    notes.into_iter().flatten().reduce(|all, note| all + &note)
+}
+
+/// What has to be said of a call that put nothing in place, but whose requests left the host.
+fn requests_note(call: &Call, outcome: &Outcome) -> Option<String> {
+    let requests = &call.reported.as_ref().filter(|_| !outcome.is_success())?.record.requests;
+    match requests.iter().filter(|request| request.address.is_some()).count() {
+        0 => None,
+        1 => Some(" One request was made.".to_owned()),
+        made => Some(format!(" {made} requests were made.")),
     }
 }
 

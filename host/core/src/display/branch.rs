@@ -73,6 +73,8 @@ impl DisplayState {
             about.workspace = words(workspace);
         }
         about.archived = false;
+        self.grants.clear();
+        self.allowances.clear();
         self.reviews.clear();
     }
 

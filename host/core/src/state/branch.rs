@@ -77,8 +77,11 @@ impl SessionState {
         }
     }
 
-    /// Begins as a fork. A turn under way stays so and is taken up by whoever opens the fork.
+    /// Begins as a fork. A turn under way stays so and is taken up by whoever opens the fork. What was granted and
+    /// allowed was for the origin, which may have lost it since.
     pub(super) fn fork(&mut self, title: &str, files: &ForkFiles) {
+        self.grants.clear();
+        self.allowances.clear();
         self.title = Some(title.to_owned());
         if let Some(workspace) = files.workspace() {
             workspace.clone_into(&mut self.workspace);

@@ -218,3 +218,22 @@ fn rules_of_the_user() {
          c5 wants read, c5 allow allowance.read, c5 starts => run c5",
     );
 }
+
+#[test]
+fn what_is_denied_after_its_requests_were_made_does_not_say_that_nothing_happened() {
+    let world = check(
+        "> create
+         -
+         > open
+         -
+         > prompt hi
+         turn 1, request 1.1 items=1 => ask model
+         > call edit
+         c1 wants edit, c1 allow default.edit, c1 starts => run c1
+         > report c1 requested a
+         c1 ask default.edit, a1 asks c1 default.edit
+         > answer a1 no
+         c1 denied!, request 2.1 items=3 => ask model",
+    );
+    assert!(world.result("c1").ends_with("Nothing was changed. One request was made."), "{}", world.result("c1"));
+}

@@ -11,6 +11,7 @@
 //! > call read edit=ARGUMENTS                  a response with these calls; `{}` unless given
 //! > fail KIND [after=MS]
 //! > report c1 returned | failed | staged PATH… | observed PATH… | not-granted
+//! > report c1 requested PATH…                  staged, and a request left the host
 //! > report c1 kv | kv-staged PATH… | kv-failed  the same with a kv write
 //! > report c1 asks WORDS | asks-of CHOICE…  | calls TOOL=ARGUMENTS
 //! > put c1 applied | conflict PATH | failed
@@ -50,7 +51,7 @@ use harness_core::message::Delivery;
 use harness_core::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer};
 use harness_core::outcome::{FailureKind, Reply};
 use harness_core::pattern::ArgumentPattern;
-use harness_core::record::{KvSpace, KvWrite};
+use harness_core::record::{KvSpace, KvWrite, RequestMade};
 use harness_core::state::{CallStage, policy_subject};
 use harness_core::trust::{TrustCounts, TrustKey, TrustLevel, TrustRecord};
 use harness_core::verdict::{Allowance, Coverage, Rule};
@@ -143,6 +144,18 @@ pub(crate) fn manifest(paths: &[&str]) -> Manifest {
     Manifest::new(
         paths.iter().map(|path| Change { path: (*path).into(), before: None, after: Some(after(path)) }).collect(),
     )
+}
+
+fn request() -> RequestMade {
+    RequestMade {
+        method: "POST".to_owned(),
+        url: "http://there/".to_owned(),
+        address: Some("192.0.2.1:80".to_owned()),
+        status: Some(200),
+        problem: None,
+        request_bytes: 1,
+        response_bytes: 1,
+    }
 }
 
 impl World {
@@ -418,7 +431,7 @@ impl World {
             "failed-staged" => {
                 (Outcome::failed(FailureKind::Failed, "", "half"), Changes::Staged { manifest: manifest(&words[2..]) })
             }
-            "staged" => (Outcome::text("ok"), Changes::Staged { manifest: manifest(&words[2..]) }),
+            "staged" | "requested" => (Outcome::text("ok"), Changes::Staged { manifest: manifest(&words[2..]) }),
             "observed" => (Outcome::text("ok"), Changes::Observed { manifest: manifest(&words[2..]) }),
             "not-granted" => {
                 let (component, capability) = ("editor".to_owned(), "question".parse().unwrap());
@@ -443,8 +456,10 @@ impl World {
         let space = KvSpace { component: "editor".to_owned(), scope: Scope::Session, owner: "ses".to_owned() };
         let write = KvWrite { space, key: "k".to_owned(), value: None };
         let kv = if words[1].starts_with("kv") { vec![write] } else { Vec::new() };
+        let requests = if words[1] == "requested" { vec![request()] } else { Vec::new() };
         let (call, usage) = (self.call_named(words[0]), CallUsage::default());
-        Event::CallReported { call, outcome, changes, usage, record: CallRecord { kv, ..CallRecord::default() } }
+        let record = CallRecord { requests, kv, ..CallRecord::default() };
+        Event::CallReported { call, outcome, changes, usage, record }
     }
 
     fn question_named(&self, name: &str) -> QuestionId {
@@ -474,8 +489,16 @@ impl World {
                 let key = TrustKey { agent: "default".to_owned(), ..key(words[1]) };
                 let counts = TrustCounts { approved: words[3].parse().unwrap(), ..TrustCounts::default() };
                 let (implementation, era) = (key.component.clone(), words[4].parse().unwrap());
-                let record =
-                    TrustRecord { key, level: level(words[2]), era, implementation, evidence: counts, total: counts };
+                let began = if era == 0 { TrustLevel::Supervised } else { level(words[2]) };
+                let record = TrustRecord {
+                    key,
+                    level: level(words[2]),
+                    era,
+                    began,
+                    implementation,
+                    evidence: counts,
+                    total: counts,
+                };
                 Event::TrustCarried { records: vec![record] }
             }
             other => panic!("{other}"),

@@ -215,8 +215,9 @@ pub(crate) fn trust_record(random: &mut Random, key: TrustKey) -> TrustRecord {
     let implementation = format!("sim:{}:{}", key.tool, random.below(24));
     TrustRecord {
         level: trust_level(random, &key).min(TrustLevel::highest(key.risk)),
-        key,
         era: random.below(3) as u32,
+        began: trust_level(random, &key).min(TrustLevel::highest(key.risk)),
+        key,
         implementation,
         evidence,
         total: evidence,
