@@ -21,7 +21,7 @@ impl SessionState {
     ///
     /// The conversation is that of then; a turn that was under way then ends there as interrupted. What
     /// the session is called, costs, where it works and what the model is told stay as they are now. A grant or an
-    /// allowance is in force only where it was then and is now.
+    /// allowance is in force only where it was then and is now; one that outlasts the session where it is now.
     pub(crate) fn rewind(&mut self, mut past: Self) {
         past.cut_turn();
         // Every field is named, so that a new one cannot be forgotten here.
@@ -61,7 +61,7 @@ impl SessionState {
             *then = Arc::clone(now);
         }
         self.history = history;
-        self.allowances.retain(|allowance| allowances.contains(allowance));
+        self.allowances.retain(|allowance| allowance.is_kept() || allowances.contains(allowance));
         self.grants.retain(|grant| grants.contains(grant));
         self.turn = turn;
         self.last_end = last_end;

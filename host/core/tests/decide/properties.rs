@@ -547,7 +547,7 @@ proptest! {
             return Ok(());
         }
         prop_assert!(state.grants.iter().all(|grant| now.grants.contains(grant) && then.grants.contains(grant)));
-        prop_assert!(state.allowances.iter().all(|it| now.allowances.contains(it) && then.allowances.contains(it)));
+        prop_assert!(state.allowances.iter().all(|it| now.allowances.contains(it) && (it.is_kept() || then.allowances.contains(it))));
         prop_assert_eq!((state.usage, state.turns, &state.undone), (now.usage, now.turns, &now.undone));
         prop_assert_eq!((&state.workspace, &state.title, state.archived), (&now.workspace, &now.title, now.archived));
         prop_assert_eq!((state.epoch, &state.context, &state.turn), (now.epoch, &now.context, &None));

@@ -88,7 +88,14 @@ pub(super) fn a_rewind_gives_nothing_back(seen: &Seen<'_>) -> Result<(), String>
             ("grants", after.grants.iter().all(|it| before.grants.contains(it) && then.grants.contains(it))),
             (
                 "allowances",
-                after.allowances.iter().all(|it| before.allowances.contains(it) && then.allowances.contains(it)),
+                after
+                    .allowances
+                    .iter()
+                    .all(|it| before.allowances.contains(it) && (it.is_kept() || then.allowances.contains(it))),
+            ),
+            (
+                "what outlasts the session",
+                before.allowances.iter().filter(|it| it.is_kept()).all(|it| after.allowances.contains(it)),
             ),
         ];
         if let Some((what, _)) = stays.iter().find(|(_, holds)| !holds) {
@@ -118,14 +125,14 @@ fn powers(seen: &Seen<'_>) -> Result<(), String> {
                 allowed.extend(allowances.iter().cloned());
             }
             Event::TurnEnded { .. } => allowed.retain(|it| it.scope != harness_core::Scope::Turn),
-            Event::SessionImported { .. } => (lent, allowed) = Default::default(),
+            Event::SessionForked { .. } | Event::SessionImported { .. } => (lent, allowed) = Default::default(),
             Event::SessionRewound { to } => {
                 let then = usize::try_from(to.0).unwrap_or(usize::MAX);
                 let (Some(lent_then), Some(allowed_then)) = (grants.get(then), allowances.get(then)) else {
                     return Err(format!("nothing is known of {to}"));
                 };
                 lent.retain(|it| lent_then.iter().any(|then| then.id() == it.id()));
-                allowed.retain(|it| allowed_then.contains(it));
+                allowed.retain(|it| it.is_kept() || allowed_then.contains(it));
             }
             _ => {}
         }
