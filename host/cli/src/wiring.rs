@@ -219,6 +219,22 @@ impl Wiring {
         }
     }
 
+    /// The session that is meant, or all of them, up to a limit.
+    pub(crate) async fn sessions(&self, meant: Option<&str>, sessions_max: usize) -> Result<Vec<SessionId>, Failure> {
+        match meant {
+            Some(text) => Ok(vec![self.find_session(text).await?]),
+            None => self.all_sessions(sessions_max).await,
+        }
+    }
+
+    /// All sessions, up to a limit, also those that were put away.
+    async fn all_sessions(&self, sessions_max: usize) -> Result<Vec<SessionId>, Failure> {
+        let filter = SessionFilter { sessions_max, archived: Archived::Included, ..SessionFilter::default() };
+        let found = self.host.ports().index.list(filter).await;
+        let found = found.map_err(|error| Failure::because("listing sessions", &error))?;
+        Ok(found.into_iter().map(|summary| summary.session).collect())
+    }
+
     /// The session with this id, or the only one whose id begins so.
     pub(crate) async fn find_session(&self, text: &str) -> Result<SessionId, Failure> {
         if let Ok(id) = text.parse::<SessionId>() {
@@ -228,11 +244,6 @@ impl Wiring {
                 _ => Ok(id),
             };
         }
-        // Also those that were put away.
-        let archived = Archived::Included;
-        let filter = SessionFilter { sessions_max: PREFIX_SESSIONS_MAX, archived, ..SessionFilter::default() };
-        let all =
-            self.host.ports().index.list(filter).await.map_err(|error| Failure::because("listing sessions", &error))?;
         let beginning = text.strip_prefix("ses_").unwrap_or(text);
         if beginning.len() < PREFIX_CHARS_MIN {
             let text = one_line(text, SESSION_CHARS_MAX);
@@ -241,8 +252,8 @@ impl Wiring {
             )));
         }
         let prefix = format!("ses_{beginning}");
-        let found: Vec<SessionId> =
-            all.iter().map(|summary| summary.session).filter(|id| id.to_string().starts_with(&prefix)).collect();
+        let all = self.all_sessions(PREFIX_SESSIONS_MAX).await?;
+        let found: Vec<SessionId> = all.into_iter().filter(|id| id.to_string().starts_with(&prefix)).collect();
         match found.as_slice() {
             [id] => Ok(*id),
             [] => Err(no_session(text)),

@@ -184,16 +184,7 @@ struct Unreviewed {
 
 /// All that waits for a review, and why sessions could not be read: one such hides nothing of the others.
 async fn unreviewed(wiring: &Wiring, session: Option<&str>) -> Result<(Vec<Unreviewed>, Vec<String>), Failure> {
-    let sessions = match session {
-        Some(text) => vec![wiring.find_session(text).await?],
-        None => {
-            let archived = Archived::Included;
-            let filter = SessionFilter { sessions_max: SESSIONS_MAX, archived, ..SessionFilter::default() };
-            let found = wiring.host.ports().index.list(filter).await;
-            let found = found.map_err(|error| Failure::because("listing sessions", &error))?;
-            found.into_iter().map(|summary| summary.session).collect()
-        }
-    };
+    let sessions = wiring.sessions(session, SESSIONS_MAX).await?;
     let (mut all, mut unread) = (Vec::new(), Vec::new());
     for id in sessions {
         let loaded = match wiring.host.load(id).await {

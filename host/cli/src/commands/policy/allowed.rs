@@ -16,7 +16,6 @@ use crate::settings::{self, Said};
 use crate::wiring::{self, Wiring};
 use harness_core::verdict::{Allowance, Coverage};
 use harness_core::{AllowanceId, Event, Scope, SessionId};
-use harness_engine::ports::{Archived, SessionFilter};
 use serde_json::{Value, json};
 
 /// A pattern, a path or a rule is shown up to this many characters.
@@ -128,16 +127,7 @@ async fn forbid_through(wiring: &Wiring, said: &Said, id: AllowanceId, sessions:
 }
 
 async fn all(wiring: &Wiring, session: Option<&str>) -> Result<All, Failure> {
-    let sessions = match session {
-        Some(text) => vec![wiring.find_session(text).await?],
-        None => {
-            let archived = Archived::Included;
-            let filter = SessionFilter { sessions_max: SESSIONS_MAX, archived, ..SessionFilter::default() };
-            let found = wiring.host.ports().index.list(filter).await;
-            let found = found.map_err(|error| Failure::because("listing sessions", &error))?;
-            found.into_iter().map(|summary| summary.session).collect()
-        }
-    };
+    let sessions = wiring.sessions(session, SESSIONS_MAX).await?;
     let mut all = All { found: Vec::new(), unread: Vec::new() };
     for id in sessions {
         let loaded = wiring.host.load(id).await.map_err(|error| chain(&error));
