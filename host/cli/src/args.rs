@@ -54,7 +54,7 @@ pub(crate) enum ApproveWord {
 pub(crate) enum Command {
     /// Give a task to an agent: with a prompt, from standard input, or interactively.
     Run(Box<RunArgs>),
-    /// List, show, answer, follow, undo, budget, fork, rewind, move, verify and replay sessions.
+    /// List, show, answer, stop, follow, undo, budget, fork, rewind, move, verify and replay sessions.
     #[command(subcommand)]
     Sessions(SessionsCommand),
     /// Begin, check, try and install components, and say what each may do.

@@ -33,7 +33,7 @@ use ask::TerminalAsker;
 pub(crate) use ask::{Hush, ask_question};
 use drive::{Driver, TurnResult};
 use elsewhere::Elsewhere;
-pub(crate) use elsewhere::hand_over;
+pub(crate) use elsewhere::{Handed, hand_over, hand_over_and_wait};
 use given::{Given, Here, limits_of};
 pub(crate) use given::{answer, say};
 use harness_core::event::{Context, ModelFailureKind, TurnEnd};

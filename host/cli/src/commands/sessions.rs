@@ -7,6 +7,7 @@ mod branches;
 mod on_disk;
 mod pending;
 mod rewind;
+mod stop;
 mod undo;
 mod whole;
 
@@ -127,6 +128,9 @@ async fn operate(cli: &Cli, operation: &SessionOperation, (said, wiring): (&Said
         }
         SessionOperation::Answer(args) => crate::run::answer(cli, args).await,
         SessionOperation::Say(args) => crate::run::say(cli, args).await,
+        SessionOperation::Stop { id, wait, output } => {
+            stop::stop(wiring, said, wiring.find_session(id).await?, *wait, output.json).await
+        }
         SessionOperation::Receipt { id, entry, output } => {
             receipt(wiring, wiring.find_session(id).await?, entry, output.json).await
         }
