@@ -449,8 +449,9 @@ fn a_slip_in_an_id_an_event_or_a_title_leaves_everything_as_it_was() {
     let before = beside();
     for args in [
         &["sessions", "show", gone][..],
-        &["sessions", "delete", &session, gone],
-        &["sessions", "delete", &session, &session[..12]],
+        &["sessions", "delete", "--yes", &session, gone],
+        &["sessions", "delete", "--yes", &session, &session[..12]],
+        &["sessions", "delete", &session],
         &["sessions", "archive", &session, gone],
         &["sessions", "verify", gone],
         &["sessions", "rename", &session, &long],
@@ -465,6 +466,32 @@ fn a_slip_in_an_id_an_event_or_a_title_leaves_everything_as_it_was() {
     }
     assert_eq!(json(&place, &["sessions", "list", "--json"]).as_array().unwrap().len(), 1, "none more, none less");
     assert_eq!(beside(), before, "nothing was copied");
+}
+
+#[test]
+fn sessions_are_deleted_once_somebody_saw_which_ones() {
+    let place = Place::new();
+    for title in ["One day", "Another day"] {
+        run(&place, &["ANSWER one"], 0);
+        ok(&place, &["sessions", "rename", &log::sessions(&place)[0], title]);
+    }
+    let ids = log::sessions(&place);
+    let delete = |ids: &[String]| {
+        let mut command = place.program();
+        command.args(["sessions", "delete"]).args(ids);
+        command
+    };
+    let nobody = finish(&mut delete(&ids), None);
+    assert!(nobody.code == Some(2) && nobody.stderr.contains("--yes"), "{nobody:?}");
+    assert!(nobody.stderr.contains("“One day”") && nobody.stderr.contains("“Another day”"), "{nobody:?}");
+    for (answer, left) in [("", 2), ("no", 2), ("y", 0)] {
+        let mut terminal = Terminal::start(delete(&ids));
+        terminal.wait_for("Delete 2 sessions for good? [y/N]");
+        assert!(terminal.text().contains("“One day”"), "{}", terminal.text());
+        terminal.line(answer);
+        assert_eq!(terminal.exit_code(), 0, "{}", terminal.text());
+        assert_eq!(log::sessions(&place).len(), left, "{answer:?}: {}", terminal.text());
+    }
 }
 
 #[test]

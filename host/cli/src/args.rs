@@ -275,9 +275,12 @@ pub(crate) enum SessionsCommand {
     },
     /// Delete sessions for good.
     Delete {
-        /// The sessions.
+        /// The sessions, by their whole ids.
         #[arg(required = true)]
         ids: Vec<String>,
+        /// Do not ask.
+        #[arg(long, short = 'y')]
+        yes: bool,
     },
     /// Write a session's whole log as JSON lines, exact enough to verify its chain elsewhere.
     Export {

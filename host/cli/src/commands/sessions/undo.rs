@@ -208,13 +208,20 @@ pub(super) fn told_of(id: SessionId, error: UndoError) -> Failure {
     failure
 }
 
+/// Whether a person wants changes put in place.
 pub(super) fn confirmed(count: usize, json: bool) -> Result<bool, Failure> {
+    let question = format!("Put {} in place?", counted(count, "change"));
+    is_wanted(&question, "give --yes to do it, or --dry-run to see it only", json)
+}
+
+/// Asks a person; where nobody can be asked, that fails with what to do instead.
+pub(super) fn is_wanted(question: &str, instead: &str, json: bool) -> Result<bool, Failure> {
     if json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(Failure::usage("nobody can be asked here: give --yes to do it, or --dry-run to see it only"));
+        return Err(Failure::usage(format!("nobody can be asked here: {instead}")));
     }
     let failed = |error: std::io::Error| Failure::because("asking", &error);
     let mut err = std::io::stderr().lock();
-    write!(err, "Put {} in place? [y/N] ", counted(count, "change")).and_then(|()| err.flush()).map_err(failed)?;
+    write!(err, "{question} [y/N] ").and_then(|()| err.flush()).map_err(failed)?;
     drop(err);
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(failed)?;
