@@ -123,6 +123,13 @@ fn a_sessions_budget_is_shown_set_and_raised_by_the_command_that_is_told() {
     let ran = finish(&mut place.run(&["--continue", "$ ls\nANSWER x"]), None);
     assert!(ran.code == Some(4) && ran.stderr.contains("budget.session.calls = 2 was reached"), "{ran:?}");
     budget(&["calls=none"]);
+    for refused in ["tokens=0", "steps=0"] {
+        let same = now(&place, &["sessions", "budget", &session, refused]);
+        assert_eq!(same.code, Some(2), "{same:?}");
+        let flag = now(&place, &["run", "--set", &format!("budget.session.{}", refused.replace('=', " = ")), "x"]);
+        let rule = "expected 1 to 1000000";
+        assert!(same.stderr.contains(rule) && flag.stderr.contains(rule), "{same:?} {flag:?}");
+    }
     assert_eq!(finish(&mut place.run(&["--continue", "$ ls\nANSWER x"]), None).code, Some(0));
     let wrong = now(&place, &["sessions", "budget", &session, "money=1"]);
     assert!(wrong.code == Some(2) && wrong.stderr.contains("money=1"), "{wrong:?}");
