@@ -135,6 +135,29 @@ fn a_sessions_budget_is_shown_set_and_raised_by_the_command_that_is_told() {
     assert!(wrong.code == Some(2) && wrong.stderr.contains("money=1"), "{wrong:?}");
 }
 
+#[test]
+fn a_budget_that_ends_a_turn_of_a_conversation_is_raised_in_it() {
+    let place = Place::new();
+    let mut terminal = Terminal::start(place.run(&["--budget-calls", "1"]));
+    terminal.wait_for("/help for help");
+    let look = |terminal: &mut Terminal, last: &str| {
+        terminal.line("TOOL list_dir {}\\");
+        terminal.line(last);
+    };
+    look(&mut terminal, "TOOL list_dir {}");
+    terminal.wait_for("budget.session.calls = 1 was reached. Raise it: /budget calls=2, and say how to go on.");
+    terminal.wait_for_prompt();
+    terminal.line("/budget calls=2");
+    terminal.wait_for("1 of 2");
+    terminal.wait_for_prompt();
+    look(&mut terminal, "ANSWER went on");
+    terminal.wait_for("went on\n");
+    assert!(!terminal.text().contains("harness-host run"), "{}", terminal.text());
+    terminal.wait_for_prompt();
+    terminal.line("/exit");
+    assert_eq!(terminal.exit_code(), 0);
+}
+
 fn now(place: &Place, words: &[&str]) -> Ran {
     let mut command = place.program();
     command.args(words).current_dir(place.workspace());
