@@ -154,7 +154,7 @@ fn sessions_are_renamed_exported_and_deleted() {
     assert!(log::verify_export(&exported.replace("a.txt", "b.txt")).is_err(), "a changed export is noticed");
     let twice = finish(place.program().args(["sessions", "export", &ids[0], "-o"]).arg(&file), None);
     assert_eq!(twice.code, Some(2), "nothing is overwritten: {twice:?}");
-    ok(place.program().args(["sessions", "delete", &ids[0]]));
+    ok(place.program().args(["sessions", "delete", &ids[0], "--yes"]));
     assert_eq!(log::sessions(&place), [ids[1].clone()]);
     let gone = finish(place.program().args(["sessions", "show", &ids[0]]), None);
     assert!(gone.code == Some(2) || gone.code == Some(1), "{gone:?}");

@@ -378,6 +378,100 @@ fn whoever_waits_for_a_process_that_dies_goes_on_alone() {
 }
 
 #[test]
+fn what_another_process_runs_is_stopped_without_a_word() {
+    let two = Two::new();
+    let stop = |words: &[&str]| two.run(&[&["sessions", "stop"][..], words].concat());
+    let (mut terminal, session) = two.at_terminal_told("edit", ALLOW);
+    let stopped = stop(&[&session]);
+    assert_eq!(
+        (stopped.code, stopped.stdout),
+        (Some(0), format!("stopped turn 1 of {session}\n")),
+        "{}",
+        stopped.stderr
+    );
+    terminal.wait_for_prompt();
+    assert_eq!((two.pending(&session).len(), two.place.read("a.txt").as_str()), (0, "count:\n"));
+    let again = stop(&[&session]);
+    assert_eq!((again.code, again.stdout), (Some(0), format!("nothing is under way in {session}\n")));
+    terminal.line("hang");
+    terminal.wait_for("Thinking");
+    let json: Value = serde_json::from_str(&stop(&["--json", &session]).stdout).unwrap();
+    assert_eq!(json, json!({"session": session, "stopped": 2}));
+    terminal.wait_for_prompt();
+    terminal.line("hello");
+    terminal.wait_for("You said hello.");
+    terminal.wait_for_prompt();
+    terminal.line("/exit");
+    assert_eq!(terminal.exit_code(), 0);
+    two.requests_are_valid();
+}
+
+#[test]
+fn what_a_process_that_is_gone_left_over_is_stopped_by_another_one() {
+    let two = Two::new();
+    let stop = |words: &[&str]| two.run(&[&["sessions", "stop"][..], words].concat());
+    let (mut terminal, session, _) = two.at_stopped_terminal();
+    let waits = stop(&["--wait", "0", &session]);
+    assert_eq!(waits.code, Some(1), "{waits:?}");
+    assert!(waits.stderr.contains("has not taken it yet") && waits.stderr.contains("sessions receipt"), "{waits:?}");
+    terminal.signal(SIGKILL);
+    terminal.exit_code();
+    let left = two.run(&["sessions", "rewind", &session, "--to", "5"]);
+    let told = format!("(harness-host sessions stop {session})");
+    assert!(left.code == Some(1) && left.stderr.contains(&told), "{left:?}");
+    let requests = two.server.requests().len();
+    assert_eq!(stop(&[&session]).stdout, format!("stopped turn 1 of {session}\n"));
+    assert_eq!(two.server.requests().len(), requests, "nothing was run for it");
+    assert_eq!(two.run(&["sessions", "rewind", &session, "--to", "5"]).code, Some(0));
+    let ran = two.run(&["run", "--session", &session, "and on"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "You said and on.\n"), "{ran:?}");
+    assert_eq!(two.count(&session, "interrupt_requested"), 1);
+    log::verify_session(&two.place, &session).unwrap();
+    two.requests_are_valid();
+}
+
+#[test]
+fn what_a_crash_left_over_is_stopped_and_gone_back_over_whatever_was_under_way() {
+    let mut names = std::collections::BTreeSet::new();
+    for number in 1..=SWEEP_POINTS_MAX {
+        assert!(number < SWEEP_POINTS_MAX, "the points never end");
+        let two = Two::new();
+        let killed = finish(&mut two.command(&["run", "edit", "--approve", "edits"], Some(number)), None);
+        if killed.signal != Some(SIGKILL) {
+            assert_eq!(killed.code, Some(0), "{killed:?}");
+            break;
+        }
+        let name = two.killed_at(number);
+        let Some(session) = log::sessions(&two.place).pop() else { continue };
+        let events = log::events(&two.place, &session);
+        if !events.iter().any(|event| event["kind"] == "turn_started") {
+            continue;
+        }
+        let requests = two.server.requests().len();
+        let stopped = two.run(&["sessions", "stop", &session]);
+        assert_eq!(stopped.code, Some(0), "killed at {number} ({name}): {stopped:?}");
+        let count = |kind: &str| two.count(&session, kind);
+        let is_over = events.last().unwrap()["kind"] == "turn_ended";
+        assert_eq!(stopped.stdout.starts_with("nothing is under way"), is_over, "killed at {number} ({name})");
+        assert_eq!((count("turn_ended"), two.server.requests().len()), (1, requests), "killed at {number} ({name})");
+        // What was being put in place is there, once, and nothing else is.
+        let text = two.place.read("a.txt");
+        assert!(text == "count:\n" || text == "count:|\n", "killed at {number} ({name}): {text}");
+        let put = count("changes_put");
+        assert_eq!(text == "count:|\n", put == 1, "killed at {number} ({name})");
+        let rewound = two.run(&["sessions", "rewind", &session, "--to", "2", "--files", "--yes"]);
+        assert_eq!(rewound.code, Some(0), "killed at {number} ({name}): {rewound:?}");
+        assert_eq!(two.place.read("a.txt"), "count:\n", "killed at {number} ({name})");
+        names.insert((put, name));
+        log::verify_session(&two.place, &session).unwrap();
+    }
+    assert!(
+        names.contains(&(1, "put.rename.before".to_owned())) && names.iter().any(|(put, _)| *put == 0),
+        "{names:?}"
+    );
+}
+
+#[test]
 fn a_title_a_budget_and_putting_away_reach_a_session_that_another_process_holds() {
     let two = Two::new();
     let mut terminal = two.at_terminal();

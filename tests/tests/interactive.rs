@@ -231,6 +231,13 @@ fn lines_go_on_and_history_comes_back() {
     terminal.wait_for("<fifth|sixth>");
     terminal.line("/nonsense");
     terminal.wait_for("there is no command /nonsense");
+    terminal.line("/mdoe plan");
+    terminal.wait_for("there is no command /mdoe, did you mean /mode?");
+    terminal.wait_for_times("to say it to the model, begin the line with a space", 2);
+    terminal.wait_for_prompt();
+    terminal.line(" /mdoe plan");
+    terminal.wait_for("</mdoe plan>");
+    terminal.wait_for_prompt();
     terminal.line("/session");
     terminal.wait_for_times("ses_", 2);
     terminal.line("/exit");
@@ -248,7 +255,7 @@ fn lines_go_on_and_history_comes_back() {
     terminal.line("/exit");
     assert_eq!(terminal.exit_code(), 0);
     let prompts: Vec<String> = server.requests().iter().map(last_prompt).collect();
-    assert_eq!(prompts, ["first\nsecond", "third\nfourth", "fifth\nsixth", "seventh", "seventh"]);
+    assert_eq!(prompts, ["first\nsecond", "third\nfourth", "fifth\nsixth", "/mdoe plan", "seventh", "seventh"]);
     let mode = std::os::unix::fs::PermissionsExt::mode(
         &std::fs::metadata(place.home().join("state/history.txt")).unwrap().permissions(),
     );

@@ -4,7 +4,7 @@
 use harness_tests::log;
 use harness_tests::program::{Place, Ran, finish};
 use harness_tests::terminal::Terminal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn words(place: &Place, words: &[&str]) -> Ran {
     finish(place.program().args(words), None)
@@ -426,10 +426,14 @@ fn what_was_allowed_for_later_calls_is_listed_and_taken_back() {
     run(&place, &[&write("workspace.txt", "1")], 0);
     // What is there already would change nothing, and not be asked about.
     std::fs::remove_file(place.workspace().join("workspace.txt")).unwrap();
+    assert_eq!(pending(&place), json!([]), "nothing was asked about");
 
     ok(&place, &["policy", "forbid", &id]);
     assert!(!ok(&place, &["policy", "allowed"]).contains(&id));
     run(&place, &[&write("workspace.txt", "1")], 3);
+    let waits = pending(&place);
+    assert!(waits[0]["arguments"].to_string().contains("workspace.txt") && waits[0]["approval"].is_string(), "{waits}");
+    assert!(!place.workspace().join("workspace.txt").exists(), "it is asked about again, and not done");
     let own = all.iter().find(|it| it["id"] != id.as_str()).unwrap()["id"].as_str().unwrap();
     ok(&place, &["policy", "forbid", own]);
     assert_eq!(ok(&place, &["policy", "allowed"]), "nothing is allowed for later calls\n");
@@ -449,8 +453,9 @@ fn a_slip_in_an_id_an_event_or_a_title_leaves_everything_as_it_was() {
     let before = beside();
     for args in [
         &["sessions", "show", gone][..],
-        &["sessions", "delete", &session, gone],
-        &["sessions", "delete", &session, &session[..12]],
+        &["sessions", "delete", "--yes", &session, gone],
+        &["sessions", "delete", "--yes", &session, &session[..12]],
+        &["sessions", "delete", &session],
         &["sessions", "archive", &session, gone],
         &["sessions", "verify", gone],
         &["sessions", "rename", &session, &long],
@@ -465,6 +470,33 @@ fn a_slip_in_an_id_an_event_or_a_title_leaves_everything_as_it_was() {
     }
     assert_eq!(json(&place, &["sessions", "list", "--json"]).as_array().unwrap().len(), 1, "none more, none less");
     assert_eq!(beside(), before, "nothing was copied");
+}
+
+#[test]
+fn sessions_are_deleted_once_somebody_saw_which_ones() {
+    let place = Place::new();
+    run(&place, &["ANSWER one"], 0);
+    run(&place, &["ANSWER two"], 0);
+    let ids = log::sessions(&place);
+    for (id, title) in ids.iter().zip(["One day", "Another day"]) {
+        ok(&place, &["sessions", "rename", id, title]);
+    }
+    let delete = |ids: &[String]| {
+        let mut command = place.program();
+        command.args(["sessions", "delete"]).args(ids);
+        command
+    };
+    let nobody = finish(&mut delete(&ids), None);
+    assert!(nobody.code == Some(2) && nobody.stderr.contains("--yes"), "{nobody:?}");
+    assert!(nobody.stderr.contains("“One day”") && nobody.stderr.contains("“Another day”"), "{nobody:?}");
+    for (answer, left) in [("", 2), ("no", 2), ("y", 0)] {
+        let mut terminal = Terminal::start(delete(&ids));
+        terminal.wait_for("Delete 2 sessions for good? [y/N]");
+        assert!(terminal.text().contains("“One day”"), "{}", terminal.text());
+        terminal.line(answer);
+        assert_eq!(terminal.exit_code(), 0, "{}", terminal.text());
+        assert_eq!(log::sessions(&place).len(), left, "{answer:?}: {}", terminal.text());
+    }
 }
 
 #[test]

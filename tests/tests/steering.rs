@@ -123,9 +123,39 @@ fn a_sessions_budget_is_shown_set_and_raised_by_the_command_that_is_told() {
     let ran = finish(&mut place.run(&["--continue", "$ ls\nANSWER x"]), None);
     assert!(ran.code == Some(4) && ran.stderr.contains("budget.session.calls = 2 was reached"), "{ran:?}");
     budget(&["calls=none"]);
+    for refused in ["tokens=0", "steps=0"] {
+        let same = now(&place, &["sessions", "budget", &session, refused]);
+        assert_eq!(same.code, Some(2), "{same:?}");
+        let flag = now(&place, &["run", "--set", &format!("budget.session.{}", refused.replace('=', " = ")), "x"]);
+        let rule = "expected 1 to 1000000";
+        assert!(same.stderr.contains(rule) && flag.stderr.contains(rule), "{same:?} {flag:?}");
+    }
     assert_eq!(finish(&mut place.run(&["--continue", "$ ls\nANSWER x"]), None).code, Some(0));
     let wrong = now(&place, &["sessions", "budget", &session, "money=1"]);
     assert!(wrong.code == Some(2) && wrong.stderr.contains("money=1"), "{wrong:?}");
+}
+
+#[test]
+fn a_budget_that_ends_a_turn_of_a_conversation_is_raised_in_it() {
+    let place = Place::new();
+    let mut terminal = Terminal::start(place.run(&["--budget-calls", "1"]));
+    terminal.wait_for("/help for help");
+    let look = |terminal: &mut Terminal, last: &str| {
+        terminal.line("TOOL list_dir {}\\");
+        terminal.line(last);
+    };
+    look(&mut terminal, "TOOL list_dir {}");
+    terminal.wait_for("budget.session.calls = 1 was reached. Raise it: /budget calls=2, and say how to go on.");
+    terminal.wait_for_prompt();
+    terminal.line("/budget calls=2");
+    terminal.wait_for("1 of 2");
+    terminal.wait_for_prompt();
+    look(&mut terminal, "ANSWER went on");
+    terminal.wait_for("went on\n");
+    assert!(!terminal.text().contains("harness-host run"), "{}", terminal.text());
+    terminal.wait_for_prompt();
+    terminal.line("/exit");
+    assert_eq!(terminal.exit_code(), 0);
 }
 
 fn now(place: &Place, words: &[&str]) -> Ran {

@@ -54,7 +54,7 @@ pub(crate) enum ApproveWord {
 pub(crate) enum Command {
     /// Give a task to an agent: with a prompt, from standard input, or interactively.
     Run(Box<RunArgs>),
-    /// List, show, answer, follow, undo, budget, fork, rewind, move, verify and replay sessions.
+    /// List, show, answer, stop, follow, undo, budget, fork, rewind, move, verify and replay sessions.
     #[command(subcommand)]
     Sessions(SessionsCommand),
     /// Begin, check, try and install components, and say what each may do.
@@ -275,9 +275,12 @@ pub(crate) enum SessionsCommand {
     },
     /// Delete sessions for good.
     Delete {
-        /// The sessions.
+        /// The sessions, by their whole ids.
         #[arg(required = true)]
         ids: Vec<String>,
+        /// Do not ask.
+        #[arg(long, short = 'y')]
+        yes: bool,
     },
     /// Write a session's whole log as JSON lines, exact enough to verify its chain elsewhere.
     Export {

@@ -6,6 +6,7 @@
 //! Not here: counting and stopping (harness-core).
 
 use crate::failure::Failure;
+use harness_config::BudgetValue;
 use harness_core::SessionState;
 use harness_core::budget::{Budget, Spent};
 
@@ -13,8 +14,6 @@ use harness_core::budget::{Budget, Spent};
 const NAMES: [&str; 6] = ["tokens", "cost", "work", "fuel", "calls", "steps"];
 /// Millionths of a US dollar in one.
 const MICRO_USD: f64 = 1_000_000.0;
-/// Dollars that a budget has at most.
-const USD_MAX: f64 = 1_000_000.0;
 
 /// A budget with what a person changes of it: `tokens=20000`, `cost=none`.
 ///
@@ -32,8 +31,17 @@ pub(crate) fn changed<'a>(mut budget: Budget, changes: impl Iterator<Item = &'a 
         let (name, value) = change.split_once('=').ok_or_else(|| wrong("is no change of a budget"))?;
         let limit = match (name, value) {
             (_, "none") => None,
-            ("cost", value) => Some(micro_usd(value).ok_or_else(|| wrong("is no number of US dollars"))?),
-            (_, value) => Some(value.replace('_', "").parse().map_err(|_| wrong("is no number"))?),
+            ("cost", value) => {
+                let usd: f64 =
+                    value.trim_start_matches('$').parse().map_err(|_| wrong("is no number of US dollars"))?;
+                in_range(change, "cost-usd", usd)?;
+                Some(micro_usd(usd).ok_or_else(|| wrong("is less than can be counted"))?)
+            }
+            (name, value) => {
+                let value: i64 = value.replace('_', "").parse().map_err(|_| wrong("is no whole number"))?;
+                in_range(change, if name == "work" { "work-seconds" } else { name }, value)?;
+                Some(value.unsigned_abs())
+            }
         };
         let part = match name {
             "tokens" => &mut budget.tokens,
@@ -49,10 +57,15 @@ pub(crate) fn changed<'a>(mut budget: Budget, changes: impl Iterator<Item = &'a 
     Ok(budget)
 }
 
-fn micro_usd(text: &str) -> Option<u64> {
-    let usd: f64 = text.trim_start_matches('$').parse().ok()?;
-    let micro = (0.0..=USD_MAX).contains(&usd).then(|| (usd * MICRO_USD).round() as u64)?;
-    // Less than can be counted is not nothing.
+/// Whether a part of a budget may have this value, by the rule of files and flags and in its words.
+fn in_range(change: &str, key: &str, value: impl Into<BudgetValue>) -> Result<(), Failure> {
+    let fault = harness_config::session_budget_fault(key, value.into());
+    fault.map_or(Ok(()), |fault| Err(Failure::usage(format!("{}: {fault}", crate::paint::one_line(change, 80)))))
+}
+
+/// Dollars in range, as they are counted; less than can be counted is not nothing.
+fn micro_usd(usd: f64) -> Option<u64> {
+    let micro = (usd * MICRO_USD).round().max(0.0) as u64;
     (micro > 0 || usd == 0.0).then_some(micro)
 }
 
@@ -106,15 +119,33 @@ fn usd(micro: u64) -> String {
     text.get(..kept).unwrap_or(&text).to_owned()
 }
 
-/// The option of `run` that raises a limit far enough to go on; `output_tokens_max` is what a response may have.
-pub(crate) fn raised(
-    limit: &str,
-    maximum: u64,
-    state: &SessionState,
-    output_tokens_max: Option<u32>,
-) -> Option<String> {
+/// How a limit that was reached is raised far enough to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Raise {
+    /// The option of `run`.
+    pub(crate) option: String,
+    /// What `/budget` in a conversation takes; none for what limits one turn.
+    change: Option<String>,
+    /// One turn is limited, and the next one has enough to begin with.
+    next_turn_goes_on: bool,
+}
+
+impl Raise {
+    /// What to do in a conversation; `command` goes on outside of it.
+    pub(crate) fn in_conversation(&self, command: &str) -> String {
+        match (&self.change, self.next_turn_goes_on) {
+            (Some(change), _) => format!("Raise it: /budget {change}, and say how to go on."),
+            (None, true) => "It is for each turn: say how to go on, and another turn begins.".to_owned(),
+            (None, false) => format!("It is for each turn. To raise it, leave (/exit) and go on: {command}"),
+        }
+    }
+}
+
+/// How a limit is raised; `output_tokens_max` is what a response may have.
+pub(crate) fn raised(limit: &str, maximum: u64, state: &SessionState, output_tokens_max: Option<u32>) -> Option<Raise> {
     if limit == "max-steps" {
-        return Some(format!("--max-steps {}", maximum.saturating_mul(2)));
+        let option = format!("--max-steps {}", maximum.saturating_mul(2));
+        return Some(Raise { option, change: None, next_turn_goes_on: maximum > 0 });
     }
     let (whose, name) = limit.strip_prefix("budget.")?.split_once('.')?;
     let spent = match whose {
@@ -136,10 +167,15 @@ pub(crate) fn raised(
     let (flag, value) = match name {
         "cost-micro-usd" => ("cost", usd(enough)),
         "work-ms" => ("work", enough.div_ceil(1_000).to_string()),
-        "steps" => return Some(format!("--set 'budget.{whose}.steps = {enough}'")),
         name => (name, enough.to_string()),
     };
-    Some(format!("--{}-{flag} {value}", if whose == "session" { "budget" } else { "max" }))
+    let option = match (flag, whose) {
+        ("steps", whose) => format!("--set 'budget.{whose}.steps = {value}'"),
+        (flag, "session") => format!("--budget-{flag} {value}"),
+        (flag, _) => format!("--max-{flag} {value}"),
+    };
+    let change = (whose == "session").then(|| format!("{flag}={value}"));
+    Some(Raise { option, change, next_turn_goes_on: maximum > next })
 }
 
 /// Tokens and money that are set aside for the next request where both are limited.
@@ -177,6 +213,18 @@ mod tests {
         let lines = "tokens  100 of 20000\ncost    $0.00123 of $0.50\nwork    1.5 s of 90.0 s\nfuel    0 no limit\n\
                      calls   0 of 7\nsteps   0 of 4";
         assert_eq!(shown(&budget, &spent), lines);
+        for (wrong, why) in [
+            ("tokens=0", "expected 1 to 1000000000000, found 0"),
+            ("work=0", "expected 1 to 31536000, found 0"),
+            ("fuel=0", "expected 1 to"),
+            ("steps=0", "expected 1 to"),
+            ("calls=-1", "expected 0 to"),
+            ("cost=1000001", "expected 0 to 1000000, found"),
+        ] {
+            let told = changed(before, [wrong].into_iter()).unwrap_err().message;
+            assert!(told.contains(wrong) && told.contains(why), "{told}");
+        }
+        assert_eq!(changed(before, ["calls=0", "cost=0"].into_iter()).unwrap().calls, Some(0));
         for wrong in ["tokens", "tokens=many", "cost=-1", "cost=NaN", "cost=0.0000001", "money=1", "calls=-1"] {
             assert!(changed(before, [wrong].into_iter()).unwrap_err().message.contains(wrong), "{wrong}");
         }
@@ -214,7 +262,7 @@ mod tests {
     #[test]
     fn a_raise_leaves_room_for_the_next_request() {
         let state = SessionState { spent: Spent { calls: 30, ..Spent::default() }, ..SessionState::default() };
-        let raise = |limit, maximum| raised(limit, maximum, &state, Some(1_000)).unwrap();
+        let raise = |limit, maximum| raised(limit, maximum, &state, Some(1_000)).unwrap().option;
         assert_eq!(raise("max-steps", 3), "--max-steps 6");
         assert_eq!(raise("budget.turn.calls", 5), "--max-calls 10");
         assert_eq!(raise("budget.session.calls", 5), "--budget-calls 60");
@@ -224,5 +272,23 @@ mod tests {
         let tokens: u64 = raise("budget.turn.tokens", 10).strip_prefix("--max-tokens ").unwrap().parse().unwrap();
         assert!(tokens >= 1_000, "{tokens}");
         assert_eq!(raised("other", 1, &state, None), None);
+    }
+
+    #[test]
+    fn in_a_conversation_a_raise_is_something_to_type_there() {
+        let state = SessionState::default();
+        let told = |limit, maximum| raised(limit, maximum, &state, Some(1_000)).unwrap().in_conversation("COMMAND");
+        for (limit, maximum, expected) in [
+            ("budget.session.calls", 5, "/budget calls=10,"),
+            ("budget.session.cost-micro-usd", 1_500_000, "/budget cost=3.00,"),
+            ("budget.session.work-ms", 90_000, "/budget work=180,"),
+            ("budget.session.steps", 8, "/budget steps=16,"),
+            ("max-steps", 3, "another turn begins"),
+            ("budget.turn.calls", 5, "another turn begins"),
+            // The next turn could not make one request.
+            ("budget.turn.tokens", 10, "(/exit) and go on: COMMAND"),
+        ] {
+            assert!(told(limit, maximum).contains(expected), "{limit}: {}", told(limit, maximum));
+        }
     }
 }

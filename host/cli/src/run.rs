@@ -19,7 +19,7 @@ mod typed;
 mod waiting;
 
 use crate::args::{Cli, RunArgs};
-use crate::budget_words;
+use crate::budget_words::{self, Raise};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::grant_lists::GrantFiles;
@@ -33,7 +33,7 @@ use ask::TerminalAsker;
 pub(crate) use ask::{Hush, ask_question};
 use drive::{Driver, TurnResult};
 use elsewhere::Elsewhere;
-pub(crate) use elsewhere::hand_over;
+pub(crate) use elsewhere::{Handed, hand_over, hand_over_and_wait};
 use given::{Given, Here, limits_of};
 pub(crate) use given::{answer, say};
 use harness_core::event::{Context, ModelFailureKind, TurnEnd};
@@ -233,7 +233,7 @@ async fn queue(driver: &mut Driver, then: &[String]) -> Result<(), Failure> {
 /// The exit code of a drive's end; tells the person what it means.
 fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
     match result {
-        TurnResult::Ended { end, raise } => exit_of_turn(end, raise.as_deref(), screen),
+        TurnResult::Ended { end, raise } => exit_of_turn(end, raise.as_ref(), screen),
         TurnResult::Left => Exit::Interrupted,
         TurnResult::NeedsAnswer { asks, ids, pending } => {
             // What a component or the model wants to know, and a plan, only a person answers.
@@ -258,16 +258,22 @@ fn exit_of(result: &TurnResult, screen: &mut Screen) -> Exit {
 }
 
 /// The exit code of a turn's end, with what it means.
-fn exit_of_turn(end: &TurnEnd, raise: Option<&str>, screen: &mut Screen) -> Exit {
+fn exit_of_turn(end: &TurnEnd, raise: Option<&Raise>, screen: &mut Screen) -> Exit {
     match end {
         TurnEnd::Done => Exit::Done,
         TurnEnd::Interrupted => Exit::Interrupted,
         TurnEnd::Limit { limit, maximum } => {
-            let raise = raise.map(|raise| format!("{} {raise} \"go on\"", screen.resume()));
-            let how = raise.as_ref().map(|raise| format!(" Raise it, and go on: {raise}")).unwrap_or_default();
+            let command = raise.map(|raise| format!("{} {} \"go on\"", screen.resume(), raise.option));
+            let how = match (raise, &command) {
+                (Some(raise), Some(command)) if screen.is_in_conversation() => {
+                    format!(" {}", raise.in_conversation(command))
+                }
+                (_, Some(command)) => format!(" Raise it, and go on: {command}"),
+                (_, None) => String::new(),
+            };
             let reached = budget_words::reached(limit, *maximum);
             screen.reason(&format!("stopped: {reached} was reached.{how}"));
-            screen.limit(limit, *maximum, raise);
+            screen.limit(limit, *maximum, command);
             Exit::Limit
         }
         TurnEnd::Stopped { by, words } => {
@@ -275,9 +281,12 @@ fn exit_of_turn(end: &TurnEnd, raise: Option<&str>, screen: &mut Screen) -> Exit
             Exit::Failed
         }
         TurnEnd::Stuck { tool, times } => {
+            let how = match screen.is_in_conversation() {
+                true => String::new(),
+                false => format!(": {} \"…\"", screen.resume()),
+            };
             screen.reason(&format!(
-                "stopped: {tool} was called {times} times with the same outcome. Say what to do instead: {} \"…\"",
-                screen.resume()
+                "stopped: {tool} was called {times} times with the same outcome. Say what to do instead{how}"
             ));
             Exit::Limit
         }

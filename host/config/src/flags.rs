@@ -5,7 +5,7 @@
 //! Not here: parsing the command line (the CLI).
 
 use crate::layer::{Layer, from_value, parse};
-use crate::problem::Problem;
+use crate::problem::{Fault, Problem};
 use crate::source::Source;
 use crate::words::{Approve, Color};
 use toml::Value;
@@ -66,6 +66,39 @@ impl BudgetFlags {
         .into_iter()
         .filter_map(|(flag, key, value)| Some((flag, key, value?)))
     }
+}
+
+/// A value of one key of a budget.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum BudgetValue {
+    /// All but dollars.
+    Whole(i64),
+    /// US dollars.
+    Usd(f64),
+}
+
+impl From<i64> for BudgetValue {
+    fn from(value: i64) -> Self {
+        Self::Whole(value)
+    }
+}
+
+impl From<f64> for BudgetValue {
+    fn from(value: f64) -> Self {
+        Self::Usd(value)
+    }
+}
+
+/// What is wrong with a value of a session's budget, if anything is: the rule of files and flags, for what is said
+/// elsewhere. `key` is the key of a file, such as `tokens` or `cost-usd`.
+pub fn session_budget_fault(key: &str, value: BudgetValue) -> Option<Fault> {
+    let value = match value {
+        BudgetValue::Whole(value) => Value::Integer(value),
+        BudgetValue::Usd(value) => Value::Float(value),
+    };
+    let mut problems = Vec::new();
+    let _ = from_value(&["budget", "session", key], value, flag(key), &mut problems);
+    problems.into_iter().next().map(|problem| problem.fault)
 }
 
 /// A layer for each flag that was given.

@@ -49,7 +49,7 @@ pub use components::{
 pub use edit::{ComponentsEdit, EditError};
 pub use environment::Environment;
 pub use file::CONFIG_FILE_BYTES_MAX;
-pub use flags::{BudgetFlags, Flags};
+pub use flags::{BudgetFlags, BudgetValue, Flags, session_budget_fault};
 pub use key::{KEY_FILE_BYTES_MAX, KeySource, Keyring, KeyringEntry, KeyringError, NoKeyring, ReadKeyError};
 pub use limits::{ToolLimits, TurnLimits};
 pub use model::{ModelChoice, ModelFacts, ModelRef, NoModelChosen, ParseModelRefError, Price};
@@ -63,5 +63,6 @@ pub use schema::json_schema;
 pub use secret::SecretString;
 pub use show::{ShownValue, show};
 pub use source::{Source, Sourced};
+pub use suggest::nearest;
 pub use trust::{ConfigDigest, ReadTrustError, Trust, TrustStore, WriteTrustError};
 pub use words::{Approve, Category, Color, ParseWordError, RuleVerdict, Wire};

@@ -6,7 +6,7 @@
 const DISTANCE_SHARE: usize = 3;
 
 /// The nearest of the known words, if it is near enough.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase().replace('_', "-");
     known
         .into_iter()

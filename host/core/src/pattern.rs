@@ -1,7 +1,9 @@
 //! Patterns on a call's arguments: for rules, and for what a person allowed.
 //!
 //! Promise: an *allow* covers only what its patterns cover whole (every command of a line, every element of a list),
-//! and nothing that is missing, not known, or a path outside the workspace. A *deny* or an *ask* is touched by any part
+//! and nothing that is missing, not known, or a path outside the workspace, but for the further words of a command that
+//! a `*` at the pattern's end stands for: `cat *` covers `cat /etc/passwd`, and the sandbox alone decides what is
+//! there. A *deny* or an *ask* is touched by any part
 //! that matches, and by whatever is not known. So a doubt never gives more than certainty would.
 //!
 //! Not here: which rules there are and what follows from them (`verdict`), reading lines (`command_line`).

@@ -17,7 +17,7 @@ use crate::session::{Session, SessionError, logged};
 use crate::system::{SystemClock, SystemIds};
 use harness_core::budget::Budget;
 use harness_core::envelope::{Lineage, SealContext, SealedEvent, Tip, seal, verify};
-use harness_core::event::Context;
+use harness_core::event::{Context, TurnEnd};
 use harness_core::{
     Actor, Epoch, Event, Grant, Header, Refusal, Sequence, SessionId, SessionState, TenantId, ToolSpec, decide,
     session_tools,
@@ -212,7 +212,8 @@ impl Host {
         self.start(opening, hands).await
     }
 
-    /// Opens a session that nothing is under way in, as it was opened last. Refused where a turn is under way.
+    /// Opens a session that nothing is under way in, as it was opened last. Refused where a turn is under way, unless
+    /// it was stopped and has only changes to put in place.
     pub async fn open_idle(
         &self,
         id: SessionId,
@@ -221,8 +222,9 @@ impl Host {
     ) -> Result<Session, OpenError> {
         let (epoch, loaded, kept) = self.acquire(id, takeover).await?;
         let context = loaded.state.context.as_deref().cloned().ok_or(Refusal::NotOpened);
-        let context =
-            context.and_then(|it| if loaded.state.turn.is_none() { Ok(it) } else { Err(Refusal::TurnRunning) });
+        let turn = loaded.state.turn.as_ref();
+        let is_idle = turn.is_none_or(|turn| turn.stopping == Some(TurnEnd::Interrupted));
+        let context = context.and_then(|it| if is_idle { Ok(it) } else { Err(Refusal::TurnRunning) });
         let context = match context {
             Ok(context) => context,
             Err(refusal) => {
@@ -270,6 +272,13 @@ impl Host {
     /// Puts a session that nobody writes away, or takes it out again. Nothing that is under way in it is taken up.
     pub async fn archive(&self, id: SessionId, archived: bool) -> Result<(), OpenError> {
         self.append_input(id, Event::SessionArchived { archived }).await
+    }
+
+    /// Stops the turn under way in a session that nobody writes. Nothing that is under way is taken up, and what asked
+    /// is withdrawn. Changes that were being put in place still are: the turn ends when they have been, after
+    /// [`Self::open_idle`].
+    pub async fn interrupt(&self, id: SessionId) -> Result<(), OpenError> {
+        self.append_input(id, Event::InterruptRequested).await
     }
 
     /// Seals the first event of a session's own, after a beginning that others wrote.

@@ -100,6 +100,17 @@ pub(crate) enum SessionOperation {
     /// Say something to a session, whatever is under way, and go on until its turns end. Where another process holds the
     /// session, it takes the message and goes on. Nothing that waits for an answer is declined by it.
     Say(SayArgs),
+    /// Stop what is under way without saying anything: a turn that runs in another process, waits for an answer, or was
+    /// left over by a crash. Nothing of it is run any more, and what asked is withdrawn.
+    Stop {
+        /// The session.
+        id: String,
+        /// Where another process holds the session: wait so long until it has stopped. 10 if not given.
+        #[arg(long, value_name = "SECONDS")]
+        wait: Option<u64>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Tell what came of an answer or message that another process was to take.
     Receipt {
         /// The session.

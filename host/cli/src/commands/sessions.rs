@@ -7,6 +7,7 @@ mod branches;
 mod on_disk;
 mod pending;
 mod rewind;
+mod stop;
 mod undo;
 mod whole;
 
@@ -17,12 +18,13 @@ use crate::budget_words;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::installed;
-use crate::paint::{lines, one_line};
+use crate::paint::{err_line, lines, one_line};
 use crate::run::{Receipt, Waiting, hand_over};
 use crate::settings::{self, Said};
 use crate::wiring::{self, Wiring};
 use harness_core::budget::Budget;
 use harness_core::item::{AssistantPart, Item};
+use harness_core::limits::TITLE_CHARS_MAX;
 use harness_core::{Event, InboxId, Sequence, SessionId, TimeMs};
 use harness_engine::ports::{Archived, LeaseError, SessionCursor, SessionFilter, SessionStatus, SessionSummary};
 use harness_engine::{ExportError, LoggedEvent, OpenError};
@@ -88,19 +90,7 @@ pub(crate) async fn run(cli: &Cli, command: &SessionsCommand) -> Result<Exit, Fa
             told(&wiring, id, renamed, "renaming", Event::SessionRenamed { title: title.clone() }).await?;
             print_text(&format!("{id} is now “{}”", one_line(title, 100)))
         }
-        SessionsCommand::Delete { ids } => {
-            let whole = |text: &String| {
-                text.parse::<SessionId>().map_err(|_| {
-                    Failure::usage(format!("to delete, give the whole id of the session, not `{}`", one_line(text, 80)))
-                })
-            };
-            ids.iter().try_for_each(|text| whole(text).map(drop))?;
-            for id in found(&wiring, ids).await? {
-                wiring.host.delete(id).await.map_err(|error| Failure::because("deleting", &error))?;
-                print_text(&format!("deleted {id}"))?;
-            }
-            Ok(Exit::Done)
-        }
+        SessionsCommand::Delete { ids, yes } => delete(&wiring, ids, *yes).await,
         SessionsCommand::Diff { id, which, output } => {
             let id = wiring.find_session(id).await?;
             undo::diff(&wiring, &settings, id, which, output.json).await
@@ -127,6 +117,9 @@ async fn operate(cli: &Cli, operation: &SessionOperation, (said, wiring): (&Said
         }
         SessionOperation::Answer(args) => crate::run::answer(cli, args).await,
         SessionOperation::Say(args) => crate::run::say(cli, args).await,
+        SessionOperation::Stop { id, wait, output } => {
+            stop::stop(wiring, said, wiring.find_session(id).await?, *wait, output.json).await
+        }
         SessionOperation::Receipt { id, entry, output } => {
             receipt(wiring, wiring.find_session(id).await?, entry, output.json).await
         }
@@ -182,6 +175,34 @@ async fn found(wiring: &Wiring, texts: &[String]) -> Result<Vec<SessionId>, Fail
         }
     }
     Ok(ids)
+}
+
+/// Deletes sessions for good, after showing which ones.
+async fn delete(wiring: &Wiring, texts: &[String], yes: bool) -> Result<Exit, Failure> {
+    let whole = |text: &String| {
+        text.parse::<SessionId>().map_err(|_| {
+            Failure::usage(format!("to delete, give the whole id of the session, not `{}`", one_line(text, 80)))
+        })
+    };
+    texts.iter().try_for_each(|text| whole(text).map(drop))?;
+    let mut named = Vec::new();
+    for id in found(wiring, texts).await? {
+        let summary = wiring.host.ports().index.summary(id).await;
+        let title = summary.map_err(|error| Failure::because("reading the session", &error))?.title;
+        named.push((id, format!("{id} “{}”", one_line(&title, TITLE_CHARS_MAX))));
+    }
+    if !yes {
+        named.iter().for_each(|(_, name)| err_line(name));
+        let question = format!("Delete {} for good?", counted(named.len(), "session"));
+        if !undo::is_wanted(&question, "give --yes to delete for good, or put away with sessions archive", false)? {
+            return print_text("nothing was deleted");
+        }
+    }
+    for (id, name) in named {
+        wiring.host.delete(id).await.map_err(|error| Failure::because("deleting", &error))?;
+        print_text(&format!("deleted {name}"))?;
+    }
+    Ok(Exit::Done)
 }
 
 /// How it went to tell a session something. Where another process holds it, that one is told.

@@ -6,10 +6,10 @@
 mod asking;
 
 use super::ask::TerminalAsker;
-use super::said::{HELP, Line, understood};
+use super::said::{HELP, Line, TO_SAY_IT, nearest_command, understood};
 use super::screen::Screen;
 use super::typed::TypedLines;
-use crate::budget_words;
+use crate::budget_words::{self, Raise};
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::git::Repository;
@@ -31,8 +31,8 @@ pub(crate) enum TurnResult {
     Ended {
         /// Why.
         end: TurnEnd,
-        /// Where a limit was reached: the option of `run` that raises it far enough to go on.
-        raise: Option<String>,
+        /// Where a limit was reached: how it is raised far enough to go on.
+        raise: Option<Raise>,
     },
     /// Somebody has to be asked and nobody can be.
     NeedsAnswer {
@@ -228,7 +228,14 @@ impl Driver {
                 Ok(())
             }
             Line::Unknown(command) => {
-                screen.note(&format!("there is no command {command}; /help shows those there are"));
+                let nearest = nearest_command(command).map(|nearest| format!(", did you mean {nearest}?"));
+                let nearest = nearest.unwrap_or_default();
+                screen
+                    .note(&format!("there is no command {command}{nearest} /help shows those there are; {TO_SAY_IT}"));
+                Ok(())
+            }
+            Line::WithWords(command) => {
+                screen.note(&format!("{command} takes no words; {TO_SAY_IT}"));
                 Ok(())
             }
         };

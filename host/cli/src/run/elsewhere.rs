@@ -64,13 +64,7 @@ pub(super) async fn give(
 /// Tells how far it has come.
 fn told(receipt: &Receipt, holder: &Holder, screen: &Screen) -> Result<Exit, Failure> {
     match receipt.became() {
-        Became::Waiting => Err(Failure::failed(format!(
-            "process {} on {} holds the session and has not taken it yet. It is kept: that process takes it when it goes \
-                 on, else whoever opens the session next. {}",
-            holder.pid,
-            one_line(holder.machine_name(), MACHINE_CHARS_MAX),
-            receipt.how_to_go_on()
-        ))),
+        Became::Waiting => Err(not_taken(receipt, holder)),
         Became::Refused { .. } => Err(Failure::usage(receipt.in_words())),
         Became::Expired { .. } => Err(Failure::failed(receipt.in_words())),
         Became::Accepted | Became::Delivered { .. } => {
@@ -147,4 +141,53 @@ pub(crate) async fn hand_over(host: &Host, id: SessionId, input: Event) -> Resul
         Became::Waiting => Err(Failure::failed(receipt.in_words())),
         Became::Accepted | Became::Delivered { .. } | Became::Expired { .. } => Ok(()),
     }
+}
+
+/// What came of an input that was for whoever else holds a session.
+pub(crate) enum Handed {
+    /// It is in the log.
+    Taken,
+    /// The session declined it.
+    Refused,
+    /// Nobody else holds the session (any more), and nobody took it.
+    NobodyHolds,
+}
+
+/// Gives an input to the process that holds a session, if another one does, and waits until it took it. It fails where
+/// that takes too long, with words on what to do: what was given is kept.
+pub(crate) async fn hand_over_and_wait(
+    wiring: &Wiring,
+    id: SessionId,
+    input: Event,
+    wait: Duration,
+) -> Result<Handed, Failure> {
+    if holder(wiring, id).await?.is_none() {
+        return Ok(Handed::NobodyHolds);
+    }
+    let sent = wiring.host.send(id, input).await;
+    let sent = sent.map_err(|error| Failure::because("giving it to the process that holds the session", &error))?;
+    let mut receipt = Receipt::of_entry(id, sent.id);
+    let began = Instant::now();
+    loop {
+        let holder = holder(wiring, id).await?;
+        receipt.look(&wiring.host).await?;
+        match (receipt.became(), holder) {
+            (Became::Refused { .. }, _) => return Ok(Handed::Refused),
+            (Became::Accepted | Became::Delivered { .. } | Became::Expired { .. }, _) => return Ok(Handed::Taken),
+            (Became::Waiting, None) => return Ok(Handed::NobodyHolds),
+            (Became::Waiting, Some(holder)) if began.elapsed() >= wait => return Err(not_taken(&receipt, &holder)),
+            (Became::Waiting, Some(_)) => tokio::time::sleep(LOOK).await,
+        }
+    }
+}
+
+/// That the process which holds the session did not take it in time.
+fn not_taken(receipt: &Receipt, holder: &Holder) -> Failure {
+    Failure::failed(format!(
+        "process {} on {} holds the session and has not taken it yet. It is kept: that process takes it when it goes \
+             on, else whoever opens the session next. {}",
+        holder.pid,
+        one_line(holder.machine_name(), MACHINE_CHARS_MAX),
+        receipt.how_to_go_on()
+    ))
 }

@@ -44,6 +44,7 @@ pub(super) async fn converse(
     let hush = Hush::default();
     let mut editor = Some(editor(&surroundings.settings.resolved.storage.state_dir.value, &hush)?);
     screen.note("/help for help");
+    screen.begin_conversation();
     let mut running = is_under_way;
     let mut leaving = false;
     loop {

@@ -31,6 +31,8 @@ const RESULT_CHARS_MAX: usize = 200;
 /// What a run shows.
 pub(crate) struct Screen {
     json: bool,
+    /// A person goes on by what they type.
+    in_conversation: bool,
     /// A person reads standard output: words are streamed to it.
     live: bool,
     paint: Paint,
@@ -68,6 +70,7 @@ impl Screen {
     pub(crate) fn new(json: bool) -> Self {
         Self {
             json,
+            in_conversation: false,
             live: !json && std::io::stdout().is_terminal(),
             paint: Paint::new(Color::Never, &std::io::stderr()),
             session: None,
@@ -89,6 +92,16 @@ impl Screen {
             components: HashMap::new(),
             grants: HashMap::new(),
         }
+    }
+
+    /// From now on a person goes on by what they type.
+    pub(crate) fn begin_conversation(&mut self) {
+        self.in_conversation = true;
+    }
+
+    /// Whether a person goes on by what they type, and not by another command.
+    pub(crate) fn is_in_conversation(&self) -> bool {
+        self.in_conversation
     }
 
     pub(crate) fn set_color(&mut self, color: Color) {

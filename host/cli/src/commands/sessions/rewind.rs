@@ -6,7 +6,7 @@
 //! Not here: going back (harness-engine), putting files back in place (harness-wasm).
 
 use super::on_disk::{self, OnDisk};
-use super::undo::{Planned, confirmed, conflict, refusal, shown, told};
+use super::undo::{Planned, confirmed, conflict, refusal, shown, told, told_of};
 use crate::commands::{print_json, print_text};
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
@@ -82,7 +82,8 @@ pub(super) async fn rewind(wiring: &Wiring, said: &Said, id: SessionId, wanted: 
     let settings = settings::read(said, Some(&workspace))?;
     let hands = wiring.hands(&settings, &workspace, Vec::new(), wiring.host.ports().kv.clone())?;
     let files = is_needed.then_some(Files { plan: &plan, over: over.as_ref() });
-    match wiring.host.rewind(id, to, files, hands, Takeover::IfGone).await.map_err(told)? {
+    let rewound = wiring.host.rewind(id, to, files, hands, Takeover::IfGone).await;
+    match rewound.map_err(|error| told_of(id, error))? {
         Ok(_) if wanted.json => print(Some("rewound")),
         Ok(to) => print_text(&format!("went back to event {to}")),
         Err(ApplyResult::Conflict { paths }) => Err(conflict(&paths)),

@@ -19,10 +19,10 @@ use crate::wiring::Wiring;
 use harness_core::change::Manifest;
 use harness_core::event::ApplyResult;
 use harness_core::record::{KvWrite, RequestMade};
-use harness_core::{CallId, SessionId};
-use harness_engine::diff;
+use harness_core::{CallId, Refusal, SessionId};
 use harness_engine::ports::Takeover;
 use harness_engine::undo::{CallChanges, Selection, UndoError, UndoPlan, net};
+use harness_engine::{OpenError, SessionError, diff};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -113,7 +113,8 @@ pub(super) async fn undo(
     }
     let settings = settings::read(said, Some(&workspace))?;
     let hands = wiring.hands(&settings, &workspace, Vec::new(), wiring.host.ports().kv.clone())?;
-    let result = wiring.host.undo(id, &plan, hands, Takeover::IfGone).await.map_err(told)?;
+    let result = wiring.host.undo(id, &plan, hands, Takeover::IfGone).await;
+    let result = result.map_err(|error| told_of(id, error))?;
     if json {
         planned.print(Some(&result))?;
     }
@@ -193,13 +194,34 @@ pub(super) fn told(error: UndoError) -> Failure {
     }
 }
 
+/// The same of one session: a turn that is in the way can be stopped.
+pub(super) fn told_of(id: SessionId, error: UndoError) -> Failure {
+    let is_running = matches!(
+        error,
+        UndoError::Open(OpenError::Refused(Refusal::TurnRunning))
+            | UndoError::Session(SessionError::Refused(Refusal::TurnRunning))
+    );
+    let mut failure = told(error);
+    if is_running {
+        failure.message.push_str(&format!(" (harness-host sessions stop {id})"));
+    }
+    failure
+}
+
+/// Whether a person wants changes put in place.
 pub(super) fn confirmed(count: usize, json: bool) -> Result<bool, Failure> {
+    let question = format!("Put {} in place?", counted(count, "change"));
+    is_wanted(&question, "give --yes to do it, or --dry-run to see it only", json)
+}
+
+/// Asks a person; where nobody can be asked, that fails with what to do instead.
+pub(super) fn is_wanted(question: &str, instead: &str, json: bool) -> Result<bool, Failure> {
     if json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(Failure::usage("nobody can be asked here: give --yes to do it, or --dry-run to see it only"));
+        return Err(Failure::usage(format!("nobody can be asked here: {instead}")));
     }
     let failed = |error: std::io::Error| Failure::because("asking", &error);
     let mut err = std::io::stderr().lock();
-    write!(err, "Put {} in place? [y/N] ", counted(count, "change")).and_then(|()| err.flush()).map_err(failed)?;
+    write!(err, "{question} [y/N] ").and_then(|()| err.flush()).map_err(failed)?;
     drop(err);
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(failed)?;
