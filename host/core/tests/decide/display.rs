@@ -189,6 +189,20 @@ fn a_request_that_a_hook_stops_is_shown_as_spent_unless_it_was_never_made() {
     }
 }
 
+#[test]
+fn what_outlasts_a_session_is_shown_after_a_rewind() {
+    check_shown(
+        "> create
+         -
+         > open
+         -
+         > carry run
+         -
+         > rewind 1
+         -",
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
