@@ -233,3 +233,10 @@ pub struct HookAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
 }
+
+impl HookAnswer {
+    /// Whether it wants the turn to end.
+    pub(crate) const fn stops(&self) -> bool {
+        matches!(self.wish, HookWish::Stop { .. })
+    }
+}

@@ -245,12 +245,24 @@ pub struct TrustRecord {
     pub total: TrustCounts,
 }
 
+/// What implements a tool where sessions know of several in one era: nothing is the same as that.
+const SEVERAL: &str = "several";
+
 impl TrustRecord {
     /// Whether nothing speaks against both being about the same implementation and the same beginning: two sessions
     /// may begin an era at the same moment, each with a level of its own.
     fn is_of_the_same(&self, other: &Self) -> bool {
         let (one, two) = (&self.implementation, &other.implementation);
         self.began == other.began && (one == two || one.is_empty() || two.is_empty())
+    }
+
+    /// What implements the tool as far as both know.
+    fn add_implementation(&mut self, other: &Self) {
+        if self.implementation.is_empty() {
+            self.implementation.clone_from(&other.implementation);
+        } else if self.implementation != other.implementation && !other.implementation.is_empty() {
+            SEVERAL.clone_into(&mut self.implementation);
+        }
     }
 
     /// Where another record of the same era is of something else, neither counts more than the lower.
@@ -424,15 +436,14 @@ pub fn merge(records: &[TrustRecord]) -> Vec<TrustRecord> {
             Ordering::Less => {}
             // What rose in one of them rose by evidence that is kept.
             Ordering::Equal if record.is_of_the_same(known) => {
-                if known.implementation.is_empty() {
-                    known.implementation.clone_from(&record.implementation);
-                }
+                known.add_implementation(record);
                 known.level = known.level.max(record.level);
                 known.evidence = known.evidence.plus(record.evidence);
             }
             Ordering::Equal => {
                 known.lower_to(record);
                 known.evidence = TrustCounts::default();
+                known.add_implementation(record);
             }
             Ordering::Greater => *known = record.clone(),
         }
@@ -508,8 +519,17 @@ mod tests {
             assert_eq!(merged.len(), 2);
         }
         let other = TrustRecord { implementation: "j".to_owned(), ..record(1, SemiAutonomous, 9) };
-        let merged = merge(&[record(1, Autonomous, 40), other]);
+        let merged = merge(&[record(1, Autonomous, 40), other.clone()]);
         assert_eq!((merged[0].level, merged[0].evidence.approved, merged[0].total.approved), (SemiAutonomous, 0, 49));
+        // Also where several sessions know of the same, in whatever order they are read.
+        let three = [record(1, Autonomous, 40), record(1, Autonomous, 40), other];
+        for order in [[0, 1, 2], [0, 2, 1], [2, 0, 1]] {
+            let merged = merge(&order.map(|index| three[index].clone())).remove(0);
+            assert_eq!((merged.level, merged.evidence.approved), (SemiAutonomous, 0), "{order:?}");
+            let mut entry = TrustEntry { own: record(1, Autonomous, 40), ..TrustEntry::new(merged.key.clone(), "i") };
+            entry.carry(&merged);
+            assert_eq!(entry.own.level, SemiAutonomous, "{order:?}");
+        }
         // A person gave a level at the moment when another session lowered it: the lower one counts.
         let given = TrustRecord { began: Autonomous, ..record(1, Autonomous, 9) };
         for both in [[given.clone(), record(1, Supervised, 1)], [record(1, Supervised, 1), given.clone()]] {

@@ -17,7 +17,7 @@ use crate::session::{Session, SessionError, logged};
 use crate::system::{SystemClock, SystemIds};
 use harness_core::budget::Budget;
 use harness_core::envelope::{Lineage, SealContext, SealedEvent, Tip, seal, verify};
-use harness_core::event::{Context, TurnEnd};
+use harness_core::event::Context;
 use harness_core::{
     Actor, Epoch, Event, Grant, Header, Refusal, Sequence, SessionId, SessionState, TenantId, ToolSpec, decide,
     session_tools,
@@ -213,7 +213,7 @@ impl Host {
     }
 
     /// Opens a session that nothing is under way in, as it was opened last. Refused where a turn is under way, unless
-    /// it was stopped and has only changes to put in place.
+    /// it was stopped without a word and has only changes to put in place.
     pub async fn open_idle(
         &self,
         id: SessionId,
@@ -223,7 +223,7 @@ impl Host {
         let (epoch, loaded, kept) = self.acquire(id, takeover).await?;
         let context = loaded.state.context.as_deref().cloned().ok_or(Refusal::NotOpened);
         let turn = loaded.state.turn.as_ref();
-        let is_idle = turn.is_none_or(|turn| turn.stopping == Some(TurnEnd::Interrupted));
+        let is_idle = turn.is_none_or(|turn| turn.is_stopped_without_word);
         let context = context.and_then(|it| if is_idle { Ok(it) } else { Err(Refusal::TurnRunning) });
         let context = match context {
             Ok(context) => context,

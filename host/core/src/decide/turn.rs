@@ -135,9 +135,9 @@ impl Draft<'_> {
 
     pub(super) fn end_turn(&mut self, end: TurnEnd) -> Result<(), Refusal> {
         let Some(turn) = &self.state.turn else { return Err(Refusal::NoTurn) };
-        let (turn, steps, usage) = (turn.id, turn.steps, turn.usage);
+        let (turn, steps, usage, without_word) = (turn.id, turn.steps, turn.usage, turn.is_stopped_without_word);
         self.emit(Event::TurnEnded { turn, end: end.clone(), steps, usage })?;
-        self.go_on_after(&end)
+        if without_word { Ok(()) } else { self.go_on_after(&end) }
     }
 
     pub(super) fn interrupt(&mut self, input: Event) -> Result<(), Refusal> {

@@ -8,6 +8,7 @@
 use super::{About, CallStatus, DisplayState, Dropped, GrantShown, Spending, name, words};
 use crate::budget::Budget;
 use crate::event::{ForkFiles, TurnEnd};
+use crate::grant::Scope;
 use crate::ids::{Sequence, SessionId, TimeMs};
 use crate::verdict::ApproveMode;
 
@@ -60,7 +61,8 @@ impl DisplayState {
             let is_same = |then: &GrantShown| GrantShown { at: now.at, ..then.clone() } == *now;
             grants.get(id).is_some_and(is_same)
         });
-        self.allowances.retain(|id, _| allowances.contains_key(id));
+        // What outlasts the session is in force where it is now.
+        self.allowances.retain(|id, now| now.scope > Scope::Session || allowances.contains_key(id));
         (self.sequence, self.updated) = (sequence, time);
         self.show_status();
     }

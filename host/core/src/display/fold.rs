@@ -10,7 +10,7 @@ use crate::change::{Change, ChangeKind, Manifest};
 use crate::event::{ApplyResult, Changes, Context, ModelFailureKind};
 use crate::grant::Scope;
 use crate::item::AssistantPart;
-use crate::mode::HookAnswer;
+use crate::mode::{HookAnswer, HookPoint};
 use crate::record::RequestMade;
 
 pub(super) type Touched<'a> = &'a mut dyn FnMut(Part);
@@ -113,7 +113,13 @@ impl DisplayState {
             | Event::TrustReset { .. }
             | Event::TrustLevelChanged { .. }
             | Event::WorkReviewed { .. } => self.fold_trust(at, event, touched),
-            Event::HooksAnswered { answers, .. } => self.fold_faults(at, answers, touched),
+            Event::HooksAnswered { point, answers, .. } => {
+                if *point == HookPoint::BeforeStep && answers.iter().any(HookAnswer::stops) {
+                    // It is not made.
+                    self.tally.reserved = Reservation::default();
+                }
+                self.fold_faults(at, answers, touched);
+            }
             Event::UndoRequested { undo, of, manifest } => {
                 let paths = manifest.entries().len() as u64;
                 self.undoing = Some(UndoingShown { undo: *undo, calls: of.len() as u64, paths });
@@ -298,7 +304,8 @@ impl DisplayState {
                 }
             }
             Event::TurnEnded { end, .. } => {
-                if *end == TurnEnd::Interrupted && !self.responses.is_empty() {
+                let is_stopped = matches!(end, TurnEnd::Interrupted | TurnEnd::Stopped { .. });
+                if is_stopped && !self.responses.is_empty() {
                     let reserved = self.tally.reserved;
                     self.spend(|spent| *spent = spent.with_reservation(reserved), touched);
                 }

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The form of the bytes and the meaning of every field in them. It changes whenever either does.
-pub const STATE_FORMAT: u32 = 2;
+pub const STATE_FORMAT: u32 = 3;
 
 /// Bytes that are no state of this format.
 #[derive(Debug, thiserror::Error)]

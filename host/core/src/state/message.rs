@@ -30,6 +30,7 @@ impl SessionState {
                 self.messages.push(WaitingMessage { message, delivery, text: text.clone(), limits });
                 if let (Delivery::Interrupt, Some(turn)) = (delivery, &mut self.turn) {
                     turn.stopping.get_or_insert(TurnEnd::Interrupted);
+                    turn.is_stopped_without_word = false;
                 }
             }
             Event::MessageDelivered { message } => {

@@ -9,7 +9,7 @@ use crate::event::{Event, ModelFailureKind, TurnEnd};
 use crate::ids::Digest;
 use crate::item::{AssistantPart, Item, Usage};
 use crate::limits::{OUTPUT_TOKENS_RESERVED, REPEAT_STOPS};
-use crate::mode::{BudgetLeft, HookAnswer, HookPoint, HookWish};
+use crate::mode::{BudgetLeft, HookAnswer, HookPoint};
 
 /// Calls that a turn remembers to find repetitions: three in turn, as often as it takes to stop.
 pub(crate) const REPEAT_MARKS_MAX: usize = REPEAT_PERIOD_MAX * REPEAT_STOPS as usize;
@@ -133,7 +133,9 @@ impl SessionState {
                 });
             }
             // It is not made.
-            Event::HooksAnswered { point: HookPoint::BeforeStep, answers, .. } if stops(answers) => {
+            Event::HooksAnswered { point: HookPoint::BeforeStep, answers, .. }
+                if answers.iter().any(HookAnswer::stops) =>
+            {
                 if let Some(turn) = &mut self.turn {
                     turn.reserved = Reservation::default();
                 }
@@ -192,10 +194,6 @@ impl SessionState {
         }
         Ok(())
     }
-}
-
-fn stops(answers: &[HookAnswer]) -> bool {
-    answers.iter().any(|answer| matches!(answer.wish, HookWish::Stop { .. }))
 }
 
 fn bytes_of(item: &Item) -> u64 {

@@ -287,6 +287,8 @@ pub struct Turn {
     pub asked: Option<ModelRef>,
     /// Why it is to end as soon as nothing is being put in place any more; none where it goes on.
     pub stopping: Option<TurnEnd>,
+    /// A person stopped it without a word: what interrupted it before that waits like everything else.
+    pub is_stopped_without_word: bool,
     /// What it is doing.
     pub phase: Phase,
 }
@@ -309,6 +311,7 @@ impl Turn {
             recent: Vec::new(),
             asked: None,
             stopping: None,
+            is_stopped_without_word: false,
             phase,
         }
     }
@@ -384,7 +387,9 @@ impl Turn {
                     return Err("no repetition waits");
                 }
             }
-            Event::InterruptRequested => self.stopping = Some(TurnEnd::Interrupted),
+            Event::InterruptRequested => {
+                (self.stopping, self.is_stopped_without_word) = (Some(TurnEnd::Interrupted), true);
+            }
             Event::CallRequested { call, provider_call, tool, arguments, parent } => {
                 let depth = parent.map_or(Ok(0), |parent| self.await_child(parent, *call))?;
                 let Phase::Calling { calls, .. } = &mut self.phase else { return Err("the model has not answered") };

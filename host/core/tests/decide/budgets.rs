@@ -296,3 +296,18 @@ fn a_request_that_a_hook_stops_counts_as_what_was_set_aside_unless_it_was_never_
          turn 4, limit budget.session.tokens=320"
     ));
 }
+
+#[test]
+fn a_request_that_one_hook_stops_and_another_adds_to_was_never_made() {
+    for stops in ["stop no and note six by", "note six by and stop no"] {
+        let world = check(&format!(
+            "{BARE}> budget b.tokens=320
+             -
+             > prompt tokens=100
+             turn 1, request 1.1 items=1 tokens=104 => ask model
+             > hook-before {stops}
+             hooks notes six by, end stopped by hooks: no => cancel model"
+        ));
+        assert_eq!(world.state.spent.tokens, 0);
+    }
+}

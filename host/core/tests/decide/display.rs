@@ -1,6 +1,6 @@
 //! What a screen shows: the same as the session's state says, the same by patches as whole, and never large.
 
-use crate::notation::grant;
+use crate::notation::{check, grant};
 use crate::properties::play;
 use harness_core::change::{Change, FileState};
 use harness_core::display::{Cursor, DisplayState, DisplayUpdate, Screen, TOUCHES_MAX, merge};
@@ -159,6 +159,48 @@ fn check_agrees(shown: &DisplayState, state: &SessionState) {
     let needs_answer = !state.pending().is_empty() || !state.questions().is_empty() || !state.plans().is_empty();
     assert_eq!(about.status == display::Status::NeedsAnswer, needs_answer);
     assert_eq!(about.status, shown.status());
+}
+
+#[track_caller]
+fn check_shown(script: &str) {
+    let world = check(script);
+    check_agrees(screen_of(&numbered(world.events)).state(), &world.state);
+}
+
+#[test]
+fn a_request_that_a_hook_stops_is_shown_as_spent_unless_it_was_never_made() {
+    for (input, after) in [
+        ("hook-before stop no", "end stopped by hooks: no => cancel model"),
+        ("hook stop no", "end stopped by hooks: no => cancel model"),
+        ("interrupt", "interrupted => cancel model"),
+    ] {
+        check_shown(&format!(
+            "> create
+             -
+             > open without=read without=edit without=run without=fetch without=think without=send
+             -
+             > budget b.tokens=320
+             -
+             > prompt tokens=100
+             turn 1, request 1.1 items=1 tokens=104 => ask model
+             > {input}
+             {after}"
+        ));
+    }
+}
+
+#[test]
+fn what_outlasts_a_session_is_shown_after_a_rewind() {
+    check_shown(
+        "> create
+         -
+         > open
+         -
+         > carry run
+         -
+         > rewind 1
+         -",
+    );
 }
 
 proptest! {

@@ -83,6 +83,37 @@ fn an_interrupting_message_waits_for_changes_that_are_being_put_in_place() {
 }
 
 #[test]
+fn a_stop_without_a_word_counts_over_words_before_it_and_not_over_those_after_it() {
+    let stopped = "> create
+         -
+         > open approve=edits
+         -
+         > prompt hi
+         turn 1, request 1.1 items=1 => ask model
+         > call edit
+         c1 wants edit, c1 allow default.edit, c1 starts => run c1
+         > report c1 staged f
+         c1 allow approve.edits, c1 authorized => put c1 [f]
+         > message interrupt rather this
+         -
+         > interrupt
+         -
+         ";
+    check(&format!(
+        "{stopped}> put c1 applied
+         c1 returned [f], interrupted
+         > message queue go on
+         m1 delivered, turn 2, request 1.1 items=4 => ask model"
+    ));
+    check(&format!(
+        "{stopped}> message interrupt or this
+         -
+         > put c1 applied
+         c1 returned [f], interrupted, m1 delivered, m2 delivered, turn 2, request 1.1 items=5 => ask model"
+    ));
+}
+
+#[test]
 fn speaking_declines_nothing_that_is_asked() {
     check(&format!(
         "{START}> call run

@@ -25,7 +25,7 @@
 //! > open mode=NAME[:POLICY][>LEADS-TO][[TOOL,…]] | mode NAME | modes MODE… | model MODEL
 //! > policy c1|TOOL=ARGUMENTS allow|ask|deny|abstain [narrow=ARGUMENTS] [by=POLICY]
 //! > hook stop WORDS | hook mode NAME | hook note WORDS   at a prompt
-//! > hook-before … | hook-after … | hook-end … | hook-call c1 …   before and after a step, at a turn's end, after a call
+//! > hook-before … [and …] | hook-after … | hook-end … | hook-call c1 …   before and after a step, at a turn's end, after a call
 //! > grant CAPABILITY | revoke CAPABILITY     lent to the component `editor` by the user
 //! > archive on | off | fork N WORDS | import PATH | rewind N     at the event N; by N inputs
 //! > answer a1 yes | tool | no WORDS | wrong   `wrong` binds to another digest
@@ -306,9 +306,7 @@ impl World {
                 let (call, answers) = (Some(self.call_named(words[0])), vec![hook(&words[1..])]);
                 Event::HooksAnswered { point: HookPoint::AfterCall, call, answers }
             }
-            "hook-before" => {
-                Event::HooksAnswered { point: HookPoint::BeforeStep, call: None, answers: vec![hook(&words)] }
-            }
+            "hook-before" => Event::HooksAnswered { point: HookPoint::BeforeStep, call: None, answers: hooks(&words) },
             "grant" => Event::GrantGiven { grant: grant(rest) },
             "revoke" => Event::GrantRevoked { grant: grant(rest).id() },
             "undo" => {

@@ -10,8 +10,10 @@ use super::follow::Look;
 use super::{Batch, SessionWriter, Taken, Wake};
 use crate::inbox;
 use crate::ports::{Consumed, InboxOutcome};
+use harness_core::event::TurnEnd;
 use harness_core::limits::{MESSAGES_WAITING_MAX, PROMPT_BYTES_MAX};
 use harness_core::message::Delivery;
+use harness_core::state::Turn;
 use harness_core::{Actor, Event, Refusal, SessionState, TurnId};
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -82,7 +84,8 @@ impl SessionWriter {
             self.hearing.is_hearing |= delivery.is_some();
             true
         };
-        if waits && delivery == Some(Delivery::Interrupt) && self.session.state.turn.is_some() {
+        let goes_on = |turn: &Turn| turn.stopping != Some(TurnEnd::Interrupted);
+        if waits && delivery == Some(Delivery::Interrupt) && self.session.state.turn.as_ref().is_some_and(goes_on) {
             let (actor, event) = (Actor::Principal(principal), Event::InterruptRequested);
             self.take_or_decline(batch, Taken { actor, event, blobs: Vec::new(), reply: None });
         }

@@ -4,9 +4,9 @@ use crate::watched_log::Fate;
 use crate::world::{World, context, finish, prompt, responses, settle, until};
 use harness_core::event::{TurnEnd, TurnLimits};
 use harness_core::message::Delivery;
-use harness_core::{ApproveMode, Event, Item, MessageId, Sequence, SessionId};
-use harness_engine::Session;
+use harness_core::{ApproveMode, Event, Item, MessageId, Refusal, Sequence, SessionId};
 use harness_engine::ports::{InboxOutcome, InboxReceipt, Takeover};
+use harness_engine::{OpenError, Session};
 use harness_sim::gate::Gate;
 use harness_sim::scripted_model::{Reply, ScriptedModel};
 use std::sync::Arc;
@@ -199,6 +199,34 @@ async fn nor_does_a_crash_over_that_lose_the_changes_or_the_message() {
             is_put_and_told(&world, &session, &sent, &format!("{fate:?} at {at}")).await;
         }
     }
+}
+
+#[tokio::test]
+async fn who_opens_a_session_for_something_else_begins_nothing_with_what_interrupted() {
+    let world = World::new(editor());
+    let session = world.create(ApproveMode::Edits).await;
+    let id = session.id();
+    let gate = Gate::closed();
+    world.hands.hold_puts(&gate);
+    prompt(&session).await;
+    gate.reached(1).await;
+    session.say("rather this", Delivery::Interrupt, TurnLimits::default()).await.unwrap();
+    world.log.plan(1, Fate::DieBefore);
+    gate.open();
+    world.log.died().await;
+    world.store.set_gone(world.holder.clone());
+
+    let world = world.again(ScriptedModel::tape([]));
+    let open_idle = || world.host.open_idle(id, Arc::clone(&world.hands) as _, Takeover::IfGone);
+    let refused = open_idle().await.err();
+    assert!(matches!(refused, Some(OpenError::Refused(Refusal::TurnRunning))), "{refused:?}");
+    world.host.interrupt(id).await.unwrap();
+    let session = open_idle().await.unwrap();
+    assert_eq!(finish(&session).await.unwrap(), TurnEnd::Interrupted);
+    settle().await;
+    let state = session.snapshot().await.unwrap().state;
+    assert_eq!((world.file("a.txt").as_str(), state.turns, state.messages.len()), ("alpha+", 1, 1));
+    assert!(world.model.requests().is_empty());
 }
 
 #[tokio::test]

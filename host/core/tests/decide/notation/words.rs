@@ -90,6 +90,11 @@ pub(crate) fn hook(words: &[&str]) -> HookAnswer {
     HookAnswer { component: "hooks".to_owned(), digest: Digest::ZERO, wish, note, fault: None }
 }
 
+/// What several hooks said, `and` between them.
+pub(crate) fn hooks(words: &[&str]) -> Vec<HookAnswer> {
+    words.split(|word| *word == "and").map(hook).collect()
+}
+
 pub(crate) fn parse_rule(text: &str) -> Rule {
     let parts: Vec<&str> = text.split(':').collect();
     let verdict = parse_verdict(parts[0]);
