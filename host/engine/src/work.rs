@@ -288,18 +288,15 @@ impl Work {
                 let answers = policy::run_hooks(policy.as_ref(), occasion).await;
                 let stop = stop_of(&answers);
                 let answered = policy::hooks_answered(HookPoint::BeforeCall, Some(call), answers);
-                let answered = answered.map(|answered| Wake::Hooks { answered: Box::new(answered), turn });
                 if let Some((rule, words)) = stop {
-                    // It has not run: that is reported before the turn is stopped.
+                    // It has not run: that is reported in the append that stops the turn.
                     let report = Box::new(CallReport::of(Outcome::Denied { rule, words }));
-                    let _ = wakes.send(Wake::Call { call, report }).await;
-                    if let Some(answered) = answered {
-                        let _ = wakes.send(answered).await;
-                    }
+                    let (inputs, wake) = (answered.into_iter().collect(), Box::new(Wake::Call { call, report }));
+                    let _ = wakes.send(Wake::Prepared { inputs, wake, turn }).await;
                     return;
                 }
                 if let Some(answered) = answered {
-                    let _ = wakes.send(answered).await;
+                    let _ = wakes.send(Wake::Hooks { answered: Box::new(answered), turn }).await;
                 }
             }
             // Not in the writer: a large schema over large arguments takes its time.

@@ -178,6 +178,31 @@ async fn the_first_that_stops_counts_and_those_after_it_are_heard() {
     }
 }
 
+#[tokio::test]
+async fn a_call_that_a_hook_stopped_before_it_ran_is_never_in_doubt() {
+    let run = ("run_command", r#"{"path":"b.txt","content":"!"}"#);
+    for after in [false, true] {
+        let world = World::tape([Reply::calls(&[run]), Reply::text("never said")]);
+        let mut hooks = Hooks::default().at(HookPoint::BeforeCall, [stops("first", "no")]);
+        if after {
+            hooks = hooks.at(HookPoint::AfterCall, [notes("second", "heard")]);
+        }
+        let session = create(&world, &Arc::new(hooks)).await;
+        prompt(&session).await;
+        let end = TurnEnd::Stopped { by: "first".to_owned(), words: "no".to_owned() };
+        assert_eq!(finish(&session).await.unwrap(), end);
+        let events = events(&world, session.id()).await;
+        let outcomes = events.iter().filter_map(|event| match event {
+            Event::CallEnded { outcome, .. } => Some(outcome.as_str()),
+            _ => None,
+        });
+        assert_eq!(outcomes.collect::<Vec<_>>(), ["denied"], "{after}");
+        let requests = events.iter().filter(|event| matches!(event, Event::ModelRequested { .. })).count();
+        assert_eq!(requests, 1, "nothing is set aside for a request that nobody wants: {after}");
+        assert!(world.hands.executed().is_empty());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn hooks_that_never_come_back_hold_nothing_up_for_good_and_the_log_names_them() {
     for point in POINTS {
