@@ -294,7 +294,7 @@ impl Draft<'_> {
             }
         }
         let Some(turn) = &self.state.turn else { return Ok(()) };
-        // The response or the report that the hook heard of, or that it kept a call from running, comes next, and is not lost.
+        // The response or the report that the hook heard of comes next, and is not lost; so too where no call ran.
         let waits = match point {
             HookPoint::AfterStep => matches!(turn.phase, Phase::Requesting { .. }),
             HookPoint::BeforeCall | HookPoint::AfterCall => call.is_some_and(|call| self.state.is_running(call)),
