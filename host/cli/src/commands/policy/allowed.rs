@@ -17,6 +17,7 @@ use crate::wiring::{self, Wiring};
 use harness_core::verdict::{Allowance, Coverage};
 use harness_core::{AllowanceId, Event, Scope, SessionId};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// A pattern, a path or a rule is shown up to this many characters.
 const TEXT_CHARS_MAX: usize = 400;
@@ -99,12 +100,14 @@ pub(super) async fn forbid(cli: &Cli, text: &str) -> Result<Exit, Failure> {
     };
     let id = first.allowance.id();
     // One place after another: the same may be allowed in several sessions or folders.
-    let mut places: Vec<&str> = holding.iter().map(|it| it.place.as_str()).collect();
-    places.dedup();
+    let places: BTreeSet<&str> = holding.iter().map(|it| it.place.as_str()).collect();
+    let mut forbidden = Ok(());
     for place in places {
         let sessions = holding.iter().filter(|it| it.place == place).map(|it| it.session);
-        forbid_through(&wiring, &said, id, &sessions.collect::<Vec<_>>()).await?;
+        // What cannot be taken back in one place still is in the others.
+        forbidden = forbidden.and(forbid_through(&wiring, &said, id, &sessions.collect::<Vec<_>>()).await);
     }
+    forbidden?;
     print_text(&format!("{id} is taken back: such calls are asked about again"))
 }
 
