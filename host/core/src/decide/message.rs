@@ -78,10 +78,11 @@ impl Draft<'_> {
         self.request_next_step()
     }
 
-    /// Puts what is meant for the turn under way into the conversation, before its next step.
-    pub(super) fn deliver_steers(&mut self) -> Result<(), Refusal> {
-        let steers = self.state.messages.iter().filter(|waiting| waiting.delivery == Delivery::Steer);
-        for message in steers.map(|waiting| waiting.message).collect::<Vec<_>>() {
+    /// Puts what is not meant for a turn of its own into the conversation, before the next step: also what was to
+    /// interrupt a turn that was then stopped without a word.
+    pub(super) fn deliver_due(&mut self) -> Result<(), Refusal> {
+        let due = self.state.messages.iter().filter(|waiting| waiting.delivery != Delivery::Queue);
+        for message in due.map(|waiting| waiting.message).collect::<Vec<_>>() {
             self.emit(Event::MessageDelivered { message })?;
         }
         Ok(())

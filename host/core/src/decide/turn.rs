@@ -48,7 +48,7 @@ impl Draft<'_> {
         if steps >= steps_max {
             return self.end_turn(TurnEnd::Limit { limit: "max-steps".to_owned(), maximum: u64::from(steps_max) });
         }
-        self.deliver_steers()?;
+        self.deliver_due()?;
         self.request(steps.saturating_add(1), 1)
     }
 

@@ -105,6 +105,13 @@ fn a_stop_without_a_word_counts_over_words_before_it_and_not_over_those_after_it
          > message queue go on
          m1 delivered, turn 2, request 1.1 items=4 => ask model"
     ));
+    // A prompt brings it before the model too.
+    check(&format!(
+        "{stopped}> put c1 applied
+         c1 returned [f], interrupted
+         > prompt go on
+         turn 2, m1 delivered, request 1.1 items=5 => ask model"
+    ));
     check(&format!(
         "{stopped}> message interrupt or this
          -

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) fn a_message_is_delivered_once_in_order_or_expires(seen: &Seen<'_>) -> Result<(), String> {
     let mut waiting: Vec<(MessageId, Delivery)> = Vec::new();
     let mut known = BTreeSet::new();
+    // A person stopped the turn without a word, and said nothing after it that was to interrupt.
+    let mut is_silenced = false;
     for (index, event) in seen.log.iter().enumerate() {
         let at = |what: String| Err(format!("event {}: {what}", index + 1));
         match event {
@@ -17,7 +19,10 @@ pub(super) fn a_message_is_delivered_once_in_order_or_expires(seen: &Seen<'_>) -
                     return at(format!("{message} was received before"));
                 }
                 waiting.push((*message, *delivery));
+                is_silenced &= *delivery != Delivery::Interrupt;
             }
+            Event::InterruptRequested => is_silenced = true,
+            Event::TurnStarted { .. } => is_silenced = false,
             Event::MessageDelivered { message } => {
                 let Some(place) = waiting.iter().position(|(it, _)| it == message) else {
                     return at(format!("{message} does not wait"));
@@ -51,7 +56,11 @@ pub(super) fn a_message_is_delivered_once_in_order_or_expires(seen: &Seen<'_>) -
                 let begins =
                     |(_, delivery): &(MessageId, Delivery)| *end == TurnEnd::Done || *delivery == Delivery::Interrupt;
                 let next = seen.rest_of_batch(index).next();
-                if waiting.iter().any(begins) && !matches!(next, Some(Event::MessageDelivered { .. })) {
+                let is_followed = matches!(next, Some(Event::MessageDelivered { .. }));
+                if is_silenced && is_followed {
+                    return at(format!("it was stopped without a word, and {next:?} follows"));
+                }
+                if !is_silenced && waiting.iter().any(begins) && !is_followed {
                     return at(format!("{waiting:?} waits, and {next:?} follows"));
                 }
             }
