@@ -32,3 +32,10 @@ pub struct WaitingMessage {
     /// What limits the turn that it begins, if it begins one.
     pub limits: TurnLimits,
 }
+
+impl WaitingMessage {
+    /// Whether it is meant for the next step, and not for a turn of its own.
+    pub(crate) fn is_due(&self) -> bool {
+        self.delivery != Delivery::Queue
+    }
+}

@@ -62,9 +62,13 @@ impl Draft<'_> {
         if self.state.turn.is_some() || self.state.undoing.is_some() {
             return Ok(());
         }
-        let due = |waiting: &&crate::message::WaitingMessage| waiting.delivery != Delivery::Queue;
-        let mut begins: Vec<(MessageId, TurnLimits)> =
-            self.state.messages.iter().filter(due).map(|waiting| (waiting.message, waiting.limits)).collect();
+        let mut begins: Vec<(MessageId, TurnLimits)> = self
+            .state
+            .messages
+            .iter()
+            .filter(|it| it.is_due())
+            .map(|waiting| (waiting.message, waiting.limits))
+            .collect();
         if begins.is_empty() {
             begins.extend(self.state.messages.first().map(|waiting| (waiting.message, waiting.limits)));
         }
@@ -81,7 +85,7 @@ impl Draft<'_> {
     /// Puts what is not meant for a turn of its own into the conversation, before the next step: also what was to
     /// interrupt a turn that was then stopped without a word.
     pub(super) fn deliver_due(&mut self) -> Result<(), Refusal> {
-        let due = self.state.messages.iter().filter(|waiting| waiting.delivery != Delivery::Queue);
+        let due = self.state.messages.iter().filter(|waiting| waiting.is_due());
         for message in due.map(|waiting| waiting.message).collect::<Vec<_>>() {
             self.emit(Event::MessageDelivered { message })?;
         }

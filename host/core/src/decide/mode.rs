@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::ids::CallId;
 use crate::limits::{ARGUMENT_BYTES_MAX, MODE_INSTRUCTIONS_BYTES_MAX, MODES_MAX};
 use crate::mode::{HookAnswer, HookPoint, HookWish, ModeSpec, PolicyAnswer};
-use crate::state::{Call, CallStage, Phase, SessionState, policy_subject};
+use crate::state::{Call, CallStage, SessionState, policy_subject};
 use crate::verdict::{ModeAnswer, VerdictKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -269,12 +269,9 @@ impl Draft<'_> {
         };
         let (point, call, answers) = (*point, *call, answers.clone());
         self.emit(input)?;
-        let is_requesting = |state: &SessionState| {
-            state.turn.as_ref().is_some_and(|turn| matches!(turn.phase, Phase::Requesting { .. }))
-        };
         // The engine makes the request only once these hooks were heard, and not at all where one of them stops it.
         let is_before_request =
-            point == HookPoint::BeforeStep && is_requesting(self.state) && !answers.iter().any(HookAnswer::stops);
+            point == HookPoint::BeforeStep && self.state.is_requesting() && !answers.iter().any(HookAnswer::stops);
         let mut has_added = false;
         for answer in answers {
             if !answer.note.is_empty() {
@@ -296,7 +293,7 @@ impl Draft<'_> {
         let Some(turn) = &self.state.turn else { return Ok(()) };
         // The response or the report that the hook heard of comes next, and is not lost; so too where no call ran.
         let waits = match point {
-            HookPoint::AfterStep => matches!(turn.phase, Phase::Requesting { .. }),
+            HookPoint::AfterStep => self.state.is_requesting(),
             HookPoint::BeforeCall | HookPoint::AfterCall => call.is_some_and(|call| self.state.is_running(call)),
             _ => false,
         };

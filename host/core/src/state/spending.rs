@@ -106,7 +106,8 @@ impl SessionState {
         (1..=REPEAT_PERIOD_MAX).map(times).max().unwrap_or(1)
     }
 
-    fn is_requesting(&self) -> bool {
+    /// Whether a model request is out.
+    pub(crate) fn is_requesting(&self) -> bool {
         self.turn.as_ref().is_some_and(|turn| matches!(turn.phase, Phase::Requesting { .. }))
     }
 
